@@ -1,0 +1,486 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, embedsignature=True
+"""The direct engine's loops: which tile, which thread.  Everything here is trusted, see ops.py.
+
+All arrays are C-contiguous, aligned, of one native real type, and flat.  Work is cut into tasks
+whose order is fixed by the sizes; a thread takes one contiguous range of them.  No output is
+shared by two tasks and no sum is cut between two threads, so the bits do not depend on `threads`.
+"""
+from cython.parallel cimport prange
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
+
+cdef extern from *:
+    """
+    #ifdef LC_OPENMP
+    #include <omp.h>
+    static int lc_openmp(void) { return 1; }
+    #else
+    static int lc_openmp(void) { return 0; }
+    #endif
+    #ifdef LC_OPENMP_PAUSE
+    static void lc_release_threads(void) { omp_pause_resource_all(omp_pause_hard); }
+    #else
+    static void lc_release_threads(void) {}
+    #endif
+    """
+    int lc_openmp() nogil
+    void lc_release_threads() nogil
+
+cdef extern from "lc.h":
+    ctypedef struct lc_tile:
+        int64_t rows, columns
+        int64_t runs, run_length
+        const int64_t *run_offset
+        int64_t a_row_step, a_step
+        int64_t b_row_step
+        int64_t c_row_step, c_column_step
+        int accumulate
+    ctypedef struct lc_kernels_f32:
+        void (*product)(const lc_tile *, const float *, const float *, const float *,
+                        float *) noexcept nogil
+        void (*activate)(int, float, int64_t, float *) noexcept nogil
+        void (*activation_gradient)(int, float, int64_t, const float *, const float *,
+                                    float *) noexcept nogil
+        void (*softmax)(int64_t, int64_t, const float *, float *) noexcept nogil
+        void (*softmax_gradient)(int64_t, int64_t, const float *, const float *,
+                                 float *) noexcept nogil
+    ctypedef struct lc_kernels_f64:
+        void (*product)(const lc_tile *, const double *, const double *, const double *,
+                        double *) noexcept nogil
+        void (*activate)(int, double, int64_t, double *) noexcept nogil
+        void (*activation_gradient)(int, double, int64_t, const double *, const double *,
+                                    double *) noexcept nogil
+        void (*softmax)(int64_t, int64_t, const double *, double *) noexcept nogil
+        void (*softmax_gradient)(int64_t, int64_t, const double *, const double *,
+                                 double *) noexcept nogil
+    enum:
+        LC_LINEAR
+        LC_RELU
+        LC_TANH
+        LC_SIGMOID
+        LC_ELU
+        LC_SELU
+        LC_PATHS
+    const char *const lc_path_names[]
+    int lc_path_supported(int) nogil
+    const lc_kernels_f32 *const lc_table_f32[]
+    const lc_kernels_f64 *const lc_table_f64[]
+
+ctypedef fused real:
+    float
+    double
+
+cdef enum:
+    ROW_BLOCK = 48               # rows of the batch in a tile: their windows stay in L1 and L2
+    KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 while the rows pass by
+    COLUMN_BLOCK = 64            # the least that a wide kernel (Dense) is cut into
+    ELEMENT_BLOCK = 1 << 14      # elements of an activation in a task
+
+ELEMENTWISE = {"linear": LC_LINEAR, "relu": LC_RELU, "tanh": LC_TANH, "sigmoid": LC_SIGMOID,
+               "elu": LC_ELU, "selu": LC_SELU}
+PATH_NAMES = tuple([lc_path_names[path].decode() for path in range(LC_PATHS)])
+SUPPORTED_PATHS = tuple([path for path in range(LC_PATHS) if lc_path_supported(path)])
+HAS_OPENMP = bool(lc_openmp())
+
+
+def release_threads():
+    """Let go of OpenMP's pool; the next parallel region of this thread makes a new one."""
+    lc_release_threads()
+
+
+# The steps between the numbers that one output position touches; see geometry.Geometry.
+cdef struct Windows:
+    int64_t positions, output_columns, down, along
+    int64_t runs, run_length, patch, filters
+    int64_t x_row, y_row          # numbers in one row of the input and of the output
+    int64_t y_position, y_filter  # steps in a row of the output
+    int64_t kernel_position       # 0 where the kernel is shared
+    int64_t bias_position
+
+
+cdef Windows windows_of(geometry):
+    cdef Windows g
+    g.positions = geometry.positions
+    g.output_columns = geometry.output_columns
+    g.down, g.along = geometry.window_steps
+    g.runs = geometry.runs
+    g.run_length = geometry.run_length
+    g.patch = geometry.patch_size
+    g.filters = geometry.filters
+    g.x_row = geometry.channels
+    for size in geometry.input_size:
+        g.x_row *= size
+    g.y_row = g.positions * g.filters
+    g.y_position = 1 if geometry.channels_first else g.filters
+    g.y_filter = g.positions if geometry.channels_first else 1
+    g.kernel_position = 0 if geometry.shared else g.patch * g.filters
+    g.bias_position = 0 if geometry.shared else g.y_position
+    return g
+
+
+cdef inline int64_t window_offset(const Windows *g, int64_t position) noexcept nogil:
+    return position // g.output_columns * g.down + position % g.output_columns * g.along
+
+
+cdef inline int64_t ceiling(int64_t size, int64_t block) noexcept nogil:
+    return (size + block - 1) // block
+
+
+cdef inline void product(int path, const lc_tile *tile, const real *a, const real *b,
+                         const real *bias, real *c) noexcept nogil:
+    if real is float:
+        lc_table_f32[path].product(tile, a, b, bias, c)
+    else:
+        lc_table_f64[path].product(tile, a, b, bias, c)
+
+
+cdef inline void activate_block(int path, int activation, double alpha, int64_t count,
+                                real *y) noexcept nogil:
+    if real is float:
+        lc_table_f32[path].activate(activation, <float>alpha, count, y)
+    else:
+        lc_table_f64[path].activate(activation, alpha, count, y)
+
+
+# ---------------------------------------------------------------- forward
+
+# How the forward product is cut: (groups of positions) x (blocks of columns) x (blocks of rows).
+cdef struct ForwardTasks:
+    int64_t group, column_block, row_block
+    int64_t groups, column_blocks, row_blocks
+
+
+cdef ForwardTasks forward_tasks(const Windows *g, int64_t rows, int64_t item_bytes,
+                                int threads) noexcept nogil:
+    cdef ForwardTasks cut
+    cdef int64_t kernel_bytes = max(g.patch * g.filters * item_bytes, 1)
+    cut.group = max(KERNEL_BLOCK_BYTES // kernel_bytes, 1)
+    cut.group = min(cut.group, max(ceiling(g.positions, threads), 1))
+    cut.column_block = g.filters
+    if kernel_bytes > KERNEL_BLOCK_BYTES and g.positions < threads * 4:
+        cut.column_block = KERNEL_BLOCK_BYTES // max(g.patch * item_bytes, 1)
+        cut.column_block = max(cut.column_block // COLUMN_BLOCK * COLUMN_BLOCK, COLUMN_BLOCK)
+    cut.row_block = ROW_BLOCK
+    cut.groups = ceiling(g.positions, cut.group)
+    cut.column_blocks = ceiling(g.filters, cut.column_block)
+    cut.row_blocks = ceiling(rows, cut.row_block)
+    return cut
+
+
+cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, int path,
+                       int activation, double alpha, int64_t rows, const int64_t *run_offset,
+                       const real *x, const real *kernel, const real *bias,
+                       real *y) noexcept nogil:
+    # y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f])
+    cdef int64_t group = task // (cut.column_blocks * cut.row_blocks)
+    cdef int64_t column = task // cut.row_blocks % cut.column_blocks * cut.column_block
+    cdef int64_t row = task % cut.row_blocks * cut.row_block
+    cdef int64_t first = group * cut.group
+    cdef int64_t last = min(first + cut.group, g.positions)
+    cdef int64_t position, n, f
+    cdef const real *bias_here
+    cdef lc_tile tile
+    tile.rows = min(cut.row_block, rows - row)
+    tile.columns = min(cut.column_block, g.filters - column)
+    tile.runs = g.runs
+    tile.run_length = g.run_length
+    tile.run_offset = run_offset
+    tile.a_row_step = g.x_row
+    tile.a_step = 1
+    tile.b_row_step = g.filters
+    tile.c_row_step = g.y_row
+    tile.c_column_step = g.y_filter
+    tile.accumulate = 0
+    x += row * g.x_row
+    y += row * g.y_row + column * g.y_filter
+    for position in range(first, last):
+        bias_here = NULL
+        if bias != NULL:
+            bias_here = bias + position * g.bias_position + column * g.y_filter
+        product(path, &tile, x + window_offset(g, position),
+                kernel + position * g.kernel_position + column, bias_here,
+                y + position * g.y_position)
+    if activation == LC_LINEAR:
+        return
+    for n in range(tile.rows):
+        if g.y_filter == 1 and tile.columns == g.filters:
+            activate_block(path, activation, alpha, (last - first) * g.filters,
+                           y + n * g.y_row + first * g.y_position)
+        elif g.y_filter == 1:
+            for position in range(first, last):
+                activate_block(path, activation, alpha, tile.columns,
+                               y + n * g.y_row + position * g.y_position)
+        else:
+            for f in range(tile.columns):
+                activate_block(path, activation, alpha, last - first,
+                               y + n * g.y_row + f * g.y_filter + first)
+
+
+def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
+            const real[::1] bias, real[::1] y, int activation, double alpha,
+            int path, int threads):
+    """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f])."""
+    cdef Windows g = windows_of(geometry)
+    cdef const int64_t[::1] run_offsets = geometry.run_offsets
+    cdef const int64_t *run_offset = &run_offsets[0]
+    cdef const real *x_start = &x[0]
+    cdef const real *kernel_start = &kernel[0]
+    cdef const real *bias_start = NULL
+    cdef real *y_start = &y[0]
+    cdef ForwardTasks cut = forward_tasks(&g, rows, sizeof(real), threads)
+    cdef int64_t tasks = cut.groups * cut.column_blocks * cut.row_blocks
+    cdef int64_t task
+    cdef int thread
+    if bias is not None:
+        bias_start = &bias[0]
+    for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
+        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
+            forward_task(&g, &cut, task, path, activation, alpha, rows, run_offset,
+                         x_start, kernel_start, bias_start, y_start)
+
+
+# ---------------------------------------------------------------- gradient of the input
+
+cdef void transpose(const real *block, int64_t steps, int64_t filters, int64_t columns,
+                    real *transposed) noexcept nogil:
+    # transposed[f,k] = block[k,f] for the `columns` taps of one piece of a run
+    cdef int64_t k, f
+    for f in range(filters):
+        for k in range(columns):
+            transposed[f * columns + k] = block[k * steps + f]
+
+
+cdef void input_gradient_rows(const Windows *g, int path, int64_t rows, int64_t first_column,
+                              int64_t last_column, const int64_t *run_offset, const real *dy,
+                              const real *kernel, real *transposed, real *dx) noexcept nogil:
+    # dx[n, tap(p,k)] += dy[n,p,f] kernel[p,k,f]: one chain over p, then f, both ascending.
+    # Only the taps first_column..last_column of each run: what one task owns of a lone position.
+    cdef int64_t position, run, column, row
+    cdef int64_t dy_start = 0
+    cdef const real *block
+    cdef real *target
+    cdef lc_tile tile
+    tile.runs = 1
+    tile.run_length = g.filters
+    tile.run_offset = &dy_start
+    tile.a_row_step = g.y_row
+    tile.a_step = g.y_filter
+    tile.c_row_step = g.x_row
+    tile.c_column_step = 1
+    tile.accumulate = 1
+    for position in range(g.positions):
+        for run in range(g.runs):
+            column = first_column
+            while column < last_column:
+                tile.columns = min(<int64_t>COLUMN_BLOCK, last_column - column)
+                tile.b_row_step = tile.columns
+                block = kernel + position * g.kernel_position \
+                    + (run * g.run_length + column) * g.filters
+                transpose(block, g.filters, g.filters, tile.columns, transposed)
+                target = dx + window_offset(g, position) + run_offset[run] + column
+                row = 0
+                while row < rows:
+                    tile.rows = min(<int64_t>ROW_BLOCK, rows - row)
+                    product(path, &tile, dy + row * g.y_row + position * g.y_position, transposed,
+                            <const real *>NULL, target + row * g.x_row)
+                    row += tile.rows
+                column += tile.columns
+
+
+def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] kernel,
+                   real[::1] dx, int path, int threads):
+    """dx[n, tap(p,k)] += dy[n,p,f] kernel[p,k,f]; `dx` holds zeros when this is called."""
+    cdef Windows g = windows_of(geometry)
+    cdef const int64_t[::1] run_offsets = geometry.run_offsets
+    cdef const int64_t *run_offset = &run_offsets[0]
+    cdef const real *dy_start = &dy[0]
+    cdef const real *kernel_start = &kernel[0]
+    cdef real *dx_start = &dx[0]
+    # Windows overlap, so positions cannot be shared out; a lone window (Dense) can be cut.
+    cdef bint lone = g.positions == 1
+    cdef int64_t row_block = rows if lone else ceiling(rows, threads)
+    cdef int64_t column_block = COLUMN_BLOCK if lone else g.run_length
+    cdef int64_t row_blocks = ceiling(rows, row_block)
+    cdef int64_t column_blocks = ceiling(g.run_length, column_block)
+    cdef int64_t tasks = row_blocks * column_blocks
+    cdef int64_t task, row, column
+    cdef int64_t scratch = g.filters * COLUMN_BLOCK
+    cdef int thread
+    cdef real *transposed = <real *>malloc(threads * scratch * sizeof(real))
+    if transposed == NULL:
+        raise MemoryError("no memory for the transposed kernel of one block")
+    for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
+        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
+            row = task // column_blocks * row_block
+            column = task % column_blocks * column_block
+            input_gradient_rows(&g, path, min(row_block, rows - row), column,
+                                min(column + column_block, g.run_length), run_offset,
+                                dy_start + row * g.y_row, kernel_start,
+                                transposed + thread * scratch, dx_start + row * g.x_row)
+    free(transposed)
+
+
+# ---------------------------------------------------------------- gradient of the kernel
+
+cdef void kernel_gradient_task(const Windows *g, int path, int64_t rows, int64_t first_position,
+                               int64_t last_position, int64_t run, int64_t column,
+                               const int64_t *run_offset, const real *x, const real *dy,
+                               real *packed, real *dkernel) noexcept nogil:
+    # dkernel[p,k,f] += x[n,p,k] dy[n,p,f]: one chain over n ascending (shared: over p, then n)
+    cdef int64_t position, row, n, f, width
+    cdef int64_t x_start = 0
+    cdef const real *dy_here
+    cdef lc_tile tile
+    width = min(<int64_t>COLUMN_BLOCK, g.filters - column) if g.positions == 1 else g.filters
+    tile.rows = g.run_length
+    tile.columns = width
+    tile.runs = 1
+    tile.run_offset = &x_start
+    tile.a_row_step = 1
+    tile.a_step = g.x_row
+    tile.c_row_step = g.filters
+    tile.c_column_step = 1
+    for position in range(first_position, last_position):
+        row = 0
+        while row < rows:
+            tile.run_length = min(<int64_t>ROW_BLOCK, rows - row)
+            tile.accumulate = row > 0 or (g.kernel_position == 0 and position > 0)
+            dy_here = dy + row * g.y_row + position * g.y_position + column * g.y_filter
+            tile.b_row_step = g.y_row
+            if g.y_filter != 1: # the tile wants contiguous columns
+                for n in range(tile.run_length):
+                    for f in range(width):
+                        packed[n * width + f] = dy_here[n * g.y_row + f * g.y_filter]
+                dy_here = packed
+                tile.b_row_step = width
+            product(path, &tile, x + row * g.x_row + window_offset(g, position) + run_offset[run],
+                    dy_here, <const real *>NULL,
+                    dkernel + position * g.kernel_position + run * g.run_length * g.filters
+                    + column)
+            row += ROW_BLOCK
+
+
+def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] dy,
+                    real[::1] dkernel, int path, int threads):
+    """dkernel[p,k,f] = sum_n x[n,p,k] dy[n,p,f]."""
+    cdef Windows g = windows_of(geometry)
+    cdef const int64_t[::1] run_offsets = geometry.run_offsets
+    cdef const int64_t *run_offset = &run_offsets[0]
+    cdef const real *x_start = &x[0]
+    cdef const real *dy_start = &dy[0]
+    cdef real *dkernel_start = &dkernel[0]
+    # A task owns one run of one position; of all positions where they share it.
+    cdef int64_t groups = 1 if g.kernel_position == 0 else g.positions
+    cdef int64_t group_size = g.positions if g.kernel_position == 0 else 1
+    cdef int64_t column_blocks = ceiling(g.filters, COLUMN_BLOCK) if g.positions == 1 else 1
+    cdef int64_t tasks = groups * g.runs * column_blocks
+    cdef int64_t task, group
+    cdef int64_t scratch = ROW_BLOCK * g.filters
+    cdef int thread
+    cdef real *packed = <real *>malloc(threads * scratch * sizeof(real))
+    if packed == NULL:
+        raise MemoryError("no memory for one packed block of the output's gradient")
+    for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
+        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
+            group = task // (g.runs * column_blocks)
+            kernel_gradient_task(&g, path, rows, group * group_size, (group + 1) * group_size,
+                                 task // column_blocks % g.runs,
+                                 task % column_blocks * COLUMN_BLOCK, run_offset, x_start,
+                                 dy_start, packed + thread * scratch, dkernel_start)
+    free(packed)
+
+
+# ---------------------------------------------------------------- sums and activations
+
+cdef void sum_block(int path, int64_t rows, int64_t columns, int64_t first, int64_t width,
+                    const real *values, real *total) noexcept nogil:
+    # total[j] = sum_n 1 * values[n,j]
+    cdef real one = 1
+    cdef int64_t origin = 0
+    cdef lc_tile tile
+    tile.rows = 1
+    tile.columns = width
+    tile.runs = 1
+    tile.run_length = rows
+    tile.run_offset = &origin
+    tile.a_row_step = 0
+    tile.a_step = 0
+    tile.b_row_step = columns
+    tile.c_row_step = columns
+    tile.c_column_step = 1
+    tile.accumulate = 0
+    product(path, &tile, &one, values + first, <const real *>NULL, total + first)
+
+
+def sum_rows(int64_t rows, int64_t columns, const real[::1] values, real[::1] total,
+             int path, int threads):
+    """total[j] = sum_n values[n,j], one chain over n ascending."""
+    cdef const real *values_start = &values[0]
+    cdef real *total_start = &total[0]
+    cdef int64_t tasks = ceiling(columns, COLUMN_BLOCK)
+    cdef int64_t task, first
+    for task in prange(tasks, nogil=True, num_threads=threads, schedule="static"):
+        first = task * COLUMN_BLOCK
+        sum_block(path, rows, columns, first, min(<int64_t>COLUMN_BLOCK, columns - first),
+                  values_start, total_start)
+
+
+def activate(real[::1] y, int activation, double alpha, int path, int threads):
+    """y[i] = activation(y[i]), in place."""
+    cdef int64_t count = y.shape[0]
+    cdef real *y_start = &y[0]
+    cdef int64_t tasks = ceiling(count, ELEMENT_BLOCK)
+    cdef int64_t task
+    for task in prange(tasks, nogil=True, num_threads=threads, schedule="static"):
+        activate_block(path, activation, alpha,
+                       min(<int64_t>ELEMENT_BLOCK, count - task * ELEMENT_BLOCK),
+                       y_start + task * ELEMENT_BLOCK)
+
+
+def activation_gradient(const real[::1] y, const real[::1] dy, real[::1] dz, int activation,
+                        double alpha, int path, int threads):
+    """dz[i] = dy[i] * activation'(z[i]), written in terms of y = activation(z)."""
+    cdef int64_t count = y.shape[0]
+    cdef const real *y_start = &y[0]
+    cdef const real *dy_start = &dy[0]
+    cdef real *dz_start = &dz[0]
+    cdef int64_t tasks = ceiling(count, ELEMENT_BLOCK)
+    cdef int64_t task, first, size
+    for task in prange(tasks, nogil=True, num_threads=threads, schedule="static"):
+        first = task * ELEMENT_BLOCK
+        size = min(<int64_t>ELEMENT_BLOCK, count - first)
+        if real is float:
+            lc_table_f32[path].activation_gradient(activation, <float>alpha, size, y_start + first,
+                                                   dy_start + first, dz_start + first)
+        else:
+            lc_table_f64[path].activation_gradient(activation, alpha, size, y_start + first,
+                                                   dy_start + first, dz_start + first)
+
+
+def softmax(int64_t rows, int64_t columns, const real[::1] x, real[::1] y, int path, int threads):
+    """y[r,c] = exp(x[r,c]) / sum_c exp(x[r,c]); `y` may be `x`."""
+    cdef const real *x_start = &x[0]
+    cdef real *y_start = &y[0]
+    cdef int64_t row
+    for row in prange(rows, nogil=True, num_threads=threads, schedule="static"):
+        if real is float:
+            lc_table_f32[path].softmax(1, columns, x_start + row * columns, y_start + row * columns)
+        else:
+            lc_table_f64[path].softmax(1, columns, x_start + row * columns, y_start + row * columns)
+
+
+def softmax_gradient(int64_t rows, int64_t columns, const real[::1] y, const real[::1] dy,
+                     real[::1] dx, int path, int threads):
+    """dx[r,c] = (dy[r,c] - sum_c dy[r,c] y[r,c]) y[r,c]."""
+    cdef const real *y_start = &y[0]
+    cdef const real *dy_start = &dy[0]
+    cdef real *dx_start = &dx[0]
+    cdef int64_t row
+    for row in prange(rows, nogil=True, num_threads=threads, schedule="static"):
+        if real is float:
+            lc_table_f32[path].softmax_gradient(1, columns, y_start + row * columns,
+                                                dy_start + row * columns, dx_start + row * columns)
+        else:
+            lc_table_f64[path].softmax_gradient(1, columns, y_start + row * columns,
+                                                dy_start + row * columns, dx_start + row * columns)

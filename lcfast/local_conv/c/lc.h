@@ -1,0 +1,54 @@
+/* The contract between the loops (_direct.pyx) and the arithmetic (tile.template.c).
+
+   C computes one tile: a small product of matrices whose left side is gathered from runs of
+   the input.  Forward, the gradient of the input and the gradient of the kernel are all this
+   one product; who is `a`, who is `b` and what the reduction runs over is the caller's choice.
+   C knows no Python, no OpenMP and no padding. */
+#ifndef LC_H
+#define LC_H
+
+#include <stdint.h>
+
+/* c[i,j] = sum_r a[i,r] b[r,j] (+ bias[j]),  i < rows, j < columns, r < runs * run_length.
+
+   The bits rule: each c[i,j] is ONE chain of fused multiply-adds over r in ascending order,
+   started from 0, or from c[i,j] where `accumulate` is set; the bias is added after the last.
+   A faster tile may change which outputs are computed together, never the order of a chain. */
+typedef struct {
+    int64_t rows, columns;
+    int64_t runs, run_length;
+    const int64_t *run_offset;      /* [runs]: where run s of row 0 starts, from `a` */
+    int64_t a_row_step, a_step;     /* from a row to the next; within a run */
+    int64_t b_row_step;             /* from r to r + 1; the columns of b are contiguous */
+    int64_t c_row_step, c_column_step; /* the bias has c's column step */
+    int accumulate;
+} lc_tile;
+
+/* Activations that work on each element by itself. */
+enum { LC_LINEAR, LC_RELU, LC_TANH, LC_SIGMOID, LC_ELU, LC_SELU };
+
+/* One table of kernels for each real type and instruction set, chosen at run time. */
+#define LC_KERNELS(REAL, SUFFIX)                                                                   \
+    typedef struct {                                                                               \
+        void (*product)(const lc_tile *tile, const REAL *a, const REAL *b, const REAL *bias,       \
+                        REAL *c);                                                                  \
+        void (*activate)(int activation, REAL alpha, int64_t count, REAL *y);                      \
+        void (*activation_gradient)(int activation, REAL alpha, int64_t count, const REAL *y,      \
+                                    const REAL *dy, REAL *dz);                                     \
+        void (*softmax)(int64_t rows, int64_t columns, const REAL *x, REAL *y);                    \
+        void (*softmax_gradient)(int64_t rows, int64_t columns, const REAL *y, const REAL *dy,     \
+                                 REAL *dx);                                                        \
+    } lc_kernels_##SUFFIX;
+
+LC_KERNELS(float, f32)
+LC_KERNELS(double, f64)
+
+/* The SIMD paths, fastest first; each can be asked for where the processor has it. */
+enum { LC_AVX512, LC_AVX2, LC_GENERIC, LC_PATHS };
+extern const char *const lc_path_names[LC_PATHS];
+int lc_path_supported(int path);
+
+extern const lc_kernels_f32 *const lc_table_f32[LC_PATHS];
+extern const lc_kernels_f64 *const lc_table_f64[LC_PATHS];
+
+#endif

@@ -1,0 +1,34 @@
+"""Which SIMD path the direct engine takes: the processor's best, or what LCFAST_KERNEL asks for."""
+
+from __future__ import annotations
+
+import os
+
+from lcfast.local_conv import _direct
+
+PATHS: tuple[str, ...] = tuple(_direct.PATH_NAMES[path] for path in _direct.SUPPORTED_PATHS)
+"""Names of the paths this processor can run, fastest first."""
+
+
+def path_index(name: str | None) -> int:
+    """Index of the SIMD path `name` in the tables of kernels; None means the fastest.
+
+    Raises
+    ------
+    ValueError
+        If there is no such path, or this processor cannot run it.
+    """
+    if name is None:
+        return int(_direct.SUPPORTED_PATHS[0])
+    if name not in PATHS:
+        known = name in _direct.PATH_NAMES
+        problem = "this processor cannot run it" if known else "there is no such path"
+        raise ValueError(
+            f"The kernel path {name!r} was asked for, but {problem}; choose one of "
+            f"{', '.join(PATHS)} (environment variable LCFAST_KERNEL, or leave it unset)."
+        )
+    return int(_direct.PATH_NAMES.index(name))
+
+
+ACTIVE_PATH: str = _direct.PATH_NAMES[path_index(os.environ.get("LCFAST_KERNEL") or None)]
+"""The path in use, read from LCFAST_KERNEL when lcfast is imported."""

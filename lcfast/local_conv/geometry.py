@@ -1,0 +1,144 @@
+"""The integers of an unshared convolution: shapes, windows and runs, nothing else.
+
+A window (the receptive field of one output position) is read from the flattened input as
+`runs` runs of `run_length` contiguous numbers.  That holds for 1D and 2D and for both data
+formats, in the very order in which Keras stores the kernel, so no im2col is ever needed:
+
+====================  ==================  ==============  ================================
+layer, data_format    runs                run_length      order of the K taps of a patch
+====================  ==================  ==============  ================================
+1D, channels_last     1                   k * C           (k, C)
+1D, channels_first    C                   k               (C, k)
+2D, channels_last     kh                  kw * C          (kh, kw, C)
+2D, channels_first    C * kh              kw              (C, kh, kw)
+====================  ==================  ==============  ================================
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+CHANNELS_LAST = "channels_last"
+CHANNELS_FIRST = "channels_first"
+
+
+def valid_output_size(size: int, kernel: int, stride: int) -> int:
+    """Number of windows that fit into `size` inputs without padding (0 or less: none fits)."""
+    return (size - kernel) // stride + 1
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One unshared (or, with `shared`, ordinary) convolution, described by integers only.
+
+    Parameters
+    ----------
+    input_size, kernel_size, strides : tuple of int
+        One entry for each spatial dimension, one or two of them.
+    channels, filters : int
+        Channels of the input, filters of the output.
+    data_format : str
+        "channels_last" or "channels_first", for input and output alike.
+    shared : bool
+        True where all positions use the same filters (Conv): the kernel has one position.
+    """
+
+    input_size: tuple[int, ...]
+    channels: int
+    filters: int
+    kernel_size: tuple[int, ...]
+    strides: tuple[int, ...]
+    data_format: str = CHANNELS_LAST
+    shared: bool = False
+
+    @cached_property
+    def output_size(self) -> tuple[int, ...]:
+        """Output positions along each spatial dimension."""
+        dimensions = zip(self.input_size, self.kernel_size, self.strides, strict=True)
+        return tuple(valid_output_size(n, k, s) for n, k, s in dimensions)
+
+    @cached_property
+    def positions(self) -> int:
+        """P, the number of output positions, counted row by row."""
+        return math.prod(self.output_size)
+
+    @cached_property
+    def patch_size(self) -> int:
+        """K, the number of inputs that one output position sees."""
+        return math.prod(self.kernel_size) * self.channels
+
+    @cached_property
+    def channels_first(self) -> bool:
+        """Whether channels and filters precede the spatial dimensions."""
+        return self.data_format == CHANNELS_FIRST
+
+    @cached_property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one row of the batch, as the caller sees it."""
+        return self._shape(self.input_size, self.channels)
+
+    @cached_property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one row of the output, as the caller sees it."""
+        return self._shape(self.output_size, self.filters)
+
+    @cached_property
+    def kernel_shape(self) -> tuple[int, int, int]:
+        """(P, K, F) of the kernel; a shared kernel has one position."""
+        return (1 if self.shared else self.positions, self.patch_size, self.filters)
+
+    @cached_property
+    def bias_size(self) -> int:
+        """Numbers in the bias: one for each output of a row, or one for each shared filter."""
+        return self.filters if self.shared else self.positions * self.filters
+
+    @cached_property
+    def runs(self) -> int:
+        """Runs of contiguous inputs in one window."""
+        rows = math.prod(self.kernel_size[:-1])
+        return rows * self.channels if self.channels_first else rows
+
+    @cached_property
+    def run_length(self) -> int:
+        """Contiguous inputs in one run."""
+        return self.patch_size // self.runs if self.runs else 0
+
+    @cached_property
+    def run_offsets(self) -> np.ndarray:
+        """Where each run starts, counted in inputs from the start of the window: int64 (runs,)."""
+        kernel_rows = np.arange(math.prod(self.kernel_size[:-1]), dtype=np.int64)
+        if not self.channels_first:
+            return kernel_rows * (self.input_size[-1] * self.channels)
+        channel_starts = np.arange(self.channels, dtype=np.int64) * math.prod(self.input_size)
+        return (channel_starts[:, None] + kernel_rows * self.input_size[-1]).ravel()
+
+    @cached_property
+    def output_columns(self) -> int:
+        """Positions in one row of positions (all of them in 1D)."""
+        return self.output_size[-1]
+
+    @cached_property
+    def window_steps(self) -> tuple[int, int]:
+        """Inputs from one window to the next: (down a row of positions, along a row)."""
+        pixel = 1 if self.channels_first else self.channels
+        down = self.strides[0] * self.input_size[-1] if len(self.strides) == 2 else 0
+        return down * pixel, self.strides[-1] * pixel
+
+    def window_offsets(self) -> np.ndarray:
+        """Where each window starts, counted in inputs from the start of a row: int64 (P,)."""
+        down, along = self.window_steps
+        position = np.arange(self.positions, dtype=np.int64)
+        return position // self.output_columns * down + position % self.output_columns * along
+
+    def taps(self) -> np.ndarray:
+        """Flat input index of each tap of each window: int64 (P, K)."""
+        within_run = np.arange(self.run_length, dtype=np.int64)
+        within_window = (self.run_offsets[:, None] + within_run).ravel()
+        return self.window_offsets()[:, None] + within_window
+
+    def _shape(self, size: tuple[int, ...], depth: int) -> tuple[int, ...]:
+        return (depth, *size) if self.channels_first else (*size, depth)
