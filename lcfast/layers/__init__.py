@@ -1,0 +1,36 @@
+"""Keras layers: each a configuration, a record of weights and two pure functions."""
+
+from lcfast.layers.base import Layer, Weight
+from lcfast.layers.convolution import Conv1D, Conv2D
+from lcfast.layers.dense import Dense
+from lcfast.layers.elementwise import Activation, Dropout, ReLU
+from lcfast.layers.input import Input, InputLayer
+from lcfast.layers.locally_connected import LocallyConnected1D, LocallyConnected2D
+from lcfast.layers.merging import Add, Concatenate
+from lcfast.layers.normalization import BatchNormalization
+from lcfast.layers.pooling import AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
+from lcfast.layers.reshaping import Flatten, Reshape
+
+__all__ = [
+    "Activation",
+    "Add",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "Concatenate",
+    "Conv1D",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "LocallyConnected1D",
+    "LocallyConnected2D",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "ReLU",
+    "Reshape",
+    "Weight",
+]

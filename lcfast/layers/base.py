@@ -1,0 +1,480 @@
+"""What every layer is: a configuration, a record of weights, and two pure functions.
+
+`forward(weights, inputs)` and `linearize(weights, inputs)` read nothing that changes: the weights
+come in as one immutable record, which a call takes once.  `set_weights` swaps the record, so a
+call in another thread computes with the old weights or with the new ones, never with both.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lcfast.layers import arguments
+from lcfast.layers.symbolic import Node, Shape, SymbolicTensor, is_symbolic
+from lcfast.local_conv import ops
+
+Record = tuple[np.ndarray, ...]
+Pullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
+Initializer = Callable[[tuple[int, ...], np.dtype], np.ndarray]
+
+_BUILD_LOCK = threading.RLock()
+# Keras numbers unnamed layers through the process: dense, dense_1, ...
+_NAME_COUNTS: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One weight of a layer: its name, its value (read-only), and whether it is trained."""
+
+    name: str
+    value: np.ndarray
+    trainable: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape as Keras stores it."""
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The numpy dtype."""
+        return self.value.dtype
+
+    def numpy(self) -> np.ndarray:
+        """Return the value as a new array."""
+        return self.value.copy()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.value if dtype is None else self.value.astype(dtype)
+        return array.copy() if copy else array
+
+
+@dataclass(frozen=True)
+class WeightSlot:
+    """What is known of a weight before it has a value."""
+
+    name: str
+    shape: tuple[int, ...]
+    initializer: Initializer
+    trainable: bool
+
+
+class Layer:
+    """The base of all layers, with the arguments that every Keras layer takes.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name; made from the class where it is missing.
+    dtype : str or numpy.dtype, optional
+        "float32" (the default) or "float64": of the weights, the computation and the output.
+    trainable : bool
+        Whether `trainable_weights` lists the weights.
+    input_shape, batch_input_shape : tuple of int or None, optional
+        Shape of the input without or with the batch, for the first layer of a Sequential.
+    batch_size : int, optional
+        The batch to go with `input_shape`.
+    weights : list of ndarray, optional
+        Values to set when the layer is built.
+    dynamic : bool
+        Kept for Keras's sake; everything here is computed eagerly.
+
+    References
+    ----------
+    https://www.tensorflow.org/api_docs/python/tf/keras/layers/Layer
+    """
+
+    takes_list: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        input_shape: Any = None,
+        batch_input_shape: Any = None,
+        batch_size: int | None = None,
+        weights: Sequence[Any] | None = None,
+        dynamic: bool = False,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            names = ", ".join(repr(key) for key in unknown)
+            raise TypeError(f"{type(self).__name__} does not take these arguments: {names}.")
+        self.name = _checked_name(name) if name is not None else self.automatic_name()
+        self.dtype = checked_dtype(dtype).name
+        self.trainable = arguments.checked_flag(trainable, "trainable")
+        self.dynamic = arguments.checked_flag(dynamic, "dynamic")
+        self.built = False
+        if batch_input_shape is None and input_shape is not None:
+            if isinstance(input_shape, int):
+                raise ValueError(
+                    f"The `input_shape` argument must be a tuple, such as ({input_shape},). "
+                    f"Received: {input_shape!r}."
+                )
+            batch_input_shape = (batch_size, *input_shape)
+        self.batch_input_shape: Shape | None = (
+            None
+            if batch_input_shape is None
+            else arguments.checked_shape(batch_input_shape, "batch_input_shape")
+        )
+        self._initial_weights = None if weights is None else list(weights)
+        self._awaits_weights = False
+        self._slots: tuple[WeightSlot, ...] = ()
+        self._record: Record = ()
+        self._nodes: list[Node] = []
+
+    @classmethod
+    def automatic_name(cls) -> str:
+        """A name made from the class, as Keras makes it: LocallyConnected1D, locally_connected1d."""
+        words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", cls.__name__)
+        return numbered_name(re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower())
+
+    def record(self) -> Any:
+        """The weights as one immutable whole: what a call takes once."""
+        return self._record
+
+    # ------------------------------------------------------------ what a layer defines
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights for inputs of this shape; the batch, first, is None or a number."""
+        self._finish_build(())
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the shape of the output, batch first, for an input of `input_shape`."""
+        return tuple(input_shape)
+
+    def forward(
+        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the output; `out` may be used for it, or left alone."""
+        raise TypeError(f"Layer {self.name} ({type(self).__name__}) does not define `forward`.")
+
+    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
+        """Return the output and the function (dy) -> (dx, dweights)."""
+        raise TypeError(f"Layer {self.name} ({type(self).__name__}) does not define `linearize`.")
+
+    def check_input_shape(self, shape: Any) -> None:
+        """Raise ValueError where a built layer cannot take inputs of this shape."""
+
+    # ------------------------------------------------------------ calling
+
+    def __call__(
+        self,
+        inputs: Any,
+        training: bool | None = None,
+        mask: Any = None,
+        out: np.ndarray | None = None,
+    ) -> Any:
+        """Compute on arrays, or record a node on symbolic tensors.
+
+        Parameters
+        ----------
+        inputs : array_like or SymbolicTensor, shape (batch, ...)
+            A list of them for layers that merge.
+        training : bool, optional
+            True only where the layer behaves the same; lcfast scores, it does not train.
+        mask : None
+            Masks are not supported.
+        out : ndarray, optional
+            Where the output goes, of the right shape and dtype.
+
+        Returns
+        -------
+        ndarray or SymbolicTensor
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the input or `out` has the wrong type, dtype, rank or shape, or a mask is given.
+        """
+        if is_symbolic(inputs):
+            return self._connect(inputs)
+        self.compute_mask(inputs, mask)
+        arrays = self._arrays(inputs)
+        y = self.forward(self.record(), arrays, training=bool(training), out=out)
+        return _delivered(y, inputs, out)
+
+    def vjp(self, inputs: Any) -> tuple[np.ndarray, Pullback]:
+        """Compute the output and the function that pulls gradients back through the layer.
+
+        Nothing is kept in the layer: the function may be called many times, from many threads.
+        It refers to `inputs`, which must not be changed before its last call.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (batch, ...)
+            The input; a list of them for layers that merge.
+
+        Returns
+        -------
+        y : ndarray
+            The output.
+        pullback : callable
+            ``dx, dweights = pullback(dy)``: the gradient of the input, and those of the weights
+            in the order and shapes of `get_weights()`.
+        """
+        arrays = self._arrays(inputs)
+        y, pullback = self.linearize(self.record(), arrays)
+
+        def checked_pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
+            dy = ops.as_array(dy, y.dtype, "the gradient of the output")
+            if dy.shape != y.shape:
+                raise ValueError(
+                    f"The gradient of the output of layer {self.name} has shape {dy.shape}; "
+                    f"expected {y.shape}, the output's."
+                )
+            return pullback(dy)
+
+        return y, checked_pullback
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """Return None; a mask raises TypeError, because no layer here supports one."""
+        if mask is not None:
+            raise TypeError(
+                f"Layer {self.name} does not support masking, but was passed a mask: {mask!r}."
+            )
+
+    def _connect(self, inputs: Any) -> SymbolicTensor:
+        tensors = tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)
+        if not self.takes_list and len(tensors) != 1:
+            raise ValueError(f"Layer {self.name} takes one input. Received: {len(tensors)}.")
+        shapes = [tensor.shape for tensor in tensors]
+        shape = shapes if self.takes_list else shapes[0]
+        self._ensure_built(shape)
+        self.check_input_shape(shape)
+        node = Node(self, tensors, self.compute_output_shape(shape))
+        self._nodes.append(node)
+        return node.output
+
+    def _arrays(self, inputs: Any) -> Any:
+        """The inputs as arrays of the layer's dtype, after the layer was built for them."""
+        dtype = np.dtype(self.dtype)
+        if self.takes_list:
+            if not isinstance(inputs, list | tuple):
+                raise ValueError(f"Layer {self.name} takes a list of inputs, not one array.")
+            arrays: Any = [ops.as_array(item, dtype, f"input {i}") for i, item in enumerate(inputs)]
+            shapes: Any = [array.shape for array in arrays]
+        else:
+            arrays = ops.as_array(inputs, dtype, f"The input of layer {self.name}")
+            if arrays.ndim == 0:
+                raise ValueError(f"The input of layer {self.name} is a number; expected a batch.")
+            shapes = arrays.shape
+        if not self.built:
+            with_any_batch = (None, *shapes[1:]) if not self.takes_list else shapes
+            self._ensure_built(with_any_batch)
+        self.check_input_shape(shapes)
+        return arrays
+
+    # ------------------------------------------------------------ weights
+
+    def _ensure_built(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        with _BUILD_LOCK:  # two threads may make the first call together
+            if not self.built:
+                self.build(input_shape)
+
+    def _finish_build(self, slots: Sequence[WeightSlot]) -> None:
+        """Take the slots, give them their first values, and only then be built."""
+        # Keras lists and stores trainable weights before the others.
+        self._slots = tuple(sorted(slots, key=lambda slot: not slot.trainable))
+        if self._initial_weights is not None:
+            self._record = self.checked_record(self._initial_weights)
+            self._initial_weights = None
+        elif not self._awaits_weights:
+            self.initialize_weights()
+        self.built = True
+
+    def await_weights(self) -> None:
+        """Let `build` only note the shapes: the values come from a file, through `swap_record`."""
+        self._awaits_weights = True
+
+    def initialize_weights(self) -> None:
+        """Give all weights new values from their initializers."""
+        dtype = np.dtype(self.dtype)
+        values = (slot.initializer(slot.shape, dtype) for slot in self._slots)
+        self._record = tuple(_frozen(value, dtype) for value in values)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the weights, in Keras's order and shapes; [] before the layer is built.
+
+        Returns
+        -------
+        list of ndarray
+        """
+        return [value.copy() for value in self._record]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the weights, all at once, from arrays in the order and shapes of `get_weights()`.
+
+        Parameters
+        ----------
+        weights : sequence of array_like
+            Copied, and cast to the layer's dtype.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape is wrong; then nothing is changed.
+        """
+        self.swap_record(self.checked_record(weights))
+
+    def swap_record(self, record: Record) -> None:
+        """Compute with `record` from the next call on; calls under way keep the one they took."""
+        self._record = record
+
+    def weight_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of `get_weights()`."""
+        return [slot.shape for slot in self._slots]
+
+    def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Record:
+        """Return the record that `weights` make, or raise what `set_weights` raises.
+
+        Without `copy` arrays that fit as they are become the layer's own, and read-only.
+        """
+        values = list(weights)
+        if len(values) != len(self._slots):
+            hint = "" if self.built or self._slots else "; it is not built yet: call `build` first"
+            raise ValueError(
+                f"Layer {self.name} expects {len(self._slots)} weights, but {len(values)} were "
+                f"given{hint}."
+            )
+        dtype = np.dtype(self.dtype)
+        record = []
+        for slot, value in zip(self._slots, values, strict=True):
+            what = f"The weight {slot.name} of layer {self.name}"
+            array = ops.as_array(value, dtype, what)
+            if array.shape != slot.shape:
+                raise ValueError(f"{what} has shape {array.shape}; expected {slot.shape}.")
+            if copy and np.may_share_memory(array, np.asarray(value)):
+                array = array.copy()
+            record.append(_frozen(array, dtype))
+        return tuple(record)
+
+    @property
+    def weights(self) -> list[Weight]:
+        """All weights: the trainable ones first, as Keras lists and stores them."""
+        return self.trainable_weights + self.non_trainable_weights
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """The weights that training would change; [] where `trainable` is False."""
+        return [weight for weight in self._all_weights() if weight.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The weights that training would leave alone."""
+        return [weight for weight in self._all_weights() if not weight.trainable]
+
+    def _all_weights(self) -> list[Weight]:
+        return [
+            Weight(f"{self.name}/{slot.name}:0", value, slot.trainable and self.trainable)
+            for slot, value in zip(self._slots, self._record, strict=True)
+        ]
+
+    def trainable_slots(self) -> list[int]:
+        """Which of `get_weights()` are trainable."""
+        return [i for i, slot in enumerate(self._slots) if slot.trainable and self.trainable]
+
+    def count_params(self) -> int:
+        """Return how many numbers the weights hold.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not built yet.
+        """
+        if not self.built:
+            raise ValueError(
+                f"You tried to call `count_params` on {self.name}, but the layer isn't built. "
+                "You can build it manually via: `layer.build(batch_input_shape)`."
+            )
+        return sum(value.size for value in self._record)
+
+    # ------------------------------------------------------------ configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration, as tf_keras writes it; `from_config` makes the layer again."""
+        config: dict[str, Any] = {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self.dtype,
+        }
+        if self.batch_input_shape is not None:
+            config["batch_input_shape"] = self.batch_input_shape
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a layer from what `get_config` gave, or from the config in a model file.
+
+        Raises
+        ------
+        TypeError
+            If the config has a key that the layer does not take.
+        ValueError
+            If a value is not one that the layer takes.
+        """
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"<lcfast.{type(self).__name__} {self.name}>"
+
+
+def checked_dtype(dtype: Any) -> np.dtype:
+    """Return float32 or float64 of a name, a numpy dtype or a Keras dtype policy; None: float32."""
+    if isinstance(dtype, dict):  # {"class_name": "Policy", "config": {"name": "float32"}}
+        config = dtype.get("config")
+        dtype = config.get("name") if isinstance(config, dict) else None
+    if dtype is None:
+        return np.dtype(np.float32)
+    try:
+        checked = np.dtype(dtype)
+    except TypeError:
+        checked = None
+    if checked not in ops.REAL_DTYPES:
+        raise ValueError(f"The `dtype` argument must be float32 or float64. Received: {dtype!r}.")
+    return checked
+
+
+def _delivered(y: Any, inputs: Any, out: Any) -> Any:
+    """`y` in the caller's `out`, or in memory that is not the caller's input."""
+    if out is not None:
+        target = ops.as_output(out, y.shape, y.dtype)
+        if y is not target:
+            target[...] = y
+        return target
+    sources = inputs if isinstance(inputs, list | tuple) else [inputs]
+    for source in sources:
+        if isinstance(source, np.ndarray) and np.may_share_memory(source, y):
+            return y.copy()
+    return y
+
+
+def numbered_name(stem: str, first: int = 0) -> str:
+    """The next of stem, stem_1, stem_2, ...; of stem_1, stem_2, ... where `first` is 1."""
+    number = next(_NAME_COUNTS[stem]) + first
+    return f"{stem}_{number}" if number else stem
+
+
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"The `name` argument must be a non-empty string. Received: {name!r}.")
+    return name
+
+
+def _frozen(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """`value` as a read-only array of `dtype`."""
+    array = np.require(value, dtype, ["C", "A"])
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,145 @@
+"""Dense: every input to every unit; one position of local_conv's tile."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from lcfast.layers import arguments
+from lcfast.layers.base import Pullback, Record
+from lcfast.layers.linear import LinearLayer
+from lcfast.layers.symbolic import Shape
+from lcfast.local_conv.geometry import Geometry
+
+
+@lru_cache(maxsize=256)
+def dense_geometry(features: int, units: int) -> Geometry:
+    """One position that sees all features."""
+    return Geometry((1,), features, units, (1,), (1,))
+
+
+class Dense(LinearLayer):
+    """y = activation(x @ kernel + bias) over the last axis.
+
+    Parameters
+    ----------
+    units : int
+        Size of the last axis of the output.
+    activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, \
+bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engine
+        As in `LocallyConnected1D`.
+    **kwargs
+        name, dtype, trainable, input_shape, batch_input_shape, batch_size, weights, dynamic;
+        input_dim, the number of features, as a short form of input_shape.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not one that the layer takes.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Dense
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> lcfast.Dense(10, activation="softmax")(np.ones((2, 5))).shape
+    (2, 10)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        engine: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if "input_dim" in kwargs and "input_shape" not in kwargs:
+            kwargs["input_shape"] = (kwargs.pop("input_dim"),)
+        super().__init__(
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            engine=engine,
+            **kwargs,
+        )
+        self.units = arguments.positive_int(units, "units")
+        self.features: int | None = None
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights: kernel (features, units), bias (units,)."""
+        shape = arguments.checked_shape(input_shape, "input_shape")
+        if len(shape) < 2 or not shape[-1]:
+            raise ValueError(
+                f"Layer {self.name} (Dense) needs an input of 2 or more dimensions whose last one "
+                f"is defined and positive. Received: {shape}."
+            )
+        self.features = shape[-1]
+        self.build_kernel_and_bias((self.features, self.units), (self.units,))
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the shape of the output, batch first, for an input of `input_shape`."""
+        return (*input_shape[:-1], self.units)
+
+    def check_input_shape(self, shape: Any) -> None:
+        """Raise ValueError unless the last axis is the one that the layer was built for."""
+        if len(shape) < 2 or shape[-1] != self.features:
+            raise ValueError(
+                f"Layer {self.name} was built for inputs whose last axis is {self.features}. "
+                f"Received: {tuple(shape)}."
+            )
+
+    def forward(
+        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """y[n,u] = activation(sum_k x[n,k] kernel[k,u] + bias[u])."""
+        flat_out = None
+        if out is not None and out.ndim == 2 and inputs.ndim == 2 and out.flags.c_contiguous:
+            flat_out = out.reshape(len(out), 1, -1)
+        y = self.forward_rows(
+            weights, self._as_rows(inputs), self._geometry(), self.activation.kernel, flat_out
+        )
+        if flat_out is not None:
+            assert out is not None
+            return out
+        return y.reshape(*inputs.shape[:-1], self.units)
+
+    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
+        """The output, and the function (dy) -> (dx, [dkernel, dbias])."""
+        y, pullback_rows = self.linearize_rows(weights, self._as_rows(inputs), self._geometry())
+
+        def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+            dx, gradients = pullback_rows(dy.reshape(y.shape))
+            return dx.reshape(inputs.shape), gradients
+
+        return y.reshape(*inputs.shape[:-1], self.units), pullback
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration, as tf_keras writes it."""
+        return {**super().get_config(), "units": self.units, **self.linear_config()}
+
+    def _geometry(self) -> Geometry:
+        assert self.features is not None
+        return dense_geometry(self.features, self.units)
+
+    def _as_rows(self, inputs: np.ndarray) -> np.ndarray:
+        assert self.features is not None
+        rows = inputs.size // self.features
+        return inputs.reshape(rows, 1, self.features)

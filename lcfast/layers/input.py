@@ -1,0 +1,156 @@
+"""InputLayer and Input: where a graph begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lcfast.layers.base import Layer, Pullback, Record, numbered_name
+from lcfast.layers.symbolic import Node, SymbolicTensor
+
+
+class InputLayer(Layer):
+    """The entry of a graph; it passes arrays on.
+
+    Parameters
+    ----------
+    input_shape : tuple of int or None, optional
+        Shape of a row.
+    batch_size : int, optional
+        Rows in a batch, where that is fixed.
+    batch_input_shape : tuple of int or None, optional
+        Both of these at once, the batch first.
+    dtype : str, optional
+        "float32" (the default) or "float64".
+    sparse, ragged, optional : bool
+        False: lcfast takes dense arrays, and all of them.
+    name : str, optional
+        Name; made from the class where it is missing.
+
+    Raises
+    ------
+    ValueError
+        If there is no shape, or sparse or ragged inputs are asked for.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/InputLayer
+
+    Examples
+    --------
+    >>> import lcfast
+    >>> lcfast.InputLayer(input_shape=(10, 3)).batch_input_shape
+    (None, 10, 3)
+    """
+
+    def __init__(
+        self,
+        input_shape: Any = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        sparse: bool = False,
+        ragged: bool = False,
+        optional: bool = False,
+        name: str | None = None,
+        batch_input_shape: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            name=name,
+            dtype=dtype,
+            input_shape=input_shape,
+            batch_size=batch_size,
+            batch_input_shape=batch_input_shape,
+            **kwargs,
+        )
+        if sparse or ragged or optional:
+            raise ValueError(
+                f"Layer {self.name} asks for sparse, ragged or optional inputs; lcfast takes "
+                "dense ones."
+            )
+        if self.batch_input_shape is None:
+            raise ValueError(f"Layer {self.name} (InputLayer) needs a shape: give input_shape.")
+        self.build(self.batch_input_shape)
+        self._nodes.append(Node(self, (), self.batch_input_shape))
+
+    @classmethod
+    def automatic_name(cls) -> str:
+        """Keras counts inputs from one: input_1, input_2."""
+        return numbered_name("input", first=1)
+
+    @property
+    def tensor(self) -> SymbolicTensor:
+        """The symbolic tensor that stands for the input."""
+        return self._nodes[0].output
+
+    def forward(
+        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """y = x."""
+        return inputs  # type: ignore[no-any-return]
+
+    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
+        """The output, and the function (dy) -> (dx, [])."""
+        return inputs, lambda dy: (dy, [])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration, as tf_keras writes it."""
+        return {
+            "batch_input_shape": self.batch_input_shape,
+            "dtype": self.dtype,
+            "sparse": False,
+            "ragged": False,
+            "name": self.name,
+        }
+
+
+def Input(  # noqa: N802 (Keras's name)
+    shape: Any = None,
+    batch_size: int | None = None,
+    name: str | None = None,
+    dtype: Any = None,
+    batch_shape: Any = None,
+) -> SymbolicTensor:
+    """Return the symbolic tensor at which a graph begins.
+
+    Parameters
+    ----------
+    shape : tuple of int or None
+        Shape of a row, without the batch.
+    batch_size : int, optional
+        Rows in a batch, where that is fixed.
+    name : str, optional
+        Name of the InputLayer.
+    dtype : str, optional
+        "float32" (the default) or "float64".
+    batch_shape : tuple of int or None, optional
+        Instead of `shape`: the batch, then the shape.
+
+    Returns
+    -------
+    SymbolicTensor
+
+    Raises
+    ------
+    ValueError
+        If there is no shape.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Input
+
+    Examples
+    --------
+    >>> import lcfast
+    >>> lcfast.LocallyConnected1D(64, 3)(lcfast.Input((10, 32))).shape
+    (None, 8, 64)
+    """
+    layer = InputLayer(
+        input_shape=shape,
+        batch_size=batch_size,
+        name=name,
+        dtype=dtype,
+        batch_input_shape=batch_shape,
+    )
+    return layer.tensor

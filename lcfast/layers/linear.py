@@ -1,0 +1,112 @@
+"""What the layers on local_conv's tile share: filters, kernel, bias, activation and their config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lcfast.layers import arguments
+from lcfast.layers.base import Layer, Pullback, Record, WeightSlot
+from lcfast.local_conv import layouts, ops
+from lcfast.local_conv.geometry import Geometry
+from lcfast.vocabulary import activations, constraints, initializers, regularizers
+
+
+class LinearLayer(Layer):
+    """A layer with a kernel, perhaps a bias, and an activation, in Keras's arguments.
+
+    A subclass says which geometry an input has, and builds kernel and bias for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        activation: Any,
+        use_bias: Any,
+        kernel_initializer: Any,
+        bias_initializer: Any,
+        kernel_regularizer: Any,
+        bias_regularizer: Any,
+        activity_regularizer: Any,
+        kernel_constraint: Any,
+        bias_constraint: Any,
+        engine: str | None,
+        **layer_arguments: Any,
+    ) -> None:
+        super().__init__(**layer_arguments)
+        self.activation = activations.get(activation)
+        self.use_bias = arguments.checked_flag(use_bias, "use_bias")
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self._call = ops.Call(engine=ops.checked_engine(engine))
+
+    def build_kernel_and_bias(
+        self, kernel_shape: tuple[int, ...], bias_shape: tuple[int, ...]
+    ) -> None:
+        """Make the weights in the shapes in which Keras stores them."""
+        slots = [WeightSlot("kernel", kernel_shape, self.kernel_initializer, True)]
+        if self.use_bias:
+            slots.append(WeightSlot("bias", bias_shape, self.bias_initializer, True))
+        self._finish_build(slots)
+
+    def forward_rows(
+        self,
+        weights: Record,
+        x: np.ndarray,
+        geometry: Geometry,
+        activation: ops.Activation,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The output for rows of `geometry.input_shape`."""
+        kernel = layouts.canonical_kernel(weights[0], geometry)
+        bias = layouts.canonical_bias(weights[1]) if self.use_bias else None
+        return ops.forward(x, kernel, bias, geometry, activation, out, self._call)
+
+    def pull_rows(
+        self, weights: Record, x: np.ndarray, dz: np.ndarray, geometry: Geometry
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """(dx, [dkernel, dbias]) from the gradient of what the activation is applied to."""
+        kernel = layouts.canonical_kernel(weights[0], geometry)
+        dx = ops.input_gradient(dz, kernel, geometry, self._call)
+        gradients = [ops.kernel_gradient(x, dz, geometry, self._call)]
+        if self.use_bias:
+            # A shared bias is summed over the positions too, as further rows.
+            gradients.append(ops.sum_rows(dz.reshape(-1, geometry.bias_size), self._call))
+        shaped = [
+            gradient.reshape(weight.shape)
+            for gradient, weight in zip(gradients, weights, strict=True)
+        ]
+        return dx, shaped
+
+    def linearize_rows(
+        self, weights: Record, x: np.ndarray, geometry: Geometry
+    ) -> tuple[np.ndarray, Pullback]:
+        """The output for rows of `geometry.input_shape`, and the pullback."""
+        activation = self.activation.kernel
+        y = self.forward_rows(weights, x, geometry, activation)
+
+        def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+            dz = ops.activation_gradient(y, dy, activation, self._call)
+            return self.pull_rows(weights, x, dz, geometry)
+
+        return y, pullback
+
+    def linear_config(self) -> dict[str, Any]:
+        """The part of the config that all of them have, in Keras's order."""
+        return {
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
+        }

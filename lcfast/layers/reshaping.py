@@ -1,0 +1,154 @@
+"""Layers that move numbers and change none: Flatten and Reshape."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lcfast.layers import arguments
+from lcfast.layers.base import Layer, Pullback, Record
+from lcfast.layers.symbolic import Shape
+from lcfast.local_conv.geometry import CHANNELS_FIRST
+
+
+class Flatten(Layer):
+    """All axes but the batch as one, channels last.
+
+    Parameters
+    ----------
+    data_format : str, optional
+        "channels_first" moves the channels to the end first; None takes
+        `lcfast.image_data_format()`.
+    **kwargs
+        name, dtype, trainable, input_shape, batch_input_shape, batch_size.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Flatten
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> lcfast.Flatten()(np.ones((2, 3, 4))).shape
+    (2, 12)
+    """
+
+    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format = arguments.checked_data_format(data_format)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the shape of the output, batch first, for an input of `input_shape`."""
+        sizes = [size for size in input_shape[1:] if size is not None]
+        known = len(sizes) == len(input_shape) - 1
+        return (input_shape[0], math.prod(sizes) if known else None)
+
+    def forward(
+        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """y[n, i] = x[n, ...] in the order of a contiguous channels_last array."""
+        moved = self._moved(inputs)
+        return moved.reshape(len(inputs), math.prod(moved.shape[1:]))
+
+    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
+        """The output, and the function (dy) -> (dx, [])."""
+        moved = self._moved(inputs)
+
+        def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+            dx = dy.reshape(moved.shape)
+            if moved is not inputs:
+                dx = np.moveaxis(dx, -1, 1)
+            return np.ascontiguousarray(dx), []
+
+        return self.forward(weights, inputs), pullback
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration, as tf_keras writes it."""
+        return {**super().get_config(), "data_format": self.data_format}
+
+    def _moved(self, inputs: np.ndarray) -> np.ndarray:
+        if self.data_format == CHANNELS_FIRST and inputs.ndim > 2:
+            return np.moveaxis(inputs, 1, -1)
+        return inputs
+
+
+class Reshape(Layer):
+    """The same numbers in another shape.
+
+    Parameters
+    ----------
+    target_shape : tuple of int
+        Shape without the batch; one entry may be -1.
+    **kwargs
+        name, dtype, trainable, input_shape, batch_input_shape, batch_size.
+
+    Raises
+    ------
+    ValueError
+        If the numbers do not fit into the shape.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Reshape
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> lcfast.Reshape((4, -1))(np.ones((2, 3, 8))).shape
+    (2, 4, 6)
+    """
+
+    def __init__(self, target_shape: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        sizes = list(target_shape) if isinstance(target_shape, list | tuple) else [target_shape]
+        free = [size for size in sizes if size == -1]
+        fixed = [arguments.positive_int(size, "target_shape") for size in sizes if size != -1]
+        if len(free) > 1:
+            raise ValueError(
+                f"The `target_shape` argument may hold one -1. Received: {target_shape!r}."
+            )
+        self.target_shape = tuple(int(size) for size in sizes)
+        self._fixed = math.prod(fixed)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the shape of the output, batch first, for an input of `input_shape`."""
+        sizes = input_shape[1:]
+        if None in sizes:
+            free = tuple(None if size == -1 else size for size in self.target_shape)
+            return (input_shape[0], *free)
+        count = math.prod(sizes)
+        fits = count % self._fixed == 0 if -1 in self.target_shape else count == self._fixed
+        if not fits:
+            raise ValueError(
+                f"Layer {self.name} cannot reshape inputs of shape {tuple(input_shape)} to "
+                f"{self.target_shape}: the numbers in a row do not fit."
+            )
+        return (
+            input_shape[0],
+            *(count // self._fixed if size == -1 else size for size in self.target_shape),
+        )
+
+    def check_input_shape(self, shape: Any) -> None:
+        """Raise ValueError where the numbers do not fit."""
+        self.compute_output_shape(shape)
+
+    def forward(
+        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """y = x, in another shape."""
+        shape = self.compute_output_shape(inputs.shape)
+        return inputs.reshape([size or 0 for size in shape])
+
+    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
+        """The output, and the function (dy) -> (dx, [])."""
+
+        def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+            return dy.reshape(inputs.shape), []
+
+        return self.forward(weights, inputs), pullback
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration, as tf_keras writes it."""
+        return {**super().get_config(), "target_shape": self.target_shape}

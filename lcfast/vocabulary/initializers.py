@@ -1,0 +1,366 @@
+"""Keras's initializers by name: what a new weight is filled with.
+
+A seeded initializer gives the same array on every call. The stream is numpy's, not TensorFlow's:
+the distributions are Keras's, the numbers are not. Without a seed every call draws afresh.
+
+Source: https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/initializers
+"""
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from reprlib import repr as short_repr
+from types import MappingProxyType, NoneType
+from typing import Any, ClassVar, get_args
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lcfast.vocabulary.registry import Configured, Registry, number
+
+Array = NDArray[Any]
+InitializerLike = Callable[[Sequence[int], DTypeLike], Array]
+
+STD_OF_TRUNCATED_NORMAL = 0.87962566103423978  # of a standard normal cut off at -2 and 2
+
+
+class Initializer(Configured):
+    """Base of the initializers: `initializer(shape, dtype)` is a new array."""
+
+    # TensorFlow 1 wrote the dtype into the config; it is the layer's to say.
+    old_arguments: ClassVar[Mapping[str, str | None]] = MappingProxyType({"dtype": None})
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value, kinds = getattr(self, f.name), get_args(f.type) or (f.type,)
+            if value is None and NoneType in kinds:
+                continue
+            if int in kinds and not isinstance(value, int | np.integer):
+                raise ValueError(f"{f.name} needs an int or None, not {short_repr(value)}.")
+            if int in kinds or float in kinds:
+                self._set(**{f.name: number(f.name, value)})
+
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> Array:
+        """Return a new C-contiguous array of `shape` and `dtype`, float32 or float64."""
+        kind = np.dtype(np.float32 if dtype is None else dtype)
+        if kind not in (np.float32, np.float64):
+            raise ValueError(f"{type(self).__name__} gives float32 or float64, not {kind}.")
+        return np.require(self._values(_checked_shape(shape), kind), kind, "C")
+
+    def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        raise NotImplementedError(f"{type(self).__name__} needs a __call__ method.")
+
+
+@dataclass(frozen=True)
+class Zeros(Initializer):
+    """All 0."""
+
+    def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        return np.zeros(shape, dtype)
+
+
+@dataclass(frozen=True)
+class Ones(Initializer):
+    """All 1."""
+
+    def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        return np.ones(shape, dtype)
+
+
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """One number everywhere, or the numbers of an array of as many elements as the weight has."""
+
+    value: Any = 0
+
+    def __post_init__(self) -> None:
+        value = self.value
+        if isinstance(value, Mapping):  # how Keras 3 writes an array: its numbers and its dtype
+            value = value.get("config", value)
+            value = value.get("value") if isinstance(value, Mapping) else value
+        numbers = np.asarray(value)
+        if numbers.dtype.kind not in "biuf":
+            raise ValueError(f"value needs a number or an array of them, not {short_repr(value)}.")
+        self._set(value=numbers.tolist())
+
+    def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        numbers = np.array(self.value, dtype)
+        if numbers.size == 1:
+            return np.full(shape, numbers.item(), dtype)
+        if numbers.size != math.prod(shape):
+            raise ValueError(f"Constant's {numbers.size} numbers do not fill the shape {shape}.")
+        return numbers.reshape(shape)
+
+
+@dataclass(frozen=True)
+class RandomUniform(Initializer):
+    """Drawn evenly between minval and maxval."""
+
+    minval: float = -0.05
+    maxval: float | None = 0.05
+    seed: int | None = None
+
+    def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        width = (1.0 if self.maxval is None else self.maxval) - self.minval
+        return self.minval + width * _generator(self.seed).random(shape, dtype)
+
+
+@dataclass(frozen=True)
+class RandomNormal(Initializer):
+    """Drawn from a normal distribution."""
+
+    mean: float = 0.0
+    stddev: float = 0.05
+    seed: int | None = None
+
+    def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        return self.mean + self.stddev * _generator(self.seed).standard_normal(shape, dtype)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(RandomNormal):
+    """As RandomNormal, but what is more than two stddev away from the mean is drawn again."""
+
+    def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        generator = _generator(self.seed)
+        drawn = generator.standard_normal(math.prod(shape), dtype)
+        outside = np.flatnonzero(np.abs(drawn) > 2)
+        while outside.size:
+            drawn[outside] = generator.standard_normal(outside.size, dtype)
+            outside = outside[np.abs(drawn[outside]) > 2]
+        return self.mean + self.stddev * drawn.reshape(shape)
+
+
+@dataclass(frozen=True)
+class VarianceScaling(Initializer):
+    """Drawn around 0 with the variance scale / n, where n is the count of units `mode` tells."""
+
+    scale: float = 1.0
+    mode: str = "fan_in"
+    distribution: str = "truncated_normal"
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scale <= 0:
+            raise ValueError(f"scale needs a positive number, not {self.scale}.")
+        if self.mode not in ("fan_in", "fan_out", "fan_avg"):
+            raise ValueError(f"mode needs 'fan_in', 'fan_out' or 'fan_avg', not {self.mode!r}.")
+        distribution = str(self.distribution).lower()
+        if distribution == "normal":  # its name until Keras 2.2
+            distribution = "truncated_normal"
+        if distribution not in ("uniform", "truncated_normal", "untruncated_normal"):
+            raise ValueError(
+                "distribution needs 'uniform', 'truncated_normal' or 'untruncated_normal', "
+                f"not {self.distribution!r}."
+            )
+        self._set(distribution=distribution)
+
+    def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        fan_in, fan_out = fans(shape)
+        units = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        stddev = math.sqrt(self.scale / max(1.0, units))
+        if self.distribution == "uniform":
+            limit = math.sqrt(3) * stddev
+            return RandomUniform(-limit, limit, self.seed)._values(shape, dtype)
+        if self.distribution == "untruncated_normal":
+            return RandomNormal(0.0, stddev, self.seed)._values(shape, dtype)
+        # Cutting off narrows the distribution, so that it has to start wider.
+        wider = stddev / STD_OF_TRUNCATED_NORMAL
+        return TruncatedNormal(0.0, wider, self.seed)._values(shape, dtype)
+
+
+@dataclass(frozen=True)
+class _Preset(Initializer):
+    """A VarianceScaling of which only the seed is left to choose."""
+
+    scaling: ClassVar[tuple[float, str, str]]
+    seed: int | None = None
+
+    def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        return VarianceScaling(*self.scaling, self.seed)._values(shape, dtype)
+
+
+class GlorotUniform(_Preset):
+    """Drawn evenly; the variance is 2 / (fan_in + fan_out)."""
+
+    scaling = (1.0, "fan_avg", "uniform")
+
+
+class GlorotNormal(_Preset):
+    """Drawn from a truncated normal distribution; the variance is 2 / (fan_in + fan_out)."""
+
+    scaling = (1.0, "fan_avg", "truncated_normal")
+
+
+class HeUniform(_Preset):
+    """Drawn evenly; the variance is 2 / fan_in."""
+
+    scaling = (2.0, "fan_in", "uniform")
+
+
+class HeNormal(_Preset):
+    """Drawn from a truncated normal distribution; the variance is 2 / fan_in."""
+
+    scaling = (2.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(_Preset):
+    """Drawn evenly; the variance is 1 / fan_in."""
+
+    scaling = (1.0, "fan_in", "uniform")
+
+
+class LecunNormal(_Preset):
+    """Drawn from a truncated normal distribution; the variance is 1 / fan_in."""
+
+    scaling = (1.0, "fan_in", "truncated_normal")
+
+
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """gain times a random matrix of orthonormal columns, or rows where those are fewer.
+
+    The matrix has the product of all axes but the last as rows, the last axis as columns.
+    """
+
+    gain: float = 1.0
+    seed: int | None = None
+
+    def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        if len(shape) < 2:
+            raise ValueError(f"Orthogonal needs a shape of at least 2 axes, not {shape}.")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall = (max(rows, columns), min(rows, columns))
+        q, r = np.linalg.qr(_generator(self.seed).standard_normal(tall, dtype))
+        q *= np.sign(np.diagonal(r))  # without it some matrices would come up more often
+        return self.gain * (q if rows >= columns else q.T).reshape(shape)
+
+
+@dataclass(frozen=True)
+class Identity(Initializer):
+    """gain on the diagonal of a matrix, 0 elsewhere."""
+
+    gain: float = 1.0
+
+    def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        if len(shape) != 2:
+            raise ValueError(f"Identity needs a shape of exactly 2 axes, not {shape}.")
+        return self.gain * np.eye(*shape, dtype=dtype)
+
+
+def fans(shape: Sequence[int]) -> tuple[int, int]:
+    """Return how many units a weight of this shape has on its input and on its output side.
+
+    Examples
+    --------
+    >>> fans((3, 3, 16, 32))
+    (144, 288)
+    """
+    if len(shape) < 2:
+        return (math.prod(shape),) * 2
+    receptive_field = math.prod(shape[:-2])
+    return shape[-2] * receptive_field, shape[-1] * receptive_field
+
+
+def _checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    try:
+        checked = tuple(operator.index(length) for length in shape)
+    except TypeError:
+        checked = (-1,)
+    if any(length < 0 for length in checked):
+        raise ValueError(f"shape needs a sequence of ints, none negative, not {shape!r}.")
+    return checked
+
+
+def _generator(seed: int | None) -> np.random.Generator:
+    # numpy takes no negative seed, Keras does: it goes on as its two's complement.
+    return np.random.default_rng(seed if seed is None or seed >= 0 else seed % 2**64)
+
+
+_CLASSES: dict[str, Callable[..., InitializerLike]] = {
+    cls.__name__: cls
+    for cls in (
+        *(Zeros, Ones, Constant, Identity, Orthogonal),
+        *(RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling),
+        *(GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal),
+    )
+}
+_SNAKE_CASE = {re.sub("(?<!^)(?=[A-Z])", "_", name).lower(): name for name in _CLASSES}
+_ALIASES = {
+    **{snake: _CLASSES[name] for snake, name in _SNAKE_CASE.items()},
+    # TensorFlow 2.0 wrote some classes and functions with this ending.
+    **{f"{name}V2": _CLASSES[name] for name in _CLASSES},
+    **{f"{snake}V2": _CLASSES[name] for snake, name in _SNAKE_CASE.items()},
+    # Keras 1.
+    "zero": Zeros,
+    "one": Ones,
+    "uniform": RandomUniform,
+    "normal": RandomNormal,
+}
+REGISTRY: Registry[InitializerLike] = Registry("initializer", _CLASSES, _ALIASES)
+
+
+def get(identifier: object) -> InitializerLike | None:
+    """Return the initializer that a name, a dict or a callable stands for.
+
+    Parameters
+    ----------
+    identifier : object
+        None, a name, the dict of a model file, a class (instantiated) or any other callable.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/initializers/get
+
+    Examples
+    --------
+    >>> from lcfast.vocabulary import initializers
+    >>> initializers.get("glorot_uniform")
+    GlorotUniform(seed=None)
+    """
+    return REGISTRY.get(identifier)
+
+
+def serialize(initializer: object) -> dict[str, Any] | None:
+    """Return the dict, in the dialect of Keras 2, that describes `initializer`.
+
+    Parameters
+    ----------
+    initializer : object
+        None or an object with a `get_config` method; a plain function is a ValueError.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/initializers/serialize
+
+    Examples
+    --------
+    >>> from lcfast.vocabulary import initializers
+    >>> initializers.serialize(initializers.Constant(0.5))
+    {'class_name': 'Constant', 'config': {'value': 0.5}}
+    """
+    return REGISTRY.serialize(initializer)
+
+
+def deserialize(config: object) -> InitializerLike | None:
+    """Return the initializer that a dict or a name stands for, as `get` does.
+
+    Parameters
+    ----------
+    config : dict, str or None
+        A name or the dict of a model file.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/initializers/deserialize
+
+    Examples
+    --------
+    >>> from lcfast.vocabulary import initializers
+    >>> initializers.deserialize({"class_name": "Zeros", "config": {"dtype": "float32"}})
+    Zeros()
+    """
+    return REGISTRY.deserialize(config)
