@@ -1,0 +1,5 @@
+"""`python -m lcfast` is the command `lcfast`."""
+
+from lcfast.cli import main
+
+main(prog_name="lcfast")

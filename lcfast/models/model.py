@@ -1,0 +1,477 @@
+"""Model: a graph of layers that computes, scores in batches and pulls gradients back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lcfast.layers import arguments
+from lcfast.layers.base import Layer, Weight
+from lcfast.layers.symbolic import SymbolicTensor
+from lcfast.local_conv import ops
+from lcfast.models.graph import Graph, trace
+from lcfast.models.summary import summary_lines
+
+ModelPullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
+
+
+class Model(Layer):
+    """The layers between symbolic inputs and outputs.
+
+    Parameters
+    ----------
+    inputs, outputs : SymbolicTensor or list of them
+        What `lcfast.Input` returned, and what layers made of it.
+    name : str, optional
+        Name; "model" and a number where it is missing.
+
+    Raises
+    ------
+    ValueError
+        If an output depends on an input that is not given, or two layers have one name.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> inputs = lcfast.Input((10, 32))
+    >>> outputs = lcfast.Flatten()(lcfast.LocallyConnected1D(4, 3)(inputs))
+    >>> model = lcfast.Model(inputs, outputs)
+    >>> model.predict(np.ones((5, 10, 32))).shape
+    (5, 32)
+    """
+
+    def __init__(
+        self, inputs: Any, outputs: Any, name: str | None = None, trainable: bool = True
+    ) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self._lock = threading.Lock()
+        self._takes_list = isinstance(inputs, list | tuple)
+        self._gives_list = isinstance(outputs, list | tuple)
+        self._set_graph(_as_list(inputs), _as_list(outputs))
+
+    def _set_graph(
+        self, inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
+    ) -> None:
+        self.inputs = _checked_tensors(inputs, "inputs")
+        self.outputs = _checked_tensors(outputs, "outputs")
+        self._graph: Graph | None = trace(self.inputs, self.outputs)
+        self.built = True
+
+    def _traced(self) -> Graph:
+        if self._graph is None:
+            raise ValueError(
+                f"Model {self.name} is not built yet: give its first layer an input_shape, call "
+                "`model.build(input_shape)`, or call the model on data."
+            )
+        return self._graph
+
+    # ------------------------------------------------------------ structure
+
+    def graph_of_layers(self) -> Graph:
+        """The nodes and steps of the model; see `lcfast.models.graph`."""
+        return self._traced()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in Keras's order."""
+        return list(self._traced().layers)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Return a layer by its name, or by its place in `layers`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer.
+        """
+        layers = self.layers
+        if index is not None and -len(layers) <= index < len(layers):
+            return layers[index]
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        names = ", ".join(layer.name for layer in layers)
+        raise ValueError(f"No such layer: {name if index is None else index}. There are: {names}.")
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of the input, batch first; a list where there are several inputs."""
+        shapes = [tensor.shape for tensor in self._built_tensors("inputs")]
+        return shapes if len(shapes) > 1 else shapes[0]
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output, batch first; a list where there are several outputs."""
+        shapes = [tensor.shape for tensor in self._built_tensors("outputs")]
+        return shapes if len(shapes) > 1 else shapes[0]
+
+    def _built_tensors(self, side: str) -> list[SymbolicTensor]:
+        self._traced()
+        return self.inputs if side == "inputs" else self.outputs
+
+    def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
+        """Print a table of the layers: name, class, output shape, number of parameters.
+
+        Parameters
+        ----------
+        print_fn : callable, optional
+            Called with each line; `print` where it is missing.
+        """
+        self._traced()
+        for line in summary_lines(self):
+            (print_fn or print)(line)
+
+    # ------------------------------------------------------------ weights
+
+    def record(self) -> tuple[Any, ...]:
+        """The records of all layers, taken together: never half of a `set_weights`."""
+        with self._lock:
+            return tuple(layer.record() for layer in self._traced().layers)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the weights of all layers, in Keras's order."""
+        return [value.copy() for layer in self.record() for value in layer]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the weights of all layers, all at once, from arrays as `get_weights()` orders them.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape is wrong; then nothing is changed.
+        """
+        values = list(weights)
+        layers = self._traced().layers
+        expected = sum(len(layer.weight_shapes()) for layer in layers)
+        if len(values) != expected:
+            raise ValueError(
+                f"Model {self.name} expects {expected} weights, but {len(values)} were given."
+            )
+        records = []
+        for layer in layers:
+            count = len(layer.weight_shapes())
+            records.append(layer.checked_record(values[:count]))
+            values = values[count:]
+        with self._lock:
+            for layer, record in zip(layers, records, strict=True):
+                layer.swap_record(record)
+
+    def _all_weights(self) -> list[Weight]:
+        weights = [weight for layer in self._traced().layers for weight in layer.weights]
+        if self.trainable:
+            return weights
+        return [Weight(weight.name, weight.value, False) for weight in weights]
+
+    @property
+    def weights(self) -> list[Weight]:
+        """The weights of all layers, layer by layer."""
+        return self._all_weights()
+
+    def count_params(self) -> int:
+        """Return how many numbers the weights hold.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built yet.
+        """
+        return sum(layer.count_params() for layer in self._traced().layers)
+
+    # ------------------------------------------------------------ computing
+
+    def _connect(self, inputs: Any) -> SymbolicTensor:
+        raise ValueError(
+            f"Model {self.name} was called on a symbolic tensor; models inside models are not "
+            "there yet: call its layers one by one."
+        )
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output, batch first, for inputs of `input_shape`."""
+        graph = self._traced()
+        shapes: list[Any] = [None] * len(graph.nodes)
+        given = input_shape if len(graph.inputs) > 1 else [input_shape]
+        for i, shape in zip(graph.inputs, given, strict=True):
+            shapes[i] = tuple(shape)
+        for step in graph.steps:
+            layer = graph.layers[step.layer]
+            taken = [shapes[i] for i in step.inputs]
+            shapes[step.output] = layer.compute_output_shape(
+                taken if layer.takes_list else taken[0]
+            )
+        outputs = [shapes[i] for i in graph.outputs]
+        return outputs if self._gives_list else outputs[0]
+
+    def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
+        """The outputs: a list where the model was made with one."""
+        graph = self._traced()
+        values: list[Any] = [None] * len(graph.nodes)
+        for i, x in zip(graph.inputs, inputs, strict=True):
+            values[i] = x
+        last = graph.outputs[0] if len(graph.outputs) == 1 else None
+        for step in graph.steps:
+            layer = graph.layers[step.layer]
+            taken = [values[i] for i in step.inputs]
+            values[step.output] = layer.forward(
+                weights[step.layer],
+                taken if layer.takes_list else taken[0],
+                training=training,
+                out=out if step.output == last else None,
+            )
+        outputs = [values[i] for i in graph.outputs]
+        return outputs if self._gives_list else outputs[0]
+
+    def __call__(
+        self, inputs: Any, training: bool | None = None, mask: Any = None, out: Any = None
+    ) -> Any:
+        """Compute on arrays, all rows at once; see `predict` for many rows.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (batch, ...)
+            A list of them where the model has several inputs.
+        training : bool, optional
+            True only where no layer behaves differently; lcfast scores, it does not train.
+        mask : None
+            Masks are not supported.
+        out : ndarray, optional
+            Where the output goes, of the right shape and dtype; for models with one output.
+
+        Returns
+        -------
+        ndarray, or list of ndarray where there are several outputs
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an input or `out` has the wrong type, dtype, rank or shape.
+        """
+        if not self._gives_list:
+            return super().__call__(inputs, training, mask, out)
+        if out is not None:
+            raise ValueError(f"Model {self.name} has a list of outputs; `out` takes one array.")
+        self.compute_mask(inputs, mask)
+        arrays = self._arrays(inputs)
+        return [y.copy() for y in self.forward(self.record(), arrays, training=bool(training))]
+
+    def vjp(self, inputs: Any) -> tuple[Any, ModelPullback]:
+        """Compute the outputs and the function that pulls gradients back through the model.
+
+        Nothing is kept in the model: the function may be called many times, from many threads.
+        It refers to `inputs`, which must not be changed before its last call.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (batch, ...)
+            A list of them where the model has several inputs.
+
+        Returns
+        -------
+        y : ndarray or list of ndarray
+            The outputs.
+        pullback : callable
+            ``dx, dweights = pullback(dy)``: the gradient of the input (a list where there are
+            several), and those of the weights in the order of `trainable_weights`.
+        """
+        graph = self._traced_for(inputs)
+        arrays = self._arrays(inputs)
+        y, pull = self._linearize_steps(graph, self.record(), arrays)
+
+        def pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
+            dys = list(dy) if self._gives_list else [dy]
+            if len(dys) != len(y):
+                raise ValueError(f"Model {self.name} has {len(y)} outputs; got {len(dys)} of dy.")
+            checked = []
+            for given, output in zip(dys, y, strict=True):
+                array = ops.as_array(given, output.dtype, "the gradient of the output")
+                if array.shape != output.shape:
+                    raise ValueError(
+                        f"A gradient of the output of model {self.name} has shape {array.shape}; "
+                        f"expected {output.shape}, the output's."
+                    )
+                checked.append(array)
+            dx, dweights = pull(checked)
+            return (dx if self._takes_list else dx[0]), dweights
+
+        return (y if self._gives_list else y[0]), pullback
+
+    def _linearize_steps(
+        self, graph: Graph, weights: Any, inputs: Any
+    ) -> tuple[list[np.ndarray], Callable[[list[np.ndarray]], tuple[list[Any], list[Any]]]]:
+        values: list[Any] = [None] * len(graph.nodes)
+        for i, x in zip(graph.inputs, inputs, strict=True):
+            values[i] = x
+        pullbacks = []
+        for step in graph.steps:
+            layer = graph.layers[step.layer]
+            taken = [values[i] for i in step.inputs]
+            values[step.output], pullback = layer.linearize(
+                weights[step.layer], taken if layer.takes_list else taken[0]
+            )
+            pullbacks.append(pullback)
+        outputs = [values[i] for i in graph.outputs]
+
+        def pull(dys: list[np.ndarray]) -> tuple[list[Any], list[Any]]:
+            gradients: list[Any] = [None] * len(graph.nodes)
+            for i, dy in zip(graph.outputs, dys, strict=True):
+                gradients[i] = dy if gradients[i] is None else gradients[i] + dy
+            of_weights = [[np.zeros_like(value) for value in record] for record in weights]
+            for step, pullback in zip(reversed(graph.steps), reversed(pullbacks), strict=True):
+                if gradients[step.output] is None:
+                    continue
+                dx, dweights = pullback(gradients[step.output])
+                for total, gradient in zip(of_weights[step.layer], dweights, strict=True):
+                    total += gradient
+                for i, part in zip(
+                    step.inputs, dx if isinstance(dx, list) else [dx], strict=True
+                ):
+                    gradients[i] = part if gradients[i] is None else gradients[i] + part
+            dx_of_inputs = [
+                np.zeros_like(values[i]) if gradients[i] is None else gradients[i]
+                for i in graph.inputs
+            ]
+            trainable = [
+                of_weights[number][i]
+                for number, layer in enumerate(graph.layers)
+                for i in (layer.trainable_slots() if self.trainable else [])
+            ]
+            return dx_of_inputs, trainable
+
+        return outputs, pull
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int = 1024,
+        verbose: int = 0,
+        out: np.ndarray | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> Any:
+        """Score rows in batches; the answer does not depend on `batch_size`, to the bit.
+
+        Parameters
+        ----------
+        x : array_like, shape (rows, ...)
+            A list of them where the model has several inputs.  Memory-mapped arrays are read and
+            converted batch by batch.
+        batch_size : int
+            Rows at a time.
+        verbose : int
+            1 shows a progress bar.
+        out : ndarray, optional
+            Where the output goes, a memory-mapped array too; for models with one output.
+        progress : callable, optional
+            Called with the number of rows after each batch.
+
+        Returns
+        -------
+        ndarray, or list of ndarray where there are several outputs
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an input or `out` has the wrong type, dtype, rank or shape.
+
+        Examples
+        --------
+        >>> import numpy as np, lcfast
+        >>> model = lcfast.Sequential([lcfast.Dense(2, input_shape=(3,))])
+        >>> model.predict(np.zeros((4, 3)))
+        array([[0., 0.],
+               [0., 0.],
+               [0., 0.],
+               [0., 0.]], dtype=float32)
+        """
+        batch_size = arguments.positive_int(batch_size, "batch_size")
+        graph = self._traced_for(x)
+        rows_of = self._rows(x)
+        rows = len(rows_of[0])
+        record = self.record()
+        shapes = [graph.nodes[i].output.shape for i in graph.outputs]
+        dtypes = [np.dtype(graph.nodes[i].output.dtype) for i in graph.outputs]
+        if out is not None and len(shapes) != 1:
+            raise ValueError(f"Model {self.name} has a list of outputs; `out` takes one array.")
+        targets: list[Any] = [out] * len(shapes)
+        bar = _progress_bar(rows) if verbose == 1 else None
+        for start in range(0, max(rows, 1), batch_size):
+            batch = [array[start : start + batch_size] for array in rows_of]
+            arrays = self._arrays(batch if len(batch) > 1 else batch[0])
+            outputs = self.forward(record, arrays)
+            for i, y in enumerate(outputs if self._gives_list else [outputs]):
+                if start == 0:
+                    shape = (rows, *y.shape[1:])
+                    targets[i] = ops.as_output(targets[i], shape, dtypes[i])
+                targets[i][start : start + batch_size] = y
+            done = len(batch[0])
+            if progress is not None:
+                progress(done)
+            if bar is not None:
+                bar.update(done)
+        if bar is not None:
+            bar.close()
+        return targets if self._gives_list else targets[0]
+
+    def _traced_for(self, inputs: Any) -> Graph:
+        return self._traced()
+
+    def _rows(self, inputs: Any) -> list[Any]:
+        """The inputs as a list of sliceable arrays with the same number of rows."""
+        graph = self._traced()
+        given = inputs if len(graph.inputs) > 1 else [inputs]
+        if len(graph.inputs) == 1 and isinstance(inputs, list | tuple) and self._takes_list:
+            given = inputs
+        if not isinstance(given, list | tuple) or len(given) != len(graph.inputs):
+            raise ValueError(
+                f"Model {self.name} takes a list of {len(graph.inputs)} inputs, in the order "
+                f"{', '.join(tensor.name for tensor in self.inputs)}."
+            )
+        arrays = [item if isinstance(item, np.ndarray) else np.asarray(item) for item in given]
+        if any(array.ndim == 0 for array in arrays):
+            raise ValueError(f"An input of model {self.name} is a number; expected a batch.")
+        if len({len(array) for array in arrays}) > 1:
+            counts = ", ".join(str(len(array)) for array in arrays)
+            raise ValueError(
+                f"The inputs of model {self.name} have different numbers of rows: {counts}."
+            )
+        return arrays
+
+    def _arrays(self, inputs: Any) -> list[np.ndarray]:
+        self._traced_for(inputs)
+        arrays = []
+        for tensor, value in zip(self.inputs, self._rows(inputs), strict=True):
+            what = f"The input {tensor.name} of model {self.name}"
+            array = ops.as_array(value, np.dtype(tensor.dtype), what)
+            fits = array.ndim == len(tensor.shape) and all(
+                expected in (None, size)
+                for expected, size in zip(tensor.shape[1:], array.shape[1:], strict=True)
+            )
+            if not fits:
+                expected = ", ".join(["batch", *map(str, tensor.shape[1:])])
+                raise ValueError(f"{what} has shape {array.shape}; expected ({expected}).")
+            arrays.append(array)
+        return arrays
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _checked_tensors(tensors: Sequence[Any], what: str) -> list[SymbolicTensor]:
+    if not tensors or not all(isinstance(tensor, SymbolicTensor) for tensor in tensors):
+        raise ValueError(
+            f"The {what} of a model must be what lcfast.Input and layers called on it return, not "
+            f"{list(tensors)!r}."
+        )
+    return list(tensors)
+
+
+def _progress_bar(rows: int) -> Any:
+    from tqdm import tqdm  # here: `import lcfast` must stay fast
+
+    return tqdm(total=rows, unit=" rows", unit_scale=True)

@@ -1,0 +1,152 @@
+"""Sequential: a model that is a chain of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lcfast.layers.base import Layer
+from lcfast.layers.input import InputLayer
+from lcfast.layers.symbolic import SymbolicTensor
+from lcfast.models.graph import Graph
+from lcfast.models.model import Model
+
+
+class Sequential(Model):
+    """Layers one after the other.
+
+    Parameters
+    ----------
+    layers : sequence of Layer, optional
+        The first one may carry `input_shape`; else the first call or `build` fixes it.
+    name : str, optional
+        Name; "sequential" and a number where it is missing.
+
+    Raises
+    ------
+    TypeError
+        If something that is no layer is added.
+    ValueError
+        If a layer cannot take the output of the one before, or two have one name.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Sequential
+
+    Examples
+    --------
+    >>> import lcfast
+    >>> model = lcfast.Sequential()
+    >>> model.add(lcfast.LocallyConnected1D(64, 3, input_shape=(10, 32)))
+    >>> model.output_shape
+    (None, 8, 64)
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer] | None = None, name: str | None = None, trainable: bool = True
+    ) -> None:
+        self._chain: list[Layer] = []
+        super().__init__((), (), name=name, trainable=trainable)
+        for layer in layers or ():
+            self.add(layer)
+
+    def _set_graph(
+        self, inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
+    ) -> None:
+        self._takes_list = self._gives_list = False
+        if inputs:
+            super()._set_graph(inputs, outputs)
+        else:
+            self.inputs, self.outputs, self._graph = [], [], None
+
+    def add(self, layer: Layer) -> None:
+        """Append a layer.
+
+        Parameters
+        ----------
+        layer : Layer
+            Built at once where the shape of its input is known.
+
+        Raises
+        ------
+        TypeError
+            If it is no layer.
+        ValueError
+            If it cannot take the output of the one before, or its name is taken.
+        """
+        if isinstance(layer, SymbolicTensor) and isinstance(layer.node.layer, InputLayer):
+            layer = layer.node.layer  # Sequential([lcfast.Input(...), ...])
+        if not isinstance(layer, Layer):
+            raise TypeError(f"The added layer must be an instance of Layer. Received: {layer!r}.")
+        if any(other.name == layer.name for other in self._chain):
+            raise ValueError(
+                f"All layers added to a Sequential model should have unique names. Name "
+                f"{layer.name!r} is already the name of a layer in this model."
+            )
+        if self.built:
+            self._set_graph(self.inputs, [layer(self.outputs[0])])
+        elif isinstance(layer, InputLayer):
+            if self._chain:
+                raise ValueError(f"InputLayer {layer.name} must be the first layer of a model.")
+            self._set_graph([layer.tensor], [layer.tensor])
+        elif not self._chain and layer.batch_input_shape is not None:
+            self._begin(layer.batch_input_shape, [layer])
+        self._chain.append(layer)
+
+    def pop(self) -> None:
+        """Remove the last layer.
+
+        Raises
+        ------
+        TypeError
+            If there is none.
+        """
+        if not self._chain:
+            raise TypeError("There are no layers in the model.")
+        self._chain.pop()
+        shape = self.inputs[0].shape if self.built else None
+        self.built = False
+        self._set_graph((), ())
+        if shape is not None and self._chain:
+            self._begin(shape, self._chain)
+
+    def build(self, input_shape: Any) -> None:
+        """Build all layers for inputs of this shape, batch first."""
+        if not self.built:
+            self._begin(tuple(input_shape), self._chain)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, without the InputLayer."""
+        return [layer for layer in self._chain if not isinstance(layer, InputLayer)]
+
+    def _begin(self, batch_input_shape: Any, layers: Sequence[Layer]) -> None:
+        if not layers:
+            raise ValueError(f"Model {self.name} has no layers; add one first.")
+        name = f"{layers[0].name}_input"
+        dtype = layers[0].dtype
+        tensor = InputLayer(batch_input_shape=batch_input_shape, dtype=dtype, name=name).tensor
+        output = tensor
+        for layer in layers:
+            output = layer(output)
+        self._set_graph([tensor], [output])
+
+    def _traced_for(self, inputs: Any) -> Graph:
+        if not self.built:
+            self.build((None, *np.shape(inputs)[1:]))
+        return self._traced()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration, as tf_keras writes it."""
+        layers: list[Layer] = list(self._chain)
+        if self.built and not isinstance(layers[0], InputLayer):
+            layers.insert(0, self.inputs[0].node.layer)
+        return {
+            "name": self.name,
+            "layers": [
+                {"class_name": type(layer).__name__, "config": layer.get_config()}
+                for layer in layers
+            ],
+        }

@@ -1,0 +1,47 @@
+"""What lcfast runs on: for bug reports and for figures."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+
+from lcfast.local_conv import _direct, dispatch
+from lcfast.local_conv.threads import get_num_threads
+
+
+def show_versions() -> None:
+    """Print the versions, the kernel path and the threads that lcfast uses.
+
+    Examples
+    --------
+    >>> import lcfast
+    >>> lcfast.show_versions()  # doctest: +ELLIPSIS
+    lcfast       ...
+    python       ...
+    """
+    for name, value in versions().items():
+        print(f"{name:<12} {value}")
+
+
+def versions() -> dict[str, str]:
+    """Return what `show_versions` prints, by name."""
+    packages = ("lcfast", "numpy", "scipy", "h5py", "click", "tqdm")
+    found = {name: _version(name) for name in packages}
+    return {
+        "lcfast": found.pop("lcfast"),
+        "python": platform.python_version(),
+        **found,
+        "machine": f"{platform.machine()}, {platform.system()} {platform.release()}",
+        "compiled for": f"{sys.implementation.cache_tag}",
+        "kernel path": f"{dispatch.ACTIVE_PATH} (this processor has {', '.join(dispatch.PATHS)})",
+        "openmp": "yes" if _direct.HAS_OPENMP else "no: every call runs on one thread",
+        "threads": str(get_num_threads()),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
