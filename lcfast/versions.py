@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 from importlib import metadata
 
 from lcfast.local_conv import _direct, dispatch
@@ -33,8 +32,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         **found,
         "machine": f"{platform.machine()}, {platform.system()} {platform.release()}",
-        "compiled for": f"{sys.implementation.cache_tag}",
-        "kernel path": f"{dispatch.ACTIVE_PATH} (this processor has {', '.join(dispatch.PATHS)})",
+        "kernel path": f"{dispatch.active_path()} (this processor has {', '.join(dispatch.PATHS)})",
         "openmp": "yes" if _direct.HAS_OPENMP else "no: every call runs on one thread",
         "threads": str(get_num_threads()),
     }

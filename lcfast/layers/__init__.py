@@ -1,6 +1,6 @@
 """Keras layers: each a configuration, a record of weights and two pure functions."""
 
-from lcfast.layers.base import Layer, Weight
+from lcfast.layers.base import Layer
 from lcfast.layers.convolution import Conv1D, Conv2D
 from lcfast.layers.dense import Dense
 from lcfast.layers.elementwise import Activation, Dropout, ReLU
@@ -10,6 +10,7 @@ from lcfast.layers.merging import Add, Concatenate
 from lcfast.layers.normalization import BatchNormalization
 from lcfast.layers.pooling import AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
 from lcfast.layers.reshaping import Flatten, Reshape
+from lcfast.layers.weights import Weight
 
 __all__ = [
     "Activation",

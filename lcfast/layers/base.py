@@ -7,64 +7,26 @@ call in another thread computes with the old weights or with the new ones, never
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from lcfast.layers import arguments
 from lcfast.layers.symbolic import Node, Shape, SymbolicTensor, is_symbolic
+from lcfast.layers.weights import Record, Weight, WeightSlot, frozen
 from lcfast.local_conv import ops
 
-Record = tuple[np.ndarray, ...]
 Pullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
-Initializer = Callable[[tuple[int, ...], np.dtype], np.ndarray]
 
 _BUILD_LOCK = threading.RLock()
 # Keras numbers unnamed layers through the process: dense, dense_1, ...
 _NAME_COUNTS: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
-
-
-@dataclass(frozen=True)
-class Weight:
-    """One weight of a layer: its name, its value (read-only), and whether it is trained."""
-
-    name: str
-    value: np.ndarray
-    trainable: bool
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape as Keras stores it."""
-        return self.value.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The numpy dtype."""
-        return self.value.dtype
-
-    def numpy(self) -> np.ndarray:
-        """Return the value as a new array."""
-        return self.value.copy()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = self.value if dtype is None else self.value.astype(dtype)
-        return array.copy() if copy else array
-
-
-@dataclass(frozen=True)
-class WeightSlot:
-    """What is known of a weight before it has a value."""
-
-    name: str
-    shape: tuple[int, ...]
-    initializer: Initializer
-    trainable: bool
 
 
 class Layer:
@@ -135,7 +97,7 @@ class Layer:
 
     @classmethod
     def automatic_name(cls) -> str:
-        """A name made from the class, as Keras makes it: LocallyConnected1D, locally_connected1d."""
+        """A name made from the class, as Keras makes it: locally_connected1d."""
         words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", cls.__name__)
         return numbered_name(re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower())
 
@@ -302,8 +264,7 @@ class Layer:
     def initialize_weights(self) -> None:
         """Give all weights new values from their initializers."""
         dtype = np.dtype(self.dtype)
-        values = (slot.initializer(slot.shape, dtype) for slot in self._slots)
-        self._record = tuple(_frozen(value, dtype) for value in values)
+        self._record = tuple(slot.initial_value(dtype) for slot in self._slots)
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the weights, in Keras's order and shapes; [] before the layer is built.
@@ -358,7 +319,7 @@ class Layer:
                 raise ValueError(f"{what} has shape {array.shape}; expected {slot.shape}.")
             if copy and np.may_share_memory(array, np.asarray(value)):
                 array = array.copy()
-            record.append(_frozen(array, dtype))
+            record.append(frozen(array, dtype))
         return tuple(record)
 
     @property
@@ -438,13 +399,11 @@ def checked_dtype(dtype: Any) -> np.dtype:
         dtype = config.get("name") if isinstance(config, dict) else None
     if dtype is None:
         return np.dtype(np.float32)
-    try:
-        checked = np.dtype(dtype)
-    except TypeError:
-        checked = None
-    if checked not in ops.REAL_DTYPES:
-        raise ValueError(f"The `dtype` argument must be float32 or float64. Received: {dtype!r}.")
-    return checked
+    for checked in ops.REAL_DTYPES:
+        with contextlib.suppress(TypeError):
+            if np.dtype(dtype) == checked:
+                return checked
+    raise ValueError(f"The `dtype` argument must be float32 or float64. Received: {dtype!r}.")
 
 
 def _delivered(y: Any, inputs: Any, out: Any) -> Any:
@@ -471,10 +430,3 @@ def _checked_name(name: Any) -> str:
     if not isinstance(name, str) or not name:
         raise ValueError(f"The `name` argument must be a non-empty string. Received: {name!r}.")
     return name
-
-
-def _frozen(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """`value` as a read-only array of `dtype`."""
-    array = np.require(value, dtype, ["C", "A"])
-    array.flags.writeable = False
-    return array

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lcfast.layers import arguments, windows
-from lcfast.layers.base import Pullback, Record
+from lcfast.layers.base import Pullback
 from lcfast.layers.linear import LinearLayer
 from lcfast.layers.symbolic import Shape
+from lcfast.layers.weights import Record
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
 
@@ -167,9 +168,7 @@ class Convolution(LinearLayer):
             **self.linear_config(),
         }
 
-    def _prepare(
-        self, inputs: np.ndarray
-    ) -> tuple[np.ndarray, Geometry, tuple[slice, ...]]:
+    def _prepare(self, inputs: np.ndarray) -> tuple[np.ndarray, Geometry, tuple[slice, ...]]:
         """The input with channels last and zeros around it, and where in it the input lies."""
         x = inputs if self.data_format == CHANNELS_LAST else _to_channels_last(inputs)
         size = x.shape[1:-1]

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from lcfast.layers import arguments
-from lcfast.layers.base import Pullback, Record
+from lcfast.layers.base import Pullback
 from lcfast.layers.linear import LinearLayer
 from lcfast.layers.symbolic import Shape
+from lcfast.layers.weights import Record
 from lcfast.local_conv.geometry import Geometry
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers.base import Layer, Pullback, Record
+from lcfast.layers.base import Layer, Pullback
+from lcfast.layers.weights import Record
 from lcfast.local_conv import ops
 from lcfast.vocabulary import activations
 
@@ -44,7 +45,7 @@ class Activation(Layer):
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """y = activation(x)."""
+        """Y = activation(x)."""
         return ops.activate(inputs, self.activation.kernel, out)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
@@ -104,10 +105,12 @@ class ReLU(Layer):
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """y = x >= threshold ? min(x, max_value) : negative_slope * (x - threshold)."""
+        """Y = x >= threshold ? min(x, max_value) : negative_slope * (x - threshold)."""
         dtype = inputs.dtype.type
-        below = (inputs - dtype(self.threshold)) * dtype(self.negative_slope)
-        y = np.where(inputs < dtype(self.threshold), below, inputs)
+        below: Any = dtype(0)  # not -0, and not NaN of -infinity times 0
+        if self.negative_slope:
+            below = (inputs - dtype(self.threshold)) * dtype(self.negative_slope)
+        y: np.ndarray = np.where(inputs < dtype(self.threshold), below, inputs)
         if self.max_value is not None:
             np.minimum(y, dtype(self.max_value), out=y)
         return y
@@ -175,7 +178,7 @@ class Dropout(Layer):
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """y = x."""
+        """Y = x."""
         if training and self.rate:
             raise ValueError(
                 f"Layer {self.name} was called with training=True; lcfast scores and drops nothing."

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers.base import Layer, Pullback, Record, numbered_name
+from lcfast.layers.base import Layer, Pullback, numbered_name
 from lcfast.layers.symbolic import Node, SymbolicTensor
+from lcfast.layers.weights import Record
 
 
 class InputLayer(Layer):
@@ -87,7 +88,7 @@ class InputLayer(Layer):
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """y = x."""
+        """Y = x."""
         return inputs  # type: ignore[no-any-return]
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:

@@ -1,4 +1,4 @@
-"""What the layers on local_conv's tile share: filters, kernel, bias, activation and their config."""
+"""What the layers on local_conv's tile share: kernel, bias, activation and their config."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from lcfast.layers import arguments
-from lcfast.layers.base import Layer, Pullback, Record, WeightSlot
+from lcfast.layers.base import Layer, Pullback
+from lcfast.layers.weights import Record, WeightSlot
 from lcfast.local_conv import layouts, ops
 from lcfast.local_conv.geometry import Geometry
 from lcfast.vocabulary import activations, constraints, initializers, regularizers

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from lcfast.layers import arguments
-from lcfast.layers.base import Layer, Pullback, Record
+from lcfast.layers.base import Layer, Pullback
 from lcfast.layers.symbolic import Shape
+from lcfast.layers.weights import Record
 
 
 class Merge(Layer):
@@ -67,7 +68,7 @@ class Add(Merge):
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """y = x[0] + x[1] + ..."""
+        """Y = x[0] + x[1] + ..."""
         total: np.ndarray = inputs[0].copy()
         for x in inputs[1:]:
             total = total + x
@@ -136,7 +137,7 @@ class Concatenate(Merge):
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """y = the inputs side by side."""
+        """Y = the inputs side by side."""
         return np.concatenate(inputs, axis=self.axis)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:

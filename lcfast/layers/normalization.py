@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from lcfast.layers import arguments
-from lcfast.layers.base import Layer, Pullback, Record, WeightSlot
+from lcfast.layers.base import Layer, Pullback
+from lcfast.layers.weights import Record, WeightSlot
 from lcfast.local_conv import ops
 from lcfast.vocabulary import constraints, initializers, regularizers
 
@@ -139,7 +140,7 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """y = (x - mean) * (gamma / sqrt(variance + epsilon)) + beta, element by element."""
+        """Y = (x - mean) * (gamma / sqrt(variance + epsilon)) + beta, element by element."""
         if training:
             raise ValueError(
                 f"Layer {self.name} was called with training=True; lcfast scores with the moving "
@@ -185,9 +186,7 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
             "beta_initializer": initializers.serialize(self.beta_initializer),
             "gamma_initializer": initializers.serialize(self.gamma_initializer),
             "moving_mean_initializer": initializers.serialize(self.moving_mean_initializer),
-            "moving_variance_initializer": initializers.serialize(
-                self.moving_variance_initializer
-            ),
+            "moving_variance_initializer": initializers.serialize(self.moving_variance_initializer),
             "beta_regularizer": regularizers.serialize(self.beta_regularizer),
             "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
             "beta_constraint": constraints.serialize(self.beta_constraint),

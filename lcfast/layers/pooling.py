@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lcfast.layers import arguments, windows
-from lcfast.layers.base import Layer, Pullback, Record
+from lcfast.layers.base import Layer, Pullback
 from lcfast.layers.symbolic import Shape
+from lcfast.layers.weights import Record
 from lcfast.local_conv.geometry import CHANNELS_FIRST
 
 

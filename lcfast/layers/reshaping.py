@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from lcfast.layers import arguments
-from lcfast.layers.base import Layer, Pullback, Record
+from lcfast.layers.base import Layer, Pullback
 from lcfast.layers.symbolic import Shape
+from lcfast.layers.weights import Record
 from lcfast.local_conv.geometry import CHANNELS_FIRST
 
 
@@ -137,9 +138,10 @@ class Reshape(Layer):
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """y = x, in another shape."""
+        """Y = x, in another shape."""
         shape = self.compute_output_shape(inputs.shape)
-        return inputs.reshape([size or 0 for size in shape])
+        y: np.ndarray = inputs.reshape([size or 0 for size in shape])
+        return y
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""

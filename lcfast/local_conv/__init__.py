@@ -1,0 +1,1 @@
+"""The unshared convolution: geometry, layouts, the gate, and the engines below it."""

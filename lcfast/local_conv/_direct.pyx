@@ -10,6 +10,8 @@ from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
+from lcfast.local_conv._kernels cimport *
+
 cdef extern from *:
     """
     #ifdef LC_OPENMP
@@ -26,46 +28,6 @@ cdef extern from *:
     """
     int lc_openmp() nogil
     void lc_release_threads() nogil
-
-cdef extern from "lc.h":
-    ctypedef struct lc_tile:
-        int64_t rows, columns
-        int64_t runs, run_length
-        const int64_t *run_offset
-        int64_t a_row_step, a_step
-        int64_t b_row_step
-        int64_t c_row_step, c_column_step
-        int accumulate
-    ctypedef struct lc_kernels_f32:
-        void (*product)(const lc_tile *, const float *, const float *, const float *,
-                        float *) noexcept nogil
-        void (*activate)(int, float, int64_t, float *) noexcept nogil
-        void (*activation_gradient)(int, float, int64_t, const float *, const float *,
-                                    float *) noexcept nogil
-        void (*softmax)(int64_t, int64_t, const float *, float *) noexcept nogil
-        void (*softmax_gradient)(int64_t, int64_t, const float *, const float *,
-                                 float *) noexcept nogil
-    ctypedef struct lc_kernels_f64:
-        void (*product)(const lc_tile *, const double *, const double *, const double *,
-                        double *) noexcept nogil
-        void (*activate)(int, double, int64_t, double *) noexcept nogil
-        void (*activation_gradient)(int, double, int64_t, const double *, const double *,
-                                    double *) noexcept nogil
-        void (*softmax)(int64_t, int64_t, const double *, double *) noexcept nogil
-        void (*softmax_gradient)(int64_t, int64_t, const double *, const double *,
-                                 double *) noexcept nogil
-    enum:
-        LC_LINEAR
-        LC_RELU
-        LC_TANH
-        LC_SIGMOID
-        LC_ELU
-        LC_SELU
-        LC_PATHS
-    const char *const lc_path_names[]
-    int lc_path_supported(int) nogil
-    const lc_kernels_f32 *const lc_table_f32[]
-    const lc_kernels_f64 *const lc_table_f64[]
 
 ctypedef fused real:
     float
@@ -462,12 +424,15 @@ def softmax(int64_t rows, int64_t columns, const real[::1] x, real[::1] y, int p
     """y[r,c] = exp(x[r,c]) / sum_c exp(x[r,c]); `y` may be `x`."""
     cdef const real *x_start = &x[0]
     cdef real *y_start = &y[0]
-    cdef int64_t row
-    for row in prange(rows, nogil=True, num_threads=threads, schedule="static"):
+    cdef int64_t block = max(ELEMENT_BLOCK // columns, 1)
+    cdef int64_t task, first, size
+    for task in prange(ceiling(rows, block), nogil=True, num_threads=threads, schedule="static"):
+        first = task * block * columns
+        size = min(block, rows - task * block)
         if real is float:
-            lc_table_f32[path].softmax(1, columns, x_start + row * columns, y_start + row * columns)
+            lc_table_f32[path].softmax(size, columns, x_start + first, y_start + first)
         else:
-            lc_table_f64[path].softmax(1, columns, x_start + row * columns, y_start + row * columns)
+            lc_table_f64[path].softmax(size, columns, x_start + first, y_start + first)
 
 
 def softmax_gradient(int64_t rows, int64_t columns, const real[::1] y, const real[::1] dy,
@@ -476,11 +441,14 @@ def softmax_gradient(int64_t rows, int64_t columns, const real[::1] y, const rea
     cdef const real *y_start = &y[0]
     cdef const real *dy_start = &dy[0]
     cdef real *dx_start = &dx[0]
-    cdef int64_t row
-    for row in prange(rows, nogil=True, num_threads=threads, schedule="static"):
+    cdef int64_t block = max(ELEMENT_BLOCK // columns, 1)
+    cdef int64_t task, first, size
+    for task in prange(ceiling(rows, block), nogil=True, num_threads=threads, schedule="static"):
+        first = task * block * columns
+        size = min(block, rows - task * block)
         if real is float:
-            lc_table_f32[path].softmax_gradient(1, columns, y_start + row * columns,
-                                                dy_start + row * columns, dx_start + row * columns)
+            lc_table_f32[path].softmax_gradient(size, columns, y_start + first, dy_start + first,
+                                                dx_start + first)
         else:
-            lc_table_f64[path].softmax_gradient(1, columns, y_start + row * columns,
-                                                dy_start + row * columns, dx_start + row * columns)
+            lc_table_f64[path].softmax_gradient(size, columns, y_start + first, dy_start + first,
+                                                dx_start + first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 from lcfast.local_conv import _direct
 
@@ -30,5 +31,7 @@ def path_index(name: str | None) -> int:
     return int(_direct.PATH_NAMES.index(name))
 
 
-ACTIVE_PATH: str = _direct.PATH_NAMES[path_index(os.environ.get("LCFAST_KERNEL") or None)]
-"""The path in use, read from LCFAST_KERNEL when lcfast is imported."""
+@cache
+def active_path() -> str:
+    """Return the path in use, read from LCFAST_KERNEL when the first kernel is about to run."""
+    return str(_direct.PATH_NAMES[path_index(os.environ.get("LCFAST_KERNEL") or None)])

@@ -17,7 +17,9 @@ from lcfast.local_conv.threads import threads_for
 
 ENGINES = ("direct", "reference")
 REAL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-WORK_OF_AN_ACTIVATION = 8  # multiplications that one exponential is worth, for the choice of threads
+WORK_OF_AN_ACTIVATION = (
+    8  # multiplications that one exponential is worth, for the choice of threads
+)
 
 
 class Activation(NamedTuple):
@@ -38,7 +40,8 @@ class Call(NamedTuple):
     kernel_path: str | None = None
 
     def path(self) -> int:
-        return dispatch.path_index(self.kernel_path or dispatch.ACTIVE_PATH)
+        """Index of the SIMD path in the tables of kernels."""
+        return dispatch.path_index(self.kernel_path or dispatch.active_path())
 
 
 DEFAULT_CALL = Call()
@@ -257,7 +260,7 @@ def activate(
     out: np.ndarray | None = None,
     call: Call = DEFAULT_CALL,
 ) -> np.ndarray:
-    """y = activation(z), from lcfast's own polynomials: the same bits on every FMA path."""
+    """Y = activation(z), from lcfast's own polynomials: the same bits on every FMA path."""
     z = as_array(z, z.dtype, "the input")
     target = as_output(out, z.shape, z.dtype)
     if z.size == 0:
@@ -277,7 +280,7 @@ def activate(
 def activation_gradient(
     y: np.ndarray, dy: np.ndarray, activation: Activation, call: Call = DEFAULT_CALL
 ) -> np.ndarray:
-    """dz = dy * activation'(z), written in terms of y = activation(z)."""
+    """Dz = dy * activation'(z), written in terms of y = activation(z)."""
     dy = as_batch(dy, y.dtype, y.shape[1:], "the gradient of the output")
     y = as_array(y, y.dtype, "the output")
     _same_rows(y, dy)

@@ -7,6 +7,8 @@ filters to numpy, whose element-wise operations cannot reorder a sum.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lcfast.local_conv.geometry import Geometry
@@ -26,7 +28,7 @@ def forward(
     y = _from_positions(y, geometry)
     if bias is not None:
         y += bias if geometry.shared else bias.reshape(y.shape[1:])
-    return y.astype(kernel.dtype)
+    return np.asarray(y, kernel.dtype)
 
 
 def input_gradient(dy: np.ndarray, kernel: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -67,14 +69,13 @@ def activate(name: str, alpha: float, z: np.ndarray) -> np.ndarray:
     """activation(z), from numpy's functions in the widest precision."""
     wide = z.astype(_wide(z.dtype))
     with np.errstate(over="ignore", invalid="ignore"):
-        return _ACTIVATIONS[name](wide, alpha).astype(z.dtype)
+        return np.asarray(_ACTIVATIONS[name](wide, alpha), z.dtype)
 
 
 def activation_gradient(name: str, alpha: float, y: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """dz = dy * activation'(z), written in terms of y = activation(z)."""
+    """Dz = dy * activation'(z), written in terms of y = activation(z)."""
     wide = _wide(y.dtype)
-    dz = _GRADIENTS[name](y.astype(wide), dy.astype(wide), alpha)
-    return np.asarray(dz).astype(y.dtype)
+    return np.asarray(_GRADIENTS[name](y.astype(wide), dy.astype(wide), alpha), y.dtype)
 
 
 SELU_SCALE = 1.05070098735548049342
@@ -85,21 +86,21 @@ def _elu(z: np.ndarray, alpha: float) -> np.ndarray:
     return np.where(z > 0, z, alpha * np.expm1(z))
 
 
-def _softmax(z: np.ndarray, alpha: float) -> np.ndarray:
+def _softmax(z: np.ndarray) -> np.ndarray:
     powers = np.exp(z - z.max(axis=-1, keepdims=True, initial=-np.inf))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "linear": lambda z, alpha: z,
     "relu": lambda z, alpha: np.maximum(z, 0),
     "tanh": lambda z, alpha: np.tanh(z),
     "sigmoid": lambda z, alpha: 1 / (1 + np.exp(-z)),
     "elu": _elu,
     "selu": lambda z, alpha: SELU_SCALE * _elu(z, SELU_ALPHA),
-    "softmax": _softmax,
+    "softmax": lambda z, alpha: _softmax(z),
 }
-_GRADIENTS = {
+_GRADIENTS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
     "linear": lambda y, dy, alpha: dy,
     "relu": lambda y, dy, alpha: np.where(y > 0, dy, 0),
     "tanh": lambda y, dy, alpha: dy * (1 - y * y),
@@ -119,7 +120,7 @@ def _wide(dtype: np.dtype) -> type[np.floating]:
 def _from_positions(y: np.ndarray, geometry: Geometry) -> np.ndarray:
     """(N, P, F) to the shape that the caller sees."""
     if geometry.channels_first:
-        y = y.transpose(0, 2, 1)
+        y = np.ascontiguousarray(y.transpose(0, 2, 1))
     return y.reshape(len(y), *geometry.output_shape)
 
 

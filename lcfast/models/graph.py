@@ -11,11 +11,15 @@ from lcfast.layers.symbolic import Node, SymbolicTensor
 
 @dataclass(frozen=True)
 class Step:
-    """One call of a layer: values[output] = layers[layer](values[i] for i in inputs)."""
+    """One call of a layer: values[output] = layers[layer](values[i] for i in inputs).
+
+    After it, the values in `last_use_of` are needed no more.
+    """
 
     layer: int
     inputs: tuple[int, ...]
     output: int
+    last_use_of: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -67,15 +71,18 @@ def trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -
     _check_names(layers)
     place = {node: i for i, node in enumerate(nodes)}
     number = {layer: i for i, layer in enumerate(layers)}
-    steps = tuple(
-        Step(number[node.layer], tuple(place[tensor.node] for tensor in node.inputs), place[node])
-        for node in nodes
-        if node not in given
-    )
+    needed = {place[tensor.node] for tensor in outputs}
+    steps: list[Step] = []
+    for node in reversed(nodes):
+        if node not in given:
+            sources = tuple(place[tensor.node] for tensor in node.inputs)
+            last_use_of = tuple(sorted(set(sources) - needed))
+            steps.append(Step(number[node.layer], sources, place[node], last_use_of))
+            needed.update(sources)
     return Graph(
         tuple(layers),
         tuple(nodes),
-        steps,
+        tuple(reversed(steps)),
         tuple(place[node] for node in given),
         tuple(place[tensor.node] for tensor in outputs),
     )

@@ -250,7 +250,8 @@ def _sources(node: Any) -> Iterator[tuple[str, int]]:
 
 def _references(value: Any) -> list[tuple[str, int]]:
     """(layer, number of the call) of each of the model's inputs or outputs."""
-    entries = [value] if isinstance(value, list) and value[:1] and isinstance(value[0], str) else value
+    alone = isinstance(value, list) and value and isinstance(value[0], str)
+    entries = [value] if alone else value
     if not isinstance(entries, list) or not entries:
         raise ValueError("the config names no inputs or no outputs")
     return list(_sources(entries))

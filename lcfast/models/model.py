@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from lcfast.layers import arguments
-from lcfast.layers.base import Layer, Weight
+from lcfast.layers.base import Layer
 from lcfast.layers.symbolic import SymbolicTensor
+from lcfast.layers.weights import Weight
 from lcfast.local_conv import ops
+from lcfast.models.execution import linearize, output_shapes, run
 from lcfast.models.graph import Graph, trace
 from lcfast.models.summary import summary_lines
 
@@ -195,36 +197,12 @@ class Model(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output, batch first, for inputs of `input_shape`."""
         graph = self._traced()
-        shapes: list[Any] = [None] * len(graph.nodes)
-        given = input_shape if len(graph.inputs) > 1 else [input_shape]
-        for i, shape in zip(graph.inputs, given, strict=True):
-            shapes[i] = tuple(shape)
-        for step in graph.steps:
-            layer = graph.layers[step.layer]
-            taken = [shapes[i] for i in step.inputs]
-            shapes[step.output] = layer.compute_output_shape(
-                taken if layer.takes_list else taken[0]
-            )
-        outputs = [shapes[i] for i in graph.outputs]
-        return outputs if self._gives_list else outputs[0]
+        shapes = output_shapes(graph, input_shape if len(graph.inputs) > 1 else [input_shape])
+        return shapes if self._gives_list else shapes[0]
 
     def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
         """The outputs: a list where the model was made with one."""
-        graph = self._traced()
-        values: list[Any] = [None] * len(graph.nodes)
-        for i, x in zip(graph.inputs, inputs, strict=True):
-            values[i] = x
-        last = graph.outputs[0] if len(graph.outputs) == 1 else None
-        for step in graph.steps:
-            layer = graph.layers[step.layer]
-            taken = [values[i] for i in step.inputs]
-            values[step.output] = layer.forward(
-                weights[step.layer],
-                taken if layer.takes_list else taken[0],
-                training=training,
-                out=out if step.output == last else None,
-            )
-        outputs = [values[i] for i in graph.outputs]
+        outputs = run(self._traced(), weights, inputs, training, out)
         return outputs if self._gives_list else outputs[0]
 
     def __call__(
@@ -279,9 +257,14 @@ class Model(Layer):
             ``dx, dweights = pullback(dy)``: the gradient of the input (a list where there are
             several), and those of the weights in the order of `trainable_weights`.
         """
-        graph = self._traced_for(inputs)
         arrays = self._arrays(inputs)
-        y, pull = self._linearize_steps(graph, self.record(), arrays)
+        graph = self._traced()
+        y, pull = linearize(graph, self.record(), arrays)
+        trainable = [
+            (number, i)
+            for number, layer in enumerate(graph.layers)
+            for i in (layer.trainable_slots() if self.trainable else [])
+        ]
 
         def pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
             dys = list(dy) if self._gives_list else [dy]
@@ -297,53 +280,9 @@ class Model(Layer):
                     )
                 checked.append(array)
             dx, dweights = pull(checked)
-            return (dx if self._takes_list else dx[0]), dweights
+            return (dx if self._takes_list else dx[0]), [dweights[n][i] for n, i in trainable]
 
         return (y if self._gives_list else y[0]), pullback
-
-    def _linearize_steps(
-        self, graph: Graph, weights: Any, inputs: Any
-    ) -> tuple[list[np.ndarray], Callable[[list[np.ndarray]], tuple[list[Any], list[Any]]]]:
-        values: list[Any] = [None] * len(graph.nodes)
-        for i, x in zip(graph.inputs, inputs, strict=True):
-            values[i] = x
-        pullbacks = []
-        for step in graph.steps:
-            layer = graph.layers[step.layer]
-            taken = [values[i] for i in step.inputs]
-            values[step.output], pullback = layer.linearize(
-                weights[step.layer], taken if layer.takes_list else taken[0]
-            )
-            pullbacks.append(pullback)
-        outputs = [values[i] for i in graph.outputs]
-
-        def pull(dys: list[np.ndarray]) -> tuple[list[Any], list[Any]]:
-            gradients: list[Any] = [None] * len(graph.nodes)
-            for i, dy in zip(graph.outputs, dys, strict=True):
-                gradients[i] = dy if gradients[i] is None else gradients[i] + dy
-            of_weights = [[np.zeros_like(value) for value in record] for record in weights]
-            for step, pullback in zip(reversed(graph.steps), reversed(pullbacks), strict=True):
-                if gradients[step.output] is None:
-                    continue
-                dx, dweights = pullback(gradients[step.output])
-                for total, gradient in zip(of_weights[step.layer], dweights, strict=True):
-                    total += gradient
-                for i, part in zip(
-                    step.inputs, dx if isinstance(dx, list) else [dx], strict=True
-                ):
-                    gradients[i] = part if gradients[i] is None else gradients[i] + part
-            dx_of_inputs = [
-                np.zeros_like(values[i]) if gradients[i] is None else gradients[i]
-                for i in graph.inputs
-            ]
-            trainable = [
-                of_weights[number][i]
-                for number, layer in enumerate(graph.layers)
-                for i in (layer.trainable_slots() if self.trainable else [])
-            ]
-            return dx_of_inputs, trainable
-
-        return outputs, pull
 
     def predict(
         self,

@@ -1,0 +1,1 @@
+"""Activations, initializers, regularizers and constraints, by their Keras names."""

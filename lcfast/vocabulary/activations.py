@@ -37,10 +37,8 @@ class ActivationFunction:
 
     def __call__(self, x: Any) -> np.ndarray:
         """Return the activation of `x`, float64 where `x` is a float64 array, else float32."""
-        dtype = np.dtype(np.float32)
-        if isinstance(x, np.ndarray | np.generic) and x.dtype == np.float64:
-            dtype = np.dtype(np.float64)
-        z = ops.as_array(x, dtype, "x")
+        wide = isinstance(x, np.ndarray | np.generic) and x.dtype == np.float64
+        z = ops.as_array(x, np.dtype(np.float64 if wide else np.float32), "x")
         if self.name == "softmax" and z.ndim < 2:
             raise ValueError(f"softmax needs at least 2 axes; x has shape {z.shape}.")
         return ops.activate(z, self.kernel)

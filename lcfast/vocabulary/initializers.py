@@ -78,9 +78,12 @@ class Constant(Initializer):
     def __post_init__(self) -> None:
         value = self.value
         if isinstance(value, Mapping):  # how Keras 3 writes an array: its numbers and its dtype
-            value = value.get("config", value)
-            value = value.get("value") if isinstance(value, Mapping) else value
-        numbers = np.asarray(value)
+            inner = value.get("config", value)
+            value = inner.get("value") if isinstance(inner, Mapping) else None
+        try:
+            numbers = np.asarray(value)
+        except ValueError:  # lists of unequal lengths
+            numbers = np.asarray(None)
         if numbers.dtype.kind not in "biuf":
             raise ValueError(f"value needs a number or an array of them, not {short_repr(value)}.")
         self._set(value=numbers.tolist())

@@ -184,7 +184,7 @@ class Registry(Generic[T]):
         get_config = getattr(instance, "get_config", None)
         if isinstance(instance, type) or not callable(get_config):
             raise ValueError(
-                f"{short_repr(instance)} cannot be serialized: "
+                f"{getattr(instance, '__name__', short_repr(instance))} cannot be serialized: "
                 f"a {self.noun} needs a get_config method, which returns its arguments."
             )
         return {"class_name": type(instance).__name__, "config": get_config()}

@@ -28,9 +28,8 @@ static const LC_REAL LC_NAME(exp_p)[] = { /* relative error 2^-61.6 */
 #define LC_ROUND (0x1.8p52 + 1023)
 #define LC_BITS uint64_t
 #define LC_MANTISSA_BITS 52
-#define LC_EXP_ZERO -746     /* e^x is 0 from here down, */
-#define LC_EXP_INFINITE 710  /* infinite from here up, */
-#define LC_EXPM1_MINUS_1 -38 /* e^x - 1 is -1 from here down */
+#define LC_EXP_IS_0 -746   /* from here down e^x rounds to 0, */
+#define LC_EXP_IS_TINY -38 /* from here down e^x - 1 rounds to -1 */
 #define LC_COPYSIGN(magnitude, sign) __builtin_copysign(magnitude, sign)
 #else
 static const LC_REAL LC_NAME(exp_p)[] = { /* relative error 2^-26.1 */
@@ -42,15 +41,14 @@ static const LC_REAL LC_NAME(exp_p)[] = { /* relative error 2^-26.1 */
 #define LC_ROUND (0x1.8p23f + 127)
 #define LC_BITS uint32_t
 #define LC_MANTISSA_BITS 23
-#define LC_EXP_ZERO -104
-#define LC_EXP_INFINITE 89
-#define LC_EXPM1_MINUS_1 -18
+#define LC_EXP_IS_0 -104
+#define LC_EXP_IS_TINY -18
 #define LC_COPYSIGN(magnitude, sign) __builtin_copysignf(magnitude, sign)
 #endif
 #define LC_SELU_SCALE ((LC_REAL)1.05070098735548049342)
 #define LC_SELU_SCALE_ALPHA ((LC_REAL)(1.05070098735548049342 * 1.67326324235437728481))
 
-/* 2^n, n rounded to an integer; it must be the exponent of a normal number */
+/* 2^n for an integer n that is the exponent of a normal number */
 static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(power_of_two)(LC_REAL n) {
     LC_BITS bits;
     n += LC_ROUND;
@@ -70,36 +68,33 @@ static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(reduced_expm1)(LC_REAL x, LC_R
     return LC_FMA(r * r, p, r);
 }
 
-/* e^x = (1 + (e^r - 1)) 2^n, where 2^n may be no normal number but its two halves always are */
+/* e^x = (2^(n+64) + 2^(n+64) (e^r - 1)) 2^-64 for x <= 0, the only ones that an activation asks
+   for: where 2^n is too small for a normal number, the last product alone underflows and rounds */
 static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(exp)(LC_REAL x) {
     LC_REAL n;
-    x = x < LC_EXP_ZERO ? LC_EXP_ZERO : x;
-    x = x > LC_EXP_INFINITE ? LC_EXP_INFINITE : x;
-    const LC_REAL q = LC_NAME(reduced_expm1)(x, &n);
-    const LC_REAL a = LC_NAME(power_of_two)(LC_FMA(n, (LC_REAL)0.5, (LC_REAL)-0.25));
-    const LC_REAL b = LC_NAME(power_of_two)(LC_FMA(n, (LC_REAL)0.5, (LC_REAL)0.25));
-    return LC_FMA(a, q, a) * b;
+    const LC_REAL q = LC_NAME(reduced_expm1)(x < LC_EXP_IS_0 ? LC_EXP_IS_0 : x, &n);
+    const LC_REAL power = LC_NAME(power_of_two)(n + 64);
+    return LC_FMA(power, q, power) * (LC_REAL)0x1p-64;
 }
 
-/* e^x - 1 = 2^n (e^r - 1) + (2^n - 1) for x <= 0, the only ones that an activation asks for */
+/* e^x - 1 = 2^n (e^r - 1) + (2^n - 1) for x <= 0 */
 static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(expm1)(LC_REAL x) {
     LC_REAL n;
-    x = x < LC_EXPM1_MINUS_1 ? LC_EXPM1_MINUS_1 : x;
-    const LC_REAL q = LC_NAME(reduced_expm1)(x, &n);
-    const LC_REAL a = LC_NAME(power_of_two)(n);
-    return LC_FMA(a, q, a - 1);
+    const LC_REAL q = LC_NAME(reduced_expm1)(x < LC_EXP_IS_TINY ? LC_EXP_IS_TINY : x, &n);
+    const LC_REAL power = LC_NAME(power_of_two)(n);
+    return LC_FMA(power, q, power - 1);
 }
 
-/* tanh |x| = y = -t / (t + 2), t = e^(-2|x|) - 1, found as -(h + h y), h = t / 2, which takes in
-   at most half of the rounding errors of y; then the sign of x */
+/* tanh |x| = y = -t / (t + 2), t = e^(-2|x|) - 1; found as -(h + h y), h = t / 2, which takes in
+   only y / (1 + y) <= 1/2 of the rounding errors of y.  Then the sign of x. */
 static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(tanh)(LC_REAL x) {
     const LC_REAL t = LC_NAME(expm1)(LC_COPYSIGN(2 * x, -1));
     const LC_REAL h = t * (LC_REAL)0.5;
     return LC_COPYSIGN(LC_FMA(h, -t / (t + 2), h), x);
 }
 
-/* sigmoid x = s / (1 + e), e = e^-|x|, s = x < 0 ? e : 1, found as s - s y, y = e / (1 + e), for
-   the same reason */
+/* sigmoid x = s / (1 + e), e = e^-|x|, s = x < 0 ? e : 1; found as s - s y, y = e / (1 + e), which
+   takes in only e <= 1 times the rounding errors of y */
 static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(sigmoid)(LC_REAL x) {
     const LC_REAL e = LC_NAME(exp)(LC_COPYSIGN(x, -1));
     const LC_REAL s = x < 0 ? e : 1;
@@ -108,7 +103,7 @@ static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(sigmoid)(LC_REAL x) {
 
 #define LC_EACH(result, value)                                                                     \
     for (int64_t i = 0; i < count; i++)                                                            \
-    (result)[i] = (value)
+        (result)[i] = (value)
 
 /* y[i] = activation(y[i]), i < count; NaN stays NaN, for no comparison with it is true.
    selu is elu with its own alpha, times a scale. */
@@ -132,7 +127,8 @@ static LC_TARGET void LC_NAME(activate)(int activation, LC_REAL alpha, int64_t c
     }
 }
 
-/* dz[i] = dy[i] activation'(z[i]) from y[i] = activation(z[i]), i < count; dz may be dy */
+/* dz[i] = dy[i] activation'(z[i]) from y[i] = activation(z[i]), i < count; dz may be dy.
+   The sign of y must tell that of z: elu's alpha is not negative. */
 static LC_TARGET void LC_NAME(activation_gradient)(int activation, LC_REAL alpha, int64_t count,
                                                    const LC_REAL *y, const LC_REAL *dy,
                                                    LC_REAL *dz) {
@@ -149,7 +145,7 @@ static LC_TARGET void LC_NAME(activation_gradient)(int activation, LC_REAL alpha
         LC_EACH(dz, dy[i] * LC_FMA(-y[i], y[i], 1));
         break;
     case LC_SIGMOID:
-        LC_EACH(dz, dy[i] * y[i] * (1 - y[i]));
+        LC_EACH(dz, dy[i] * (y[i] * (1 - y[i])));
         break;
     case LC_ELU:
     case LC_SELU:
@@ -199,10 +195,9 @@ static LC_TARGET void LC_NAME(softmax_gradient)(int64_t rows, int64_t columns, c
 #undef LC_ROUND
 #undef LC_BITS
 #undef LC_MANTISSA_BITS
-#undef LC_EXP_ZERO
-#undef LC_EXP_INFINITE
-#undef LC_EXPM1_MINUS_1
 #undef LC_COPYSIGN
 #undef LC_SELU_SCALE
 #undef LC_SELU_SCALE_ALPHA
 #undef LC_EACH
+#undef LC_EXP_IS_0
+#undef LC_EXP_IS_TINY

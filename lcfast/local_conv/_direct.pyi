@@ -1,0 +1,20 @@
+"""What the extension gives Python; ops.py is the only one that calls the kernels."""
+
+from typing import Any
+
+ELEMENTWISE: dict[str, int]
+PATH_NAMES: tuple[str, ...]
+SUPPORTED_PATHS: tuple[int, ...]
+HAS_OPENMP: bool
+
+def release_threads() -> None: ...
+
+# Each is indexed by "float" or "double" before it is called; see the .pyx for the arguments.
+forward: Any
+input_gradient: Any
+kernel_gradient: Any
+sum_rows: Any
+activate: Any
+activation_gradient: Any
+softmax: Any
+softmax_gradient: Any

@@ -1,0 +1,42 @@
+# The contract of c/lc.h, as Cython sees it.
+from libc.stdint cimport int64_t
+
+cdef extern from "lc.h":
+    ctypedef struct lc_tile:
+        int64_t rows, columns
+        int64_t runs, run_length
+        const int64_t *run_offset
+        int64_t a_row_step, a_step
+        int64_t b_row_step
+        int64_t c_row_step, c_column_step
+        int accumulate
+    ctypedef struct lc_kernels_f32:
+        void (*product)(const lc_tile *, const float *, const float *, const float *,
+                        float *) noexcept nogil
+        void (*activate)(int, float, int64_t, float *) noexcept nogil
+        void (*activation_gradient)(int, float, int64_t, const float *, const float *,
+                                    float *) noexcept nogil
+        void (*softmax)(int64_t, int64_t, const float *, float *) noexcept nogil
+        void (*softmax_gradient)(int64_t, int64_t, const float *, const float *,
+                                 float *) noexcept nogil
+    ctypedef struct lc_kernels_f64:
+        void (*product)(const lc_tile *, const double *, const double *, const double *,
+                        double *) noexcept nogil
+        void (*activate)(int, double, int64_t, double *) noexcept nogil
+        void (*activation_gradient)(int, double, int64_t, const double *, const double *,
+                                    double *) noexcept nogil
+        void (*softmax)(int64_t, int64_t, const double *, double *) noexcept nogil
+        void (*softmax_gradient)(int64_t, int64_t, const double *, const double *,
+                                 double *) noexcept nogil
+    enum:
+        LC_LINEAR
+        LC_RELU
+        LC_TANH
+        LC_SIGMOID
+        LC_ELU
+        LC_SELU
+        LC_PATHS
+    const char *const lc_path_names[]
+    int lc_path_supported(int) nogil
+    const lc_kernels_f32 *const lc_table_f32[]
+    const lc_kernels_f64 *const lc_table_f64[]

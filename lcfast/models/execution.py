@@ -1,0 +1,101 @@
+"""Running a graph: pure functions of its steps, a record of weights and the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lcfast.models.graph import Graph
+
+PullAll = Callable[[Sequence[np.ndarray]], tuple[list[np.ndarray], list[list[np.ndarray]]]]
+
+
+def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
+    """The shape of each output for inputs of these shapes, batch first."""
+    shapes: list[Any] = [None] * len(graph.nodes)
+    for i, shape in zip(graph.inputs, input_shapes, strict=True):
+        shapes[i] = tuple(shape)
+    for step in graph.steps:
+        layer = graph.layers[step.layer]
+        taken = [shapes[i] for i in step.inputs]
+        shapes[step.output] = layer.compute_output_shape(taken if layer.takes_list else taken[0])
+    return [shapes[i] for i in graph.outputs]
+
+
+def run(
+    graph: Graph,
+    weights: Sequence[Any],
+    inputs: Sequence[np.ndarray],
+    training: bool = False,
+    out: np.ndarray | None = None,
+) -> list[np.ndarray]:
+    """The outputs; `out` is handed to the step that makes the only one."""
+    values: list[Any] = [None] * len(graph.nodes)
+    for i, x in zip(graph.inputs, inputs, strict=True):
+        values[i] = x
+    last = graph.outputs[0] if len(graph.outputs) == 1 else None
+    for step in graph.steps:
+        layer = graph.layers[step.layer]
+        taken = [values[i] for i in step.inputs]
+        values[step.output] = layer.forward(
+            weights[step.layer],
+            taken if layer.takes_list else taken[0],
+            training=training,
+            out=out if step.output == last else None,
+        )
+        for i in step.last_use_of:
+            values[i] = None  # a deep model holds no more than it still needs
+    return [values[i] for i in graph.outputs]
+
+
+def linearize(
+    graph: Graph, weights: Sequence[Any], inputs: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], PullAll]:
+    """The outputs, and the function (dys) -> (dx of each input, dweights of each layer)."""
+    values: list[Any] = [None] * len(graph.nodes)
+    for i, x in zip(graph.inputs, inputs, strict=True):
+        values[i] = x
+    pullbacks = []
+    for step in graph.steps:
+        layer = graph.layers[step.layer]
+        taken = [values[i] for i in step.inputs]
+        values[step.output], pullback = layer.linearize(
+            weights[step.layer], taken if layer.takes_list else taken[0]
+        )
+        pullbacks.append(pullback)
+    outputs = [values[i] for i in graph.outputs]
+    shapes = [(values[i].shape, values[i].dtype) for i in graph.inputs]
+    del values
+
+    def pull(dys: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
+        gradients: list[Any] = [None] * len(graph.nodes)
+
+        def add(i: int, part: np.ndarray) -> None:
+            gradients[i] = part if gradients[i] is None else gradients[i] + part
+
+        for i, dy in zip(graph.outputs, dys, strict=True):
+            add(i, dy)
+        of_weights: list[Any] = [None] * len(graph.layers)
+        for step, pullback in zip(reversed(graph.steps), reversed(pullbacks), strict=True):
+            if gradients[step.output] is None:
+                continue
+            dx, dweights = pullback(gradients[step.output])
+            earlier = of_weights[step.layer]  # of a shared layer, called again further on
+            of_weights[step.layer] = (
+                [a + b for a, b in zip(earlier, dweights, strict=True)] if earlier else dweights
+            )
+            for i, part in zip(step.inputs, dx if isinstance(dx, list) else [dx], strict=True):
+                add(i, part)
+        dxs = [
+            np.zeros(shape, dtype) if gradients[i] is None else gradients[i]
+            for i, (shape, dtype) in zip(graph.inputs, shapes, strict=True)
+        ]
+        unused = [
+            [np.zeros_like(value) for value in record] if given is None else given
+            for record, given in zip(weights, of_weights, strict=True)
+        ]
+        return dxs, unused
+
+    return outputs, pull
