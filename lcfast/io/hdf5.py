@@ -1,15 +1,12 @@
 """HDF5 files of Keras 1 and 2: whole models (.h5), and weights alone.
 
-A whole model is
-
     /                        attributes model_config (JSON), keras_version
       model_weights          attribute  layer_names
         dense                attribute  weight_names
           dense/kernel:0     a dataset
 
-and weights alone are the same with the layers at the root. Nothing is trusted: no link leads
-out of the file, no foreign code unpacks it, and no header makes us allocate what the file
-cannot hold.
+A file of weights alone has the layers at the root. Nothing is trusted: no link leads out of the
+file, no foreign code unpacks it, and no dataset is allocated that the file cannot hold.
 """
 
 from __future__ import annotations
@@ -17,9 +14,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count, takewhile
+from mmap import ACCESS_READ, mmap
 from typing import Any
 
 import h5py
@@ -33,15 +32,15 @@ _PACKERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SZIP, h5py.h5z.FILTER_LZF}
 _FILTERS = _PACKERS | {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 _MOST_PACKING = 1100  # deflate packs at most 1032 to 1
 
-# The group in which Keras keeps the weights that belong to the model itself and to no layer.
-_OF_NO_LAYER = "top_level_model_weights"
+_HEAP = b"GCOL\1"  # the mark and version of a heap of text
+_OF_NO_LAYER = "top_level_model_weights"  # Keras's group for weights of the model itself
 
 
 def read_model(path: str) -> StoredModel:
     """Read the config and every weight of a whole model."""
     with _opened(path) as file:
         config = _model_config(file)
-        version = _text(file, "keras_version") if _has_attribute(file, "keras_version") else None
+        version = _text(file, "keras_version")
         layer_weights, arrays = _read_layers(_member(file, "model_weights", h5py.Group))
     return StoredModel(path, config, arrays, layer_weights, version)
 
@@ -49,7 +48,7 @@ def read_model(path: str) -> StoredModel:
 def read_weights(path: str) -> dict[str, np.ndarray]:
     """Read every weight of a whole model, or of a file that holds weights alone."""
     with _opened(path) as file:
-        if _has_names(file, "layer_names"):
+        if _parts(file, "layer_names"):
             root = file
         elif _has_member(file, "model_weights"):
             root = _member(file, "model_weights", h5py.Group)
@@ -59,19 +58,19 @@ def read_weights(path: str) -> dict[str, np.ndarray]:
 
 
 def _model_config(file: h5py.File) -> dict[str, Any]:
-    if not _has_attribute(file, "model_config"):
-        if _has_names(file, "layer_names"):
+    text = _text(file, "model_config")
+    if text is None:
+        if _parts(file, "layer_names"):
             raise _refusal(
                 "holds weights only (the root group lacks an attribute 'model_config')",
                 advice="build the model by hand and load the weights, which read_weights reads",
             )
         raise _no_keras_file(file)
-    text = _text(file, "model_config")
     place = "attribute 'model_config' of the root group"
     try:
         config = json.loads(text)
     except RecursionError:
-        raise _refusal(f"{place} nests its JSON too deeply to be a model's config") from None
+        raise _refusal(f"{place} nests its JSON too deeply") from None
     except ValueError as error:
         raise _refusal(f"{place} is not JSON ({error})") from error
     match config:
@@ -81,15 +80,11 @@ def _model_config(file: h5py.File) -> dict[str, Any]:
 
 
 def _no_keras_file(file: h5py.File) -> ModelFileError:
+    found = "has none of what Keras writes: model_config, model_weights, layer_names"
     if _has_member(file, "layers"):
         found = "has a group 'layers', as .weights.h5 files have, which are not read yet"
-    else:
-        found = "has none of what Keras writes: model_config, model_weights, layer_names"
     advice = "save the model again with Keras 2 as model.save('model.h5', save_format='h5')"
     return _refusal(f"{_place(file)} {found}", advice)
-
-
-# ---------------------------------------------------------------- layers and their weights
 
 
 def _read_layers(root: h5py.Group) -> tuple[dict[str, tuple[str, ...]], dict[str, np.ndarray]]:
@@ -106,9 +101,8 @@ def _read_layers(root: h5py.Group) -> tuple[dict[str, tuple[str, ...]], dict[str
             if full_name in datasets:
                 raise _refusal(f"{_place(group)} names weight {_quoted(weight)} twice")
             datasets[full_name] = _resolve(group, weight, h5py.Dataset)
-    needed, held = sum(map(_least_bytes, datasets.values())), _file_size(root)
-    if needed > held:
-        raise _refusal(f"{_place(root)} declares weights of {needed} bytes in a file of {held}")
+    if (needed := sum(map(_least_bytes, datasets.values()))) > _file_size(root):
+        raise _refusal(f"{_place(root)} declares {needed} bytes of weights, more than the file is")
     return layer_weights, {name: _read_array(dataset) for name, dataset in datasets.items()}
 
 
@@ -154,31 +148,27 @@ def _member(group: h5py.Group, name: str, kind: type) -> Any:
     return member
 
 
-# ---------------------------------------------------------------- attributes
-
-
 def _has_attribute(group: h5py.Group, name: str) -> bool:
     with _reading(_place(group)):
         return name in group.attrs
 
 
-def _has_names(group: h5py.Group, attribute: str) -> bool:
-    return _has_attribute(group, attribute) or _has_attribute(group, f"{attribute}0")
+def _text(group: h5py.Group, attribute: str) -> str | None:
+    return _strings(group, attribute, 0)[0] if _has_attribute(group, attribute) else None
+
+
+def _parts(group: h5py.Group, attribute: str) -> list[str]:
+    """Name the attributes that Keras splits a list over: name0, name1, ... above 64 KB."""
+    if _has_attribute(group, attribute):
+        return [attribute]
+    numbered = (f"{attribute}{i}" for i in count())
+    return list(takewhile(lambda part: _has_attribute(group, part), numbered))
 
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """Read a list of names, which Keras splits over name0, name1, ... where it is over 64 KB."""
-    parts = [attribute]
-    if not _has_attribute(group, attribute):
-        numbered = (f"{attribute}{i}" for i in count())
-        parts = list(takewhile(lambda part: _has_attribute(group, part), numbered))
-    if not parts:
+    if not (parts := _parts(group, attribute)):
         raise _refusal(f"{_place(group)} lacks an attribute '{attribute}'")
     return [name for part in parts for name in _strings(group, part, dimensions=1)]
-
-
-def _text(group: h5py.Group, attribute: str) -> str:
-    return _strings(group, attribute, dimensions=0)[0]
 
 
 def _strings(group: h5py.Group, attribute: str, dimensions: int) -> list[str]:
@@ -189,11 +179,10 @@ def _strings(group: h5py.Group, attribute: str, dimensions: int) -> list[str]:
         shape, dtype, size = header.shape, header.dtype, header.get_type().get_size()
     if dimensions == 1 and shape == (0,):  # Keras stores an empty list as one of numbers
         return []
-    is_text = shape is not None and h5py.check_string_dtype(dtype) is not None
-    if not is_text or len(shape) != dimensions:
-        found = f"{'strings' if is_text else dtype} of shape {shape}"
+    found = str(dtype) if h5py.check_string_dtype(dtype) is None else "strings"
+    if found != "strings" or shape is None or len(shape) != dimensions:
         wanted = "a list of strings" if dimensions else "one string"
-        raise _refusal(f"{place} holds {found}, not {wanted}")
+        raise _refusal(f"{place} holds {found} of shape {shape}, not {wanted}")
     if math.prod(shape) * size > _file_size(group):
         raise _refusal(f"{place} declares more text than the file holds")
     with _reading(place):
@@ -206,9 +195,6 @@ def _decoded(text: bytes | str) -> str:
         return text.decode()
     text.encode()  # fails where h5py smuggled bytes that are not UTF-8 through as surrogates
     return text
-
-
-# ---------------------------------------------------------------- datasets
 
 
 def _least_bytes(dataset: h5py.Dataset) -> int:
@@ -247,9 +233,6 @@ def _read_array(dataset: h5py.Dataset) -> np.ndarray:
         return np.asarray(dataset[()], dtype=native, order="C")
 
 
-# ---------------------------------------------------------------- errors
-
-
 _ADVICE = "the file is damaged or not Keras's, so copy it again or save the model again"
 
 
@@ -262,11 +245,30 @@ def _opened(path: str) -> Iterator[h5py.File]:
     """Open the file, and put its path in front of every error."""
     try:
         with _reading("the file"), h5py.File(path, "r") as file:
+            _check_text_heaps(path)
             yield file
     except ModelFileError as problem:
         raise ModelFileError(f"{path}: {problem}") from problem.__cause__
     except OSError as error:
         raise OSError(error.errno, os.strerror(error.errno or 0), path) from error
+
+
+def _check_text_heaps(path: str) -> None:
+    """Walk the heaps that hold text of variable length as HDF5 would, before HDF5 does.
+
+    Over a free object of no size it loops forever (https://github.com/HDFGroup/hdf5/issues/1707).
+    """
+    with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        start = data.find(_HEAP)
+        while start >= 0:
+            end = start + int.from_bytes(data[start + 8 : start + 16], "little")
+            offset = start + 16
+            while offset + 16 <= end <= len(data):
+                index, size = struct.unpack_from("<H6xQ", data, offset)
+                offset += 16 + size + -size % 8 if index else size or len(data)
+            if start + 16 < end < offset:
+                raise _refusal(f"the heap of text at byte {start} is damaged")
+            start = data.find(_HEAP, start + 1)
 
 
 @contextmanager
@@ -279,14 +281,13 @@ def _reading(place: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the system's own: no permission, the lock is held, a failing disk
-        said = " ".join(str(error.args[0] if error.args else error).split())
+        said = " ".join(str(error).split())
         raise _refusal(f"{place} cannot be read ({type(error).__name__}: {said})") from error
 
 
 def _place(member: h5py.Group | h5py.Dataset) -> str:
-    if member.name == "/":
-        return "the root group"
-    return f"{type(member).__name__.lower()} {_quoted(str(member.name))}"
+    kind = type(member).__name__.lower()
+    return "the root group" if member.name == "/" else f"{kind} {_quoted(str(member.name))}"
 
 
 def _quoted(text: str) -> str:
