@@ -61,13 +61,20 @@ def openmp_options() -> tuple[list[str], list[tuple[str, str]]]:
 
 
 openmp_flags, openmp_macros = openmp_options()
-direct = Extension(
-    "lcfast.local_conv._direct",
-    sources=["lcfast/local_conv/_direct.pyx", f"{C_DIRECTORY}/kernels.c"],
-    depends=[str(path) for path in Path(C_DIRECTORY).glob("*.[ch]")],
-    include_dirs=[C_DIRECTORY],
-    define_macros=openmp_macros,
-    extra_compile_args=FLAGS + openmp_flags,
-    extra_link_args=openmp_flags,
-)
-setup(ext_modules=cythonize([direct], build_dir="build"))
+
+
+def extension(name: str, *c_sources: str) -> Extension:
+    """The extension module of lcfast/local_conv/NAME.pyx."""
+    return Extension(
+        f"lcfast.local_conv.{name}",
+        sources=[f"lcfast/local_conv/{name}.pyx", *c_sources],
+        depends=[str(path) for path in Path(C_DIRECTORY).glob("*.[ch]")],
+        include_dirs=[C_DIRECTORY],
+        define_macros=openmp_macros,
+        extra_compile_args=FLAGS + openmp_flags,
+        extra_link_args=openmp_flags,
+    )
+
+
+modules = [extension("_direct", f"{C_DIRECTORY}/kernels.c"), extension("_sparse")]
+setup(ext_modules=cythonize(modules, build_dir="build"))

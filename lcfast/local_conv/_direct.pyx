@@ -46,6 +46,14 @@ SUPPORTED_PATHS = tuple([path for path in range(LC_PATHS) if lc_path_supported(p
 HAS_OPENMP = bool(lc_openmp())
 
 
+cdef const lc_kernels_f32 *table_f32(int path) noexcept nogil:
+    return lc_table_f32[path]
+
+
+cdef const lc_kernels_f64 *table_f64(int path) noexcept nogil:
+    return lc_table_f64[path]
+
+
 def release_threads():
     """Let go of OpenMP's pool; the next parallel region of this thread makes a new one."""
     lc_release_threads()

@@ -1,5 +1,5 @@
 # The contract of c/lc.h, as Cython sees it.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "lc.h":
     ctypedef struct lc_tile:
@@ -19,6 +19,13 @@ cdef extern from "lc.h":
         void (*softmax)(int64_t, int64_t, const float *, float *) noexcept nogil
         void (*softmax_gradient)(int64_t, int64_t, const float *, const float *,
                                  float *) noexcept nogil
+        void (*sparse_panel)(int64_t, int64_t, const int64_t *, const int32_t *, const float *,
+                             int64_t, const float *, int64_t, float *, int64_t) noexcept nogil
+        void (*sparse_vector)(int64_t, int64_t, const int64_t *, const int32_t *, const float *,
+                              const float *, float *) noexcept nogil
+        void (*sparse_gradient)(int64_t, int64_t, const int64_t *, const int32_t *, int64_t,
+                                const float *, int64_t, const float *, int64_t,
+                                float *) noexcept nogil
     ctypedef struct lc_kernels_f64:
         void (*product)(const lc_tile *, const double *, const double *, const double *,
                         double *) noexcept nogil
@@ -28,6 +35,13 @@ cdef extern from "lc.h":
         void (*softmax)(int64_t, int64_t, const double *, double *) noexcept nogil
         void (*softmax_gradient)(int64_t, int64_t, const double *, const double *,
                                  double *) noexcept nogil
+        void (*sparse_panel)(int64_t, int64_t, const int64_t *, const int32_t *, const double *,
+                             int64_t, const double *, int64_t, double *, int64_t) noexcept nogil
+        void (*sparse_vector)(int64_t, int64_t, const int64_t *, const int32_t *, const double *,
+                              const double *, double *) noexcept nogil
+        void (*sparse_gradient)(int64_t, int64_t, const int64_t *, const int32_t *, int64_t,
+                                const double *, int64_t, const double *, int64_t,
+                                double *) noexcept nogil
     enum:
         LC_LINEAR
         LC_RELU
@@ -36,6 +50,7 @@ cdef extern from "lc.h":
         LC_ELU
         LC_SELU
         LC_PATHS
+        LC_SPARSE_LANES
     const char *const lc_path_names[]
     int lc_path_supported(int) nogil
     const lc_kernels_f32 *const lc_table_f32[]

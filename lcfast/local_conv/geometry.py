@@ -17,7 +17,7 @@ layer, data_format    runs                run_length      order of the K taps of
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,9 +26,27 @@ CHANNELS_LAST = "channels_last"
 CHANNELS_FIRST = "channels_first"
 
 
+Pads = tuple[tuple[int, int], ...]
+
+
 def valid_output_size(size: int, kernel: int, stride: int) -> int:
     """Number of windows that fit into `size` inputs without padding (0 or less: none fits)."""
     return (size - kernel) // stride + 1
+
+
+def same_output_size(size: int, stride: int) -> int:
+    """Number of windows with padding "same"."""
+    return -(-size // stride)
+
+
+def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros around one dimension for the locally connected layers' "same", Keras's own rule.
+
+    Window p starts at p * stride - kernel // 2, whatever the stride, which is not the rule of
+    convolutions.  Behind may be negative: the last inputs belong to no window.
+    """
+    before = kernel // 2
+    return before, (same_output_size(size, stride) - 1) * stride + kernel - before - size
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,9 @@ class Geometry:
         "channels_last" or "channels_first", for input and output alike.
     shared : bool
         True where all positions use the same filters (Conv): the kernel has one position.
+    pads : tuple of (int, int), optional
+        Zeros before and behind each spatial dimension; () means none.  A negative number leaves
+        inputs out.  Windows, runs and taps are those of `padded`.
     """
 
     input_size: tuple[int, ...]
@@ -54,10 +75,22 @@ class Geometry:
     strides: tuple[int, ...]
     data_format: str = CHANNELS_LAST
     shared: bool = False
+    pads: Pads = ()
+
+    @cached_property
+    def padded(self) -> Geometry:
+        """The same convolution of an input that is padded already."""
+        if not any(before or behind for before, behind in self.pads):
+            return self
+        sizes = zip(self.input_size, self.pads, strict=True)
+        size = tuple(n + before + behind for n, (before, behind) in sizes)
+        return replace(self, input_size=size, pads=())
 
     @cached_property
     def output_size(self) -> tuple[int, ...]:
         """Output positions along each spatial dimension."""
+        if self.padded is not self:
+            return self.padded.output_size
         dimensions = zip(self.input_size, self.kernel_size, self.strides, strict=True)
         return tuple(valid_output_size(n, k, s) for n, k, s in dimensions)
 
@@ -95,6 +128,20 @@ class Geometry:
     def bias_size(self) -> int:
         """Numbers in the bias: one for each output of a row, or one for each shared filter."""
         return self.filters if self.shared else self.positions * self.filters
+
+    @cached_property
+    def connections(self) -> int:
+        """Weights that connect an input to an output: the padding holds none."""
+        total = self.channels * self.filters
+        pads = self.pads or ((0, 0),) * len(self.input_size)
+        sizes = zip(
+            self.input_size, self.kernel_size, self.strides, self.output_size, pads, strict=True
+        )
+        for size, kernel, stride, windows, (before, _) in sizes:
+            start = np.arange(windows, dtype=np.int64) * stride - before
+            inside = np.minimum(start + kernel, size) - np.maximum(start, 0)
+            total *= int(np.maximum(inside, 0).sum())
+        return total
 
     @cached_property
     def runs(self) -> int:
@@ -135,10 +182,38 @@ class Geometry:
         return position // self.output_columns * down + position % self.output_columns * along
 
     def taps(self) -> np.ndarray:
-        """Flat input index of each tap of each window: int64 (P, K)."""
+        """Flat index in the padded input of each tap of each window: int64 (P, K)."""
+        if self.padded is not self:
+            return self.padded.taps()
         within_run = np.arange(self.run_length, dtype=np.int64)
         within_window = (self.run_offsets[:, None] + within_run).ravel()
         return self.window_offsets()[:, None] + within_window
+
+    def inputs_of_taps(self) -> tuple[np.ndarray, np.ndarray]:
+        """Flat index in the input of each tap, and whether it lies in the input: both (P, K).
+
+        The index of a tap that lies in the padding is 0.
+        """
+        taps = self.taps()
+        if self.padded is self:
+            return taps, np.ones(taps.shape, bool)
+        numbers = np.arange(math.prod(self.input_shape)).reshape(self.input_shape)
+        padded = np.full(self.padded.input_shape, -1)
+        target, source = self.overlap()
+        padded[target] = numbers[source]
+        inputs = padded.ravel()[taps]
+        return np.maximum(inputs, 0), inputs >= 0
+
+    def overlap(self) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Where the input lies in a row of the padded input, and which part of the input it is."""
+        target, source = [], []
+        for size, (before, behind) in zip(self.input_size, self.pads, strict=True):
+            target.append(slice(max(before, 0), before + size + min(behind, 0)))
+            source.append(slice(max(-before, 0), size + min(behind, 0)))
+        depth = slice(None)
+        if self.channels_first:
+            return (depth, *target), (depth, *source)
+        return (*target, depth), (*source, depth)
 
     def _shape(self, size: tuple[int, ...], depth: int) -> tuple[int, ...]:
         return (depth, *size) if self.channels_first else (*size, depth)

@@ -1,43 +1,108 @@
-"""Keras's stored weights and the canonical ones of the engines, each way.
+"""Keras's stored weights and the engines' forms of them, each way.
 
-Canonical: kernel (P, K, F) with K in the order of geometry.runs, bias flat in the order of the
-flattened output.  Implementation 1 stores exactly that, in both data formats: the kernel because
-the runs follow Keras's own order of K, the bias because Keras reshapes it (never transposes it)
-for channels_first.  Implementations 2 and 3 get their functions here when they arrive.
+Two canonical forms, for whichever engine computes:
+
+- the *kernel* (P, K, F), K in the order of geometry's runs, for direct and reference;
+- the *vector* of all connections, in the order of the CSR matrix (outputs x inputs), for sparse.
+
+Implementation 1 stores the kernel and implementation 3 the vector, just so, in both data formats.
+Implementation 2 stores a dense (inputs x outputs) matrix, of which only the connections count: the
+others are dropped on the way in and are 0 on the way out.  The bias is flat in the order of the
+flattened output, because Keras reshapes it (never transposes it) for channels_first.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from lcfast.local_conv import sparse
 from lcfast.local_conv.geometry import Geometry
 
 
-def stored_kernel_shape(geometry: Geometry) -> tuple[int, ...]:
+def stored_kernel_shape(geometry: Geometry, implementation: int) -> tuple[int, ...]:
     """Shape in which get_weights and set_weights see the kernel."""
-    return geometry.kernel_shape
+    if implementation == 1:
+        return geometry.kernel_shape
+    if implementation == 2:
+        return (*geometry.input_shape, *geometry.output_shape)
+    return (geometry.connections,)
 
 
 def stored_bias_shape(geometry: Geometry) -> tuple[int, ...]:
-    """Shape in which get_weights and set_weights see the bias; channels come last always."""
+    """Shape in which get_weights and set_weights see the bias; filters come last always."""
     return (*geometry.output_size, geometry.filters)
 
 
-def canonical_kernel(stored: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Return the kernel (P, K, F) of what Keras stores, without a copy."""
-    return stored.reshape(geometry.kernel_shape)
+def kernel_of_stored(stored: np.ndarray, geometry: Geometry, implementation: int) -> np.ndarray:
+    """Return the kernel (P, K, F) of what Keras stores."""
+    if implementation == 1:
+        return stored
+    return kernel_of_vector(vector_of_stored(stored, geometry, implementation), geometry)
 
 
-def canonical_bias(stored: np.ndarray) -> np.ndarray:
-    """Return the flat bias of what Keras stores, without a copy."""
-    return stored.reshape(-1)
-
-
-def stored_kernel(canonical: np.ndarray, geometry: Geometry) -> np.ndarray:
+def stored_of_kernel(kernel: np.ndarray, geometry: Geometry, implementation: int) -> np.ndarray:
     """Return what Keras stores of a kernel (P, K, F)."""
-    return canonical.reshape(stored_kernel_shape(geometry))
+    if implementation == 1:
+        return kernel
+    return stored_of_vector(vector_of_kernel(kernel, geometry), geometry, implementation)
 
 
-def stored_bias(canonical: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Return what Keras stores of a flat bias."""
-    return canonical.reshape(stored_bias_shape(geometry))
+def vector_of_stored(stored: np.ndarray, geometry: Geometry, implementation: int) -> np.ndarray:
+    """Return the vector of all connections of what Keras stores."""
+    if implementation == 1:
+        return vector_of_kernel(stored, geometry)
+    if implementation == 3:
+        return stored
+    pattern = sparse.pattern_of(geometry)
+    dense = stored.reshape(pattern.shape[1], pattern.shape[0])
+    return np.ascontiguousarray(dense[pattern.indices, pattern.rows])
+
+
+def stored_of_vector(vector: np.ndarray, geometry: Geometry, implementation: int) -> np.ndarray:
+    """Return what Keras stores of the vector of all connections."""
+    if implementation == 1:
+        return kernel_of_vector(vector, geometry)
+    if implementation == 3:
+        return vector
+    pattern = sparse.pattern_of(geometry)
+    dense = np.zeros((pattern.shape[1], pattern.shape[0]), vector.dtype)
+    dense[pattern.indices, pattern.rows] = vector
+    return dense.reshape(stored_kernel_shape(geometry, 2))
+
+
+def vector_of_kernel(kernel: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Return the vector of all connections of a kernel (P, K, F)."""
+    by_output = kernel.transpose(_BY_OUTPUT[geometry.channels_first])
+    if geometry.padded is geometry:
+        return np.ascontiguousarray(by_output).reshape(-1)
+    return by_output[_connected(geometry)]
+
+
+def kernel_of_vector(vector: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Return the kernel (P, K, F), 0 at taps in the padding, of the vector of all connections."""
+    order = _BY_OUTPUT[geometry.channels_first]
+    shape = tuple(geometry.kernel_shape[axis] for axis in order)
+    if geometry.padded is geometry:
+        by_output = vector.reshape(shape)
+    else:
+        by_output = np.zeros(shape, vector.dtype)
+        by_output[_connected(geometry)] = vector
+    return np.ascontiguousarray(by_output.transpose(np.argsort(order)))
+
+
+# The axes of a kernel (P, K, F) in the order of the flattened output, then the input.
+_BY_OUTPUT = {False: (0, 2, 1), True: (2, 0, 1)}
+
+
+def _connected(geometry: Geometry) -> np.ndarray:
+    """Whether the tap lies in the input, for each number of a kernel in the order of outputs."""
+    _, inside = geometry.inputs_of_taps()
+    kernel = np.broadcast_to(inside[:, :, None], geometry.kernel_shape)
+    return kernel.transpose(_BY_OUTPUT[geometry.channels_first])
+
+
+def dense_bytes(geometry: Geometry, dtype: np.dtype) -> int:
+    """Bytes of the dense tensor of implementation 2."""
+    return math.prod(stored_kernel_shape(geometry, 2)) * dtype.itemsize

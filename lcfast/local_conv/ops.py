@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lcfast.local_conv import _direct, dispatch, reference
+from lcfast.local_conv import _direct, dispatch, reference, sparse
 from lcfast.local_conv.geometry import Geometry
 from lcfast.local_conv.threads import threads_for
 
-ENGINES = ("direct", "reference")
+ENGINES = ("direct", "sparse", "reference")
+
+Kernel = np.ndarray | sparse.SparseKernel
 REAL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 WORK_OF_AN_ACTIVATION = (
     8  # multiplications that one exponential is worth, for the choice of threads
@@ -57,8 +59,6 @@ def checked_engine(engine: str | None) -> str:
     """
     if engine is None:
         return "direct"
-    if engine in ("sparse", "auto"):
-        raise ValueError(f"engine={engine!r} is not there yet; use 'direct' or leave it out.")
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)} or None, not {engine!r}.")
     return engine
@@ -125,7 +125,7 @@ def as_output(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -
 
 def forward(
     x: Any,
-    kernel: np.ndarray,
+    kernel: Kernel,
     bias: np.ndarray | None,
     geometry: Geometry,
     activation: Activation = LINEAR,
@@ -138,7 +138,7 @@ def forward(
     ----------
     x : array_like, shape (N, *geometry.input_shape)
         The input, of any real dtype and layout; never modified.
-    kernel : ndarray, shape geometry.kernel_shape
+    kernel : ndarray, shape geometry.kernel_shape, or SparseKernel for the sparse engine
         Canonical kernel, contiguous, float32 or float64: the dtype of the computation.
     bias : ndarray or None, shape (geometry.bias_size,)
         Canonical bias.
@@ -155,24 +155,35 @@ def forward(
     -------
     ndarray, shape (N, *geometry.output_shape)
     """
-    x = as_batch(x, kernel.dtype, geometry.input_shape, "the input")
+    dtype = kernel_dtype(kernel)
+    x = as_batch(x, dtype, geometry.input_shape, "the input")
     shape = (len(x), *geometry.output_shape)
-    target = as_output(out, shape, kernel.dtype)
+    target = as_output(out, shape, dtype)
     if 0 in shape:
         return target
     if call.engine == "reference":
+        assert isinstance(kernel, np.ndarray)
         y = reference.forward(x, kernel, bias, geometry)
         target[...] = reference.activate(activation.name, activation.alpha, y)
         return target
 
     y = target
     if not (target.flags.c_contiguous and target.flags.aligned) or np.may_share_memory(target, x):
-        y = np.empty(shape, kernel.dtype)
+        y = np.empty(shape, dtype)
+    if isinstance(kernel, sparse.SparseKernel):
+        threads = threads_for(len(x) * kernel.pattern.nnz, call.threads)
+        sparse.forward(x, kernel, y, call.path(), threads)
+        if bias is not None:
+            y += bias.reshape(y.shape[1:])
+        _activate_in_place(y, activation, call)
+        if y is not target:
+            target[...] = y
+        return target
     fused = activation if activation.name in _direct.ELEMENTWISE else LINEAR
-    _FORWARD[kernel.dtype](
-        geometry,
+    _FORWARD[dtype](
+        geometry.padded,
         len(x),
-        x.reshape(-1),
+        _padded(x, geometry).reshape(-1),
         kernel.reshape(-1),
         bias,
         y.reshape(-1),
@@ -190,17 +201,24 @@ def forward(
 
 
 def input_gradient(
-    dy: np.ndarray, kernel: np.ndarray, geometry: Geometry, call: Call = DEFAULT_CALL
+    dy: np.ndarray, kernel: Kernel, geometry: Geometry, call: Call = DEFAULT_CALL
 ) -> np.ndarray:
     """dx[n, tap(p,k)] = sum over p, then f, of dy[n,p,f] kernel[p,k,f]; shape of the input."""
-    dy = as_batch(dy, kernel.dtype, geometry.output_shape, "the gradient of the output")
-    dx = np.zeros((len(dy), *geometry.input_shape), kernel.dtype)
-    if 0 in dy.shape or 0 in dx.shape:
+    dtype = kernel_dtype(kernel)
+    dy = as_batch(dy, dtype, geometry.output_shape, "the gradient of the output")
+    if isinstance(kernel, sparse.SparseKernel):
+        dx = np.zeros((len(dy), *geometry.input_shape), dtype)
+        if dy.size:
+            threads = threads_for(len(dy) * kernel.pattern.nnz, call.threads)
+            sparse.input_gradient(dy, kernel, dx, call.path(), threads)
         return dx
     if call.engine == "reference":
         return reference.input_gradient(dy, kernel, geometry)
-    _INPUT_GRADIENT[kernel.dtype](
-        geometry,
+    dx = np.zeros((len(dy), *geometry.padded.input_shape), dtype)
+    if 0 in dy.shape or 0 in dx.shape:
+        return _inside(dx, geometry)
+    _INPUT_GRADIENT[dtype](
+        geometry.padded,
         len(dy),
         dy.reshape(-1),
         kernel.reshape(-1),
@@ -208,25 +226,31 @@ def input_gradient(
         call.path(),
         threads_for(dy.size * geometry.patch_size, call.threads),
     )
-    return dx
+    return _inside(dx, geometry)
 
 
 def kernel_gradient(
     x: np.ndarray, dy: np.ndarray, geometry: Geometry, call: Call = DEFAULT_CALL
 ) -> np.ndarray:
-    """dkernel[p,k,f] = sum over n of x[n,p,k] dy[n,p,f]; shape geometry.kernel_shape."""
+    """dkernel[p,k,f] = sum over n of x[n,p,k] dy[n,p,f].
+
+    Of shape geometry.kernel_shape; the sparse engine's is the vector of all connections.
+    """
     x = as_batch(x, dy.dtype, geometry.input_shape, "the input")
     dy = as_batch(dy, dy.dtype, geometry.output_shape, "the gradient of the output")
     _same_rows(x, dy)
+    if call.engine == "sparse":
+        threads = threads_for(dy.size * geometry.patch_size, call.threads)
+        return sparse.kernel_gradient(x, dy, geometry, call.path(), threads)
     if 0 in dy.shape or geometry.patch_size == 0:
         return np.zeros(geometry.kernel_shape, dy.dtype)
     if call.engine == "reference":
         return reference.kernel_gradient(x, dy, geometry)
     dkernel = np.empty(geometry.kernel_shape, dy.dtype)
     _KERNEL_GRADIENT[dy.dtype](
-        geometry,
+        geometry.padded,
         len(x),
-        x.reshape(-1),
+        _padded(x, geometry).reshape(-1),
         dy.reshape(-1),
         dkernel.reshape(-1),
         call.path(),
@@ -302,6 +326,31 @@ def activation_gradient(
             threads,
         )  # fmt: skip
     return dz
+
+
+def kernel_dtype(kernel: Kernel) -> np.dtype:
+    """The dtype in which a kernel is computed with."""
+    return kernel.numbers.dtype if isinstance(kernel, sparse.SparseKernel) else kernel.dtype
+
+
+def _padded(x: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """`x` with the zeros around it that the direct engine's windows run into."""
+    if geometry.padded is geometry:
+        return x
+    padded = np.zeros((len(x), *geometry.padded.input_shape), x.dtype)
+    target, source = geometry.overlap()
+    padded[(slice(None), *target)] = x[(slice(None), *source)]
+    return padded
+
+
+def _inside(dx: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """The gradient of the input from that of the padded one."""
+    if geometry.padded is geometry:
+        return dx
+    inside = np.zeros((len(dx), *geometry.input_shape), dx.dtype)
+    target, source = geometry.overlap()
+    inside[(slice(None), *source)] = dx[(slice(None), *target)]
+    return inside
 
 
 def _activate_in_place(y: np.ndarray, activation: Activation, call: Call) -> None:

@@ -7,7 +7,7 @@ filters to numpy, whose element-wise operations cannot reorder a sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -21,10 +21,9 @@ def forward(
     wide = _wide(kernel.dtype)
     rows = x.reshape(len(x), -1).astype(wide)
     y = np.zeros((len(x), geometry.positions, geometry.filters), wide)
-    for position, taps in enumerate(geometry.taps()):
-        weights = kernel[0 if geometry.shared else position].astype(wide)
-        for k, tap in enumerate(taps):
-            y[:, position] += rows[:, tap, None] * weights[k]
+    for position, k, tap in _taps(geometry):
+        weights = kernel[0 if geometry.shared else position, k].astype(wide)
+        y[:, position] += rows[:, tap, None] * weights
     y = _from_positions(y, geometry)
     if bias is not None:
         y += bias if geometry.shared else bias.reshape(y.shape[1:])
@@ -36,11 +35,10 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, geometry: Geometry) -> np
     wide = _wide(kernel.dtype)
     by_position = _to_positions(dy.astype(wide), geometry)
     dx = np.zeros((len(dy), int(np.prod(geometry.input_shape))), wide)
-    for position, taps in enumerate(geometry.taps()):
-        weights = kernel[0 if geometry.shared else position].astype(wide)
-        for k, tap in enumerate(taps):
-            for f in range(geometry.filters):
-                dx[:, tap] += by_position[:, position, f] * weights[k, f]
+    for position, k, tap in _taps(geometry):
+        weights = kernel[0 if geometry.shared else position, k].astype(wide)
+        for f in range(geometry.filters):
+            dx[:, tap] += by_position[:, position, f] * weights[f]
     return dx.reshape(len(dy), *geometry.input_shape).astype(kernel.dtype)
 
 
@@ -50,10 +48,10 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, geometry: Geometry) -> np.nda
     rows = x.reshape(len(x), -1).astype(wide)
     by_position = _to_positions(dy.astype(wide), geometry)
     dkernel = np.zeros(geometry.kernel_shape, wide)
-    for position, taps in enumerate(geometry.taps()):
+    for position, k, tap in _taps(geometry):
         for n in range(len(x)):
-            product = rows[n, taps, None] * by_position[n, position]
-            dkernel[0 if geometry.shared else position] += product
+            product = rows[n, tap] * by_position[n, position]
+            dkernel[0 if geometry.shared else position, k] += product
     return dkernel.astype(x.dtype)
 
 
@@ -111,6 +109,13 @@ _GRADIENTS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
     ),
     "softmax": lambda y, dy, alpha: (dy - (dy * y).sum(axis=-1, keepdims=True)) * y,
 }
+
+
+def _taps(geometry: Geometry) -> Iterator[tuple[int, int, int]]:
+    """(position, tap of the patch, flat index in the input) of each tap that lies in the input."""
+    inputs, inside = geometry.inputs_of_taps()
+    for position, k in np.argwhere(inside):
+        yield position, k, inputs[position, k]
 
 
 def _wide(dtype: np.dtype) -> type[np.floating]:

@@ -27,6 +27,9 @@ typedef struct {
 /* Activations that work on each element by itself. */
 enum { LC_LINEAR, LC_RELU, LC_TANH, LC_SIGMOID, LC_ELU, LC_SELU };
 
+/* Rows of the batch in a panel of the sparse product. */
+enum { LC_SPARSE_LANES = 64 };
+
 /* One table of kernels for each real type and instruction set, chosen at run time. */
 #define LC_KERNELS(REAL, SUFFIX)                                                                   \
     typedef struct {                                                                               \
@@ -38,6 +41,15 @@ enum { LC_LINEAR, LC_RELU, LC_TANH, LC_SIGMOID, LC_ELU, LC_SELU };
         void (*softmax)(int64_t rows, int64_t columns, const REAL *x, REAL *y);                    \
         void (*softmax_gradient)(int64_t rows, int64_t columns, const REAL *y, const REAL *dy,     \
                                  REAL *dx);                                                        \
+        /* products with a CSR matrix: see sparse.template.c */                                    \
+        void (*sparse_panel)(int64_t first, int64_t last, const int64_t *start,                    \
+                             const int32_t *index, const REAL *data, int64_t first_column,         \
+                             const REAL *x, int64_t batch, REAL *y, int64_t y_step);               \
+        void (*sparse_vector)(int64_t first, int64_t last, const int64_t *start,                   \
+                              const int32_t *index, const REAL *data, const REAL *x, REAL *y);     \
+        void (*sparse_gradient)(int64_t first, int64_t last, const int64_t *start,                 \
+                                const int32_t *index, int64_t batch, const REAL *x,                \
+                                int64_t x_step, const REAL *dy, int64_t dy_step, REAL *ddata);     \
     } lc_kernels_##SUFFIX;
 
 LC_KERNELS(float, f32)

@@ -12,9 +12,11 @@
 #endif
 #include "tile.template.c"
 #include "activation.template.c"
+#include "sparse.template.c"
 static const LC_TABLE LC_NAME(kernels) = {LC_NAME(product), LC_NAME(activate),
                                           LC_NAME(activation_gradient), LC_NAME(softmax),
-                                          LC_NAME(softmax_gradient)};
+                                          LC_NAME(softmax_gradient), LC_NAME(sparse_panel),
+                                          LC_NAME(sparse_vector), LC_NAME(sparse_gradient)};
 #undef LC_REAL
 #undef LC_IS_DOUBLE
 #undef LC_TABLE
@@ -32,9 +34,11 @@ static const LC_TABLE LC_NAME(kernels) = {LC_NAME(product), LC_NAME(activate),
 #endif
 #include "tile.template.c"
 #include "activation.template.c"
+#include "sparse.template.c"
 static const LC_TABLE LC_NAME(kernels) = {LC_NAME(product), LC_NAME(activate),
                                           LC_NAME(activation_gradient), LC_NAME(softmax),
-                                          LC_NAME(softmax_gradient)};
+                                          LC_NAME(softmax_gradient), LC_NAME(sparse_panel),
+                                          LC_NAME(sparse_vector), LC_NAME(sparse_gradient)};
 #undef LC_REAL
 #undef LC_IS_DOUBLE
 #undef LC_TABLE

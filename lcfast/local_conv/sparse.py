@@ -1,0 +1,206 @@
+"""The sparse engine: the layer as one matrix in CSR form, (outputs x inputs).
+
+Rows follow the flattened output and columns the flattened input, each in the caller's own data
+format; within a row the columns ascend.  Keras's implementation 3 stores the numbers of this very
+matrix in this very order.  Its pattern follows from the geometry alone, never from the weights,
+and is made once for each geometry; scipy.sparse holds and transposes it, the products are ours,
+because scipy's run on one thread and round twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from lcfast.local_conv import _sparse
+from lcfast.local_conv.geometry import Geometry
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+LARGEST_INDEX = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """Where the numbers of a CSR matrix lie.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    starts : ndarray of int64, shape (rows + 1,)
+        Where each row starts in `indices`.
+    indices : ndarray of int32, shape (nnz,)
+        Columns, ascending within a row.
+    """
+
+    shape: tuple[int, int]
+    starts: np.ndarray
+    indices: np.ndarray
+
+    @property
+    def nnz(self) -> int:
+        """Numbers that the matrix stores."""
+        return len(self.indices)
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """The row of each stored number: int32 (nnz,)."""
+        return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.starts))
+
+    @cached_property
+    def transposed(self) -> tuple[Pattern, np.ndarray]:
+        """The pattern of the transposed matrix, and which of our numbers each of its numbers is."""
+        order = self.matrix(np.arange(self.nnz)).T.tocsr()
+        starts, indices = order.indptr.astype(np.int64), order.indices.astype(np.int32)
+        return Pattern((self.shape[1], self.shape[0]), starts, indices), order.data
+
+    def matrix(self, numbers: np.ndarray) -> csr_array:
+        """The matrix with these numbers, which are not copied."""
+        from scipy.sparse import csr_array  # here: `import lcfast` must stay fast
+
+        return csr_array((numbers, self.indices, self.starts), shape=self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class SparseKernel:
+    """The sparse engine's form of a kernel: numbers on a pattern.
+
+    Parameters
+    ----------
+    pattern : Pattern
+        The geometry's, or what is left of it.
+    numbers : ndarray, shape (pattern.nnz,)
+        The weights, in the order of the pattern.
+    kept : ndarray of int or None
+        Which of the geometry's connections are left; None: all.
+    """
+
+    pattern: Pattern
+    numbers: np.ndarray
+    kept: np.ndarray | None = None
+
+    @cached_property
+    def transposed(self) -> tuple[Pattern, np.ndarray]:
+        """Pattern and numbers of the transposed matrix."""
+        pattern, order = self.pattern.transposed
+        return pattern, self.numbers[order]
+
+    def vector(self, connections: int) -> np.ndarray:
+        """The numbers of all connections, 0 where one was left out."""
+        if self.kept is None:
+            return self.numbers
+        vector = np.zeros(connections, self.numbers.dtype)
+        vector[self.kept] = self.numbers
+        return vector
+
+
+_PATTERNS: WeakKeyDictionary[Geometry, Pattern] = WeakKeyDictionary()  # a cache, dropped unused
+
+
+def pattern_of(geometry: Geometry) -> Pattern:
+    """The pattern of a geometry's matrix.
+
+    Raises
+    ------
+    ValueError
+        If a row of the input or of the output has 2**31 numbers or more.
+    """
+    pattern = _PATTERNS.get(geometry)
+    if pattern is None:
+        pattern = _PATTERNS[geometry] = _new_pattern(geometry)
+    return pattern
+
+
+def _new_pattern(geometry: Geometry) -> Pattern:
+    shape = (math.prod(geometry.output_shape), math.prod(geometry.input_shape))
+    if max(shape) > LARGEST_INDEX:
+        raise ValueError(
+            f"The sparse engine indexes with 32 bits; a matrix of shape {shape} needs more. Use "
+            "engine='direct'."
+        )
+    inputs, inside = geometry.inputs_of_taps()
+    each = inside.sum(axis=1)  # connections of each position
+    repeat = (lambda a: np.tile(a, geometry.filters)) if geometry.channels_first else (
+        lambda a: np.repeat(a, geometry.filters)
+    )
+    starts = np.zeros(shape[0] + 1, np.int64)
+    np.cumsum(repeat(each), out=starts[1:])
+    inputs = inputs.astype(np.int32)
+    if geometry.channels_first:
+        whole = inputs[inside] if not inside.all() else inputs.reshape(-1)
+        return Pattern(shape, starts, np.tile(whole, geometry.filters))
+    wide = (geometry.positions, geometry.filters, geometry.patch_size)
+    indices = np.broadcast_to(inputs[:, None, :], wide)
+    if inside.all():
+        return Pattern(shape, starts, indices.reshape(-1))
+    return Pattern(shape, starts, indices[np.broadcast_to(inside[:, None, :], wide)])
+
+
+def connected(geometry: Geometry, numbers: np.ndarray, prune: bool = False) -> SparseKernel:
+    """The kernel of the numbers of all connections; with `prune` without those that are zero."""
+    pattern = pattern_of(geometry)
+    if not prune:
+        return SparseKernel(pattern, numbers)
+    kept = np.flatnonzero(numbers)
+    starts = np.searchsorted(kept, pattern.starts).astype(np.int64)
+    left = Pattern(pattern.shape, starts, pattern.indices[kept])
+    return SparseKernel(left, numbers[kept], kept)
+
+
+def forward(
+    x: np.ndarray, kernel: SparseKernel, y: np.ndarray, path: int, threads: int
+) -> None:
+    """y[n,o] = sum_i x[n,i] matrix[o,i], one chain over i ascending."""
+    _product(x, kernel.pattern, kernel.numbers, y, path, threads)
+
+
+def input_gradient(
+    dy: np.ndarray, kernel: SparseKernel, dx: np.ndarray, path: int, threads: int
+) -> None:
+    """dx[n,i] = sum_o dy[n,o] matrix[o,i], one chain over o ascending."""
+    pattern, numbers = kernel.transposed
+    _product(dy, pattern, numbers, dx, path, threads)
+
+
+def kernel_gradient(
+    x: np.ndarray, dy: np.ndarray, geometry: Geometry, path: int, threads: int
+) -> np.ndarray:
+    """dnumbers[r] = sum_n dy[n,o] x[n,i] for each connection r = (o, i)."""
+    pattern = pattern_of(geometry)
+    gradient = np.empty(pattern.nnz, dy.dtype)
+    if not len(x):
+        gradient[...] = 0
+    elif pattern.nnz:
+        _GRADIENT[dy.dtype](
+            pattern.starts, pattern.indices, len(x), pattern.shape[1], x.reshape(-1),
+            dy.reshape(-1), gradient, path, threads,
+        )  # fmt: skip
+    return gradient
+
+
+def _product(
+    x: np.ndarray, pattern: Pattern, numbers: np.ndarray, y: np.ndarray, path: int, threads: int
+) -> None:
+    if not pattern.nnz:
+        y[...] = 0
+        return
+    _PRODUCT[y.dtype](
+        pattern.starts, pattern.indices, numbers, len(x), pattern.shape[1], x.reshape(-1),
+        y.reshape(-1), path, threads,
+    )  # fmt: skip
+
+
+def _by_dtype(function: Any) -> dict[np.dtype, Callable[..., None]]:
+    return {np.dtype(np.float32): function["float"], np.dtype(np.float64): function["double"]}
+
+
+_PRODUCT = _by_dtype(_sparse.product)
+_GRADIENT = _by_dtype(_sparse.gradient)
