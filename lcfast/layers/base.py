@@ -24,7 +24,7 @@ from lcfast.local_conv import ops
 
 Pullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
 
-_BUILD_LOCK = threading.RLock()
+BUILD_LOCK = threading.RLock()  # two threads may make the first call together
 # Keras numbers unnamed layers through the process: dense, dense_1, ...
 _NAME_COUNTS: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 
@@ -52,6 +52,13 @@ class Layer:
     References
     ----------
     https://www.tensorflow.org/api_docs/python/tf/keras/layers/Layer
+
+    Examples
+    --------
+    >>> import lcfast
+    >>> layer = lcfast.Dense(2, name="scores", dtype="float64", input_shape=(3,))
+    >>> layer.name, layer.dtype, layer.batch_input_shape
+    ('scores', 'float64', (None, 3))
     """
 
     takes_list: ClassVar[bool] = False
@@ -78,12 +85,10 @@ class Layer:
         self.dynamic = arguments.checked_flag(dynamic, "dynamic")
         self.built = False
         if batch_input_shape is None and input_shape is not None:
-            if isinstance(input_shape, int):
-                raise ValueError(
-                    f"The `input_shape` argument must be a tuple, such as ({input_shape},). "
-                    f"Received: {input_shape!r}."
-                )
-            batch_input_shape = (batch_size, *input_shape)
+            batch_input_shape = (
+                None if batch_size is None else arguments.positive_int(batch_size, "batch_size"),
+                *arguments.checked_shape(input_shape, "input_shape"),
+            )
         self.batch_input_shape: Shape | None = (
             None
             if batch_input_shape is None
@@ -164,7 +169,12 @@ class Layer:
         self.compute_mask(inputs, mask)
         arrays = self._arrays(inputs)
         y = self.forward(self.record(), arrays, training=bool(training), out=out)
-        return _delivered(y, inputs, out)
+        if out is None:
+            return apart(y, arrays)
+        target = ops.as_output(out, y.shape, y.dtype)
+        if y is not target:
+            target[...] = y
+        return target
 
     def vjp(self, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """Compute the output and the function that pulls gradients back through the layer.
@@ -195,9 +205,13 @@ class Layer:
                     f"The gradient of the output of layer {self.name} has shape {dy.shape}; "
                     f"expected {y.shape}, the output's."
                 )
-            return pullback(dy)
+            dx, dweights = pullback(dy)
+            if isinstance(dx, list):
+                return [apart(part, [dy, *dx[:i]]) for i, part in enumerate(dx)], dweights
+            return apart(dx, [dy]), dweights
 
-        return y, checked_pullback
+        # The caller may change its answer; the pullback goes on from this one.
+        return y.copy(), checked_pullback
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """Return None; a mask raises TypeError, because no layer here supports one."""
@@ -242,7 +256,7 @@ class Layer:
     def _ensure_built(self, input_shape: Any) -> None:
         if self.built:
             return
-        with _BUILD_LOCK:  # two threads may make the first call together
+        with BUILD_LOCK:
             if not self.built:
                 self.build(input_shape)
 
@@ -394,30 +408,25 @@ class Layer:
 
 def checked_dtype(dtype: Any) -> np.dtype:
     """Return float32 or float64 of a name, a numpy dtype or a Keras dtype policy; None: float32."""
+    named = dtype
     if isinstance(dtype, dict):  # {"class_name": "Policy", "config": {"name": "float32"}}
         config = dtype.get("config")
-        dtype = config.get("name") if isinstance(config, dict) else None
-    if dtype is None:
+        named = config.get("name") if isinstance(config, dict) else dtype
+    if named is None:
         return np.dtype(np.float32)
-    for checked in ops.REAL_DTYPES:
-        with contextlib.suppress(TypeError):
-            if np.dtype(dtype) == checked:
+    if isinstance(named, str | type | np.dtype):
+        with contextlib.suppress(TypeError, ValueError, SyntaxError):
+            checked = np.dtype(named)
+            if checked in ops.REAL_DTYPES and checked.isnative:
                 return checked
     raise ValueError(f"The `dtype` argument must be float32 or float64. Received: {dtype!r}.")
 
 
-def _delivered(y: Any, inputs: Any, out: Any) -> Any:
-    """`y` in the caller's `out`, or in memory that is not the caller's input."""
-    if out is not None:
-        target = ops.as_output(out, y.shape, y.dtype)
-        if y is not target:
-            target[...] = y
-        return target
-    sources = inputs if isinstance(inputs, list | tuple) else [inputs]
-    for source in sources:
-        if isinstance(source, np.ndarray) and np.may_share_memory(source, y):
-            return y.copy()
-    return y
+def apart(array: np.ndarray, others: Any) -> np.ndarray:
+    """`array`, or a copy where it may lie in the memory of the others."""
+    others = others if isinstance(others, list) else [others]
+    shared = any(np.may_share_memory(array, other) for other in others)
+    return array.copy() if shared else array
 
 
 def numbered_name(stem: str, first: int = 0) -> str:

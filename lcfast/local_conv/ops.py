@@ -215,8 +215,9 @@ def kernel_gradient(
     x: np.ndarray, dy: np.ndarray, geometry: Geometry, call: Call = DEFAULT_CALL
 ) -> np.ndarray:
     """dkernel[p,k,f] = sum over n of x[n,p,k] dy[n,p,f]; shape geometry.kernel_shape."""
-    x = as_batch(x, dy.dtype, geometry.input_shape, "the input")
-    dy = as_batch(dy, dy.dtype, geometry.output_shape, "the gradient of the output")
+    dtype = dy.dtype.newbyteorder("=")
+    x = as_batch(x, dtype, geometry.input_shape, "the input")
+    dy = as_batch(dy, dtype, geometry.output_shape, "the gradient of the output")
     _same_rows(x, dy)
     if 0 in dy.shape or geometry.patch_size == 0:
         return np.zeros(geometry.kernel_shape, dy.dtype)
@@ -237,7 +238,7 @@ def kernel_gradient(
 
 def sum_rows(values: np.ndarray, call: Call = DEFAULT_CALL) -> np.ndarray:
     """total[...] = sum_n values[n, ...], one chain over n ascending whatever the batch."""
-    values = as_array(values, values.dtype, "the values")
+    values = as_array(values, values.dtype.newbyteorder("="), "the values")
     if 0 in values.shape:
         return np.zeros(values.shape[1:], values.dtype)
     if call.engine == "reference":
@@ -261,7 +262,7 @@ def activate(
     call: Call = DEFAULT_CALL,
 ) -> np.ndarray:
     """Y = activation(z), from lcfast's own polynomials: the same bits on every FMA path."""
-    z = as_array(z, z.dtype, "the input")
+    z = as_array(z, z.dtype.newbyteorder("="), "the input")
     target = as_output(out, z.shape, z.dtype)
     if z.size == 0:
         return target
@@ -281,8 +282,8 @@ def activation_gradient(
     y: np.ndarray, dy: np.ndarray, activation: Activation, call: Call = DEFAULT_CALL
 ) -> np.ndarray:
     """Dz = dy * activation'(z), written in terms of y = activation(z)."""
+    y = as_array(y, y.dtype.newbyteorder("="), "the output")
     dy = as_batch(dy, y.dtype, y.shape[1:], "the gradient of the output")
-    y = as_array(y, y.dtype, "the output")
     _same_rows(y, dy)
     if activation.name == "linear" or y.size == 0:
         return dy
