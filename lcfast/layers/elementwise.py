@@ -136,7 +136,7 @@ class ReLU(Layer):
 
     def _limit(self, inputs: np.ndarray) -> Any:
         """The largest output, None where there is none or the dtype does not reach it."""
-        if self.max_value is None or self.max_value > np.finfo(inputs.dtype).max:
+        if self.max_value is None or self.max_value > float(np.finfo(inputs.dtype).max):
             return None
         return inputs.dtype.type(self.max_value)
 
