@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
+import math
 import operator
 import os
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
 
@@ -42,11 +48,11 @@ def image_data_format() -> str:
     """
     if _image_data_format is not None:
         return _image_data_format
-    home = os.environ.get("KERAS_HOME")
-    config = (Path(home) if home else Path("~/.keras").expanduser()) / "keras.json"
     try:
+        folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+        config = folder / "keras.json"
         value = json.loads(config.read_text(encoding="utf-8"))["image_data_format"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return CHANNELS_LAST  # as Keras does with a config file that it cannot use
     return value if value in (CHANNELS_LAST, CHANNELS_FIRST) else CHANNELS_LAST
 
@@ -98,31 +104,54 @@ def checked_padding(padding: Any, allowed: Sequence[str] = ("valid", "same")) ->
     raise ValueError(f"The `padding` argument must be one of {names}. Received: {padding!r}.")
 
 
-def positive_int(value: Any, name: str) -> int:
+def positive_int(value: Any, name: str, most: float = LARGEST_SIZE) -> int:
     """Return `value` as an int of at least 1; numpy's integers are fine, bool is not."""
-    number = _integer(value)
+    number = as_integer(value)
     if number is None or number < 1:
         raise ValueError(f"The `{name}` argument must be a positive integer. Received: {value!r}.")
-    if number > LARGEST_SIZE:
+    if number > most:
         raise ValueError(f"The `{name}` argument is {number}, more than any layer can hold.")
     return number
 
 
 def positive_ints(value: Any, count: int, name: str) -> tuple[int, ...]:
     """Return an int, or a sequence of `count` ints, as a tuple of `count` positive ints."""
-    if _integer(value) is not None:
+    if as_integer(value) is not None:
         return (positive_int(value, name),) * count
     wanted = "one integer" if count == 1 else f"one integer or {count} integers"
     problem = f"The `{name}` argument must be {wanted}, each at least 1. Received: {value!r}."
     if isinstance(value, str | bytes):
         raise ValueError(problem)
     try:
-        items = [_integer(item) for item in value]
+        items = [as_integer(item) for item in value]
     except TypeError:
         raise ValueError(problem) from None
     if len(items) != count or any(item is None or item < 1 for item in items):
         raise ValueError(problem)
     return tuple(positive_int(item, name) for item in items)
+
+
+def integer(value: Any, name: str) -> int:
+    """Return `value` as an int of either sign; numpy's integers are fine, bool is not."""
+    number = as_integer(value)
+    if number is None:
+        raise ValueError(f"The `{name}` argument must be an integer. Received: {value!r}.")
+    return number
+
+
+def number(value: Any, name: str, least: float = -math.inf) -> float:
+    """Return `value` as a float of at least `least`."""
+    if isinstance(value, dict) and isinstance(value.get("value"), int | float):
+        value = value["value"]  # Keras writes numpy's numbers as {"class_name": ..., "value": ...}
+    try:
+        real = isinstance(value, int | float | np.integer | np.floating)
+        converted = float(value) if real and not isinstance(value, bool) else math.nan
+    except OverflowError:  # an int beyond the floats
+        converted = math.nan
+    if not converted >= least:
+        wanted = "a number" if least == -math.inf else f"a number of {least:g} or more"
+        raise ValueError(f"The `{name}` argument must be {wanted}. Received: {short(value)}.")
+    return converted
 
 
 def checked_flag(value: Any, name: str) -> bool:
@@ -142,7 +171,7 @@ def checked_shape(shape: Any, name: str) -> tuple[int | None, ...]:
         ) from None
     sizes = []
     for item in items:
-        size = None if item is None else _integer(item)
+        size = None if item is None else as_integer(item)
         if item is not None and (size is None or not 0 <= size <= LARGEST_SIZE):
             raise ValueError(
                 f"The `{name}` argument must be a tuple of integers and None. Received: {shape!r}."
@@ -151,7 +180,38 @@ def checked_shape(shape: Any, name: str) -> tuple[int | None, ...]:
     return tuple(sizes)
 
 
-def _integer(value: Any) -> int | None:
+def with_defaults(**defaults: Any) -> Callable[[Any], Any]:
+    """Decorate a class so that its constructor has other defaults than the one it inherits."""
+
+    def decorate(cls: Any) -> Any:
+        inherited = cls.__init__
+        signature = inspect.signature(inherited)
+        parameters = [
+            parameter.replace(default=defaults.get(name, parameter.default))
+            for name, parameter in signature.parameters.items()
+        ]
+        signature = signature.replace(parameters=parameters)
+
+        @functools.wraps(inherited)
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            inherited(*bound.args, **bound.kwargs)
+
+        __init__.__signature__ = signature  # type: ignore[attr-defined]
+        cls.__init__ = __init__
+        return cls
+
+    return decorate
+
+
+def short(value: Any) -> str:
+    """`value` as a message shows it, cut where it is long."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def as_integer(value: Any) -> int | None:
     """`value` as an int, or None where it is no integer; bool is none."""
     if isinstance(value, bool) or type(value).__name__ == "bool_":
         return None

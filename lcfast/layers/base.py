@@ -19,17 +19,17 @@ import numpy as np
 
 from lcfast.layers import arguments
 from lcfast.layers.symbolic import Node, Shape, SymbolicTensor, is_symbolic
-from lcfast.layers.weights import Record, Weight, WeightSlot, frozen
+from lcfast.layers.weights import Record, WeightHolder
 from lcfast.local_conv import ops
 
 Pullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
 
-_BUILD_LOCK = threading.RLock()
+BUILD_LOCK = threading.RLock()  # two threads may make the first call together
 # Keras numbers unnamed layers through the process: dense, dense_1, ...
 _NAME_COUNTS: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 
 
-class Layer:
+class Layer(WeightHolder):
     """The base of all layers, with the arguments that every Keras layer takes.
 
     Parameters
@@ -52,6 +52,13 @@ class Layer:
     References
     ----------
     https://www.tensorflow.org/api_docs/python/tf/keras/layers/Layer
+
+    Examples
+    --------
+    >>> import lcfast
+    >>> layer = lcfast.Dense(2, name="scores", dtype="float64", input_shape=(3,))
+    >>> layer.name, layer.dtype, layer.batch_input_shape
+    ('scores', 'float64', (None, 3))
     """
 
     takes_list: ClassVar[bool] = False
@@ -72,27 +79,22 @@ class Layer:
         if unknown:
             names = ", ".join(repr(key) for key in unknown)
             raise TypeError(f"{type(self).__name__} does not take these arguments: {names}.")
+        super().__init__(weights)
         self.name = _checked_name(name) if name is not None else self.automatic_name()
         self.dtype = checked_dtype(dtype).name
         self.trainable = arguments.checked_flag(trainable, "trainable")
         self.dynamic = arguments.checked_flag(dynamic, "dynamic")
         self.built = False
         if batch_input_shape is None and input_shape is not None:
-            if isinstance(input_shape, int):
-                raise ValueError(
-                    f"The `input_shape` argument must be a tuple, such as ({input_shape},). "
-                    f"Received: {input_shape!r}."
-                )
-            batch_input_shape = (batch_size, *input_shape)
+            batch_input_shape = (
+                None if batch_size is None else arguments.positive_int(batch_size, "batch_size"),
+                *arguments.checked_shape(input_shape, "input_shape"),
+            )
         self.batch_input_shape: Shape | None = (
             None
             if batch_input_shape is None
             else arguments.checked_shape(batch_input_shape, "batch_input_shape")
         )
-        self._initial_weights = None if weights is None else list(weights)
-        self._awaits_weights = False
-        self._slots: tuple[WeightSlot, ...] = ()
-        self._record: Record = ()
         self._nodes: list[Node] = []
 
     @classmethod
@@ -101,15 +103,11 @@ class Layer:
         words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", cls.__name__)
         return numbered_name(re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower())
 
-    def record(self) -> Any:
-        """The weights as one immutable whole: what a call takes once."""
-        return self._record
-
     # ------------------------------------------------------------ what a layer defines
 
     def build(self, input_shape: Shape) -> None:
         """Make the weights for inputs of this shape; the batch, first, is None or a number."""
-        self._finish_build(())
+        self.finish_build(())
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the shape of the output, batch first, for an input of `input_shape`."""
@@ -164,7 +162,12 @@ class Layer:
         self.compute_mask(inputs, mask)
         arrays = self._arrays(inputs)
         y = self.forward(self.record(), arrays, training=bool(training), out=out)
-        return _delivered(y, inputs, out)
+        if out is None:
+            return apart(y, arrays)
+        target = ops.as_output(out, y.shape, y.dtype)
+        if y is not target:
+            target[...] = y
+        return target
 
     def vjp(self, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """Compute the output and the function that pulls gradients back through the layer.
@@ -195,9 +198,13 @@ class Layer:
                     f"The gradient of the output of layer {self.name} has shape {dy.shape}; "
                     f"expected {y.shape}, the output's."
                 )
-            return pullback(dy)
+            dx, dweights = pullback(dy)
+            if isinstance(dx, list):
+                return [apart(part, [dy, *dx[:i]]) for i, part in enumerate(dx)], dweights
+            return apart(dx, [dy]), dweights
 
-        return y, checked_pullback
+        # The caller may change its answer; the pullback goes on from this one.
+        return y.copy(), checked_pullback
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """Return None; a mask raises TypeError, because no layer here supports one."""
@@ -237,130 +244,12 @@ class Layer:
         self.check_input_shape(shapes)
         return arrays
 
-    # ------------------------------------------------------------ weights
-
     def _ensure_built(self, input_shape: Any) -> None:
         if self.built:
             return
-        with _BUILD_LOCK:  # two threads may make the first call together
+        with BUILD_LOCK:
             if not self.built:
                 self.build(input_shape)
-
-    def _finish_build(self, slots: Sequence[WeightSlot]) -> None:
-        """Take the slots, give them their first values, and only then be built."""
-        # Keras lists and stores trainable weights before the others.
-        self._slots = tuple(sorted(slots, key=lambda slot: not slot.trainable))
-        if self._initial_weights is not None:
-            self._record = self.checked_record(self._initial_weights)
-            self._initial_weights = None
-        elif not self._awaits_weights:
-            self.initialize_weights()
-        self.built = True
-
-    def await_weights(self) -> None:
-        """Let `build` only note the shapes: the values come from a file, through `swap_record`."""
-        self._awaits_weights = True
-
-    def initialize_weights(self) -> None:
-        """Give all weights new values from their initializers."""
-        dtype = np.dtype(self.dtype)
-        self._record = tuple(slot.initial_value(dtype) for slot in self._slots)
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Return copies of the weights, in Keras's order and shapes; [] before the layer is built.
-
-        Returns
-        -------
-        list of ndarray
-        """
-        return [value.copy() for value in self._record]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set the weights, all at once, from arrays in the order and shapes of `get_weights()`.
-
-        Parameters
-        ----------
-        weights : sequence of array_like
-            Copied, and cast to the layer's dtype.
-
-        Raises
-        ------
-        ValueError
-            If their number or a shape is wrong; then nothing is changed.
-        """
-        self.swap_record(self.checked_record(weights))
-
-    def swap_record(self, record: Record) -> None:
-        """Compute with `record` from the next call on; calls under way keep the one they took."""
-        self._record = record
-
-    def weight_shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of `get_weights()`."""
-        return [slot.shape for slot in self._slots]
-
-    def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Record:
-        """Return the record that `weights` make, or raise what `set_weights` raises.
-
-        Without `copy` arrays that fit as they are become the layer's own, and read-only.
-        """
-        values = list(weights)
-        if len(values) != len(self._slots):
-            hint = "" if self.built or self._slots else "; it is not built yet: call `build` first"
-            raise ValueError(
-                f"Layer {self.name} expects {len(self._slots)} weights, but {len(values)} were "
-                f"given{hint}."
-            )
-        dtype = np.dtype(self.dtype)
-        record = []
-        for slot, value in zip(self._slots, values, strict=True):
-            what = f"The weight {slot.name} of layer {self.name}"
-            array = ops.as_array(value, dtype, what)
-            if array.shape != slot.shape:
-                raise ValueError(f"{what} has shape {array.shape}; expected {slot.shape}.")
-            if copy and np.may_share_memory(array, np.asarray(value)):
-                array = array.copy()
-            record.append(frozen(array, dtype))
-        return tuple(record)
-
-    @property
-    def weights(self) -> list[Weight]:
-        """All weights: the trainable ones first, as Keras lists and stores them."""
-        return self.trainable_weights + self.non_trainable_weights
-
-    @property
-    def trainable_weights(self) -> list[Weight]:
-        """The weights that training would change; [] where `trainable` is False."""
-        return [weight for weight in self._all_weights() if weight.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Weight]:
-        """The weights that training would leave alone."""
-        return [weight for weight in self._all_weights() if not weight.trainable]
-
-    def _all_weights(self) -> list[Weight]:
-        return [
-            Weight(f"{self.name}/{slot.name}:0", value, slot.trainable and self.trainable)
-            for slot, value in zip(self._slots, self._record, strict=True)
-        ]
-
-    def trainable_slots(self) -> list[int]:
-        """Which of `get_weights()` are trainable."""
-        return [i for i, slot in enumerate(self._slots) if slot.trainable and self.trainable]
-
-    def count_params(self) -> int:
-        """Return how many numbers the weights hold.
-
-        Raises
-        ------
-        ValueError
-            If the layer is not built yet.
-        """
-        if not self.built:
-            raise ValueError(
-                f"You tried to call `count_params` on {self.name}, but the layer isn't built. "
-                "You can build it manually via: `layer.build(batch_input_shape)`."
-            )
-        return sum(value.size for value in self._record)
 
     # ------------------------------------------------------------ configuration
 
@@ -394,30 +283,25 @@ class Layer:
 
 def checked_dtype(dtype: Any) -> np.dtype:
     """Return float32 or float64 of a name, a numpy dtype or a Keras dtype policy; None: float32."""
+    named = dtype
     if isinstance(dtype, dict):  # {"class_name": "Policy", "config": {"name": "float32"}}
         config = dtype.get("config")
-        dtype = config.get("name") if isinstance(config, dict) else None
-    if dtype is None:
+        named = config.get("name") if isinstance(config, dict) else dtype
+    if named is None:
         return np.dtype(np.float32)
-    for checked in ops.REAL_DTYPES:
-        with contextlib.suppress(TypeError):
-            if np.dtype(dtype) == checked:
+    if isinstance(named, str | type | np.dtype):
+        with contextlib.suppress(TypeError, ValueError, SyntaxError):
+            checked = np.dtype(named)
+            if checked in ops.REAL_DTYPES and checked.isnative:
                 return checked
     raise ValueError(f"The `dtype` argument must be float32 or float64. Received: {dtype!r}.")
 
 
-def _delivered(y: Any, inputs: Any, out: Any) -> Any:
-    """`y` in the caller's `out`, or in memory that is not the caller's input."""
-    if out is not None:
-        target = ops.as_output(out, y.shape, y.dtype)
-        if y is not target:
-            target[...] = y
-        return target
-    sources = inputs if isinstance(inputs, list | tuple) else [inputs]
-    for source in sources:
-        if isinstance(source, np.ndarray) and np.may_share_memory(source, y):
-            return y.copy()
-    return y
+def apart(array: np.ndarray, others: Any) -> np.ndarray:
+    """`array`, or a copy where it may lie in the memory of the others."""
+    others = others if isinstance(others, list) else [others]
+    shared = any(np.may_share_memory(array, other) for other in others)
+    return array.copy() if shared else array
 
 
 def numbered_name(stem: str, first: int = 0) -> str:

@@ -211,6 +211,7 @@ def _to_channels_first(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(array, -1, 1))
 
 
+@arguments.with_defaults(data_format="channels_last")
 class Conv1D(Convolution):
     """Convolve a sequence with one set of filters for all positions.
 
@@ -223,7 +224,8 @@ class Conv1D(Convolution):
     padding : str
         "valid" or "same" ("causal" comes later).
     data_format : str, optional
-        "channels_last" or "channels_first"; None takes `lcfast.image_data_format()`.
+        "channels_last" (the default, as in Keras), "channels_first", or None, which takes
+        `lcfast.image_data_format()`.
     dilation_rate, groups
         1; others come later.
     activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, \
@@ -249,6 +251,7 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
     spatial_dimensions = 1
 
 
+@arguments.with_defaults(strides=(1, 1), dilation_rate=(1, 1))
 class Conv2D(Convolution):
     """Convolve an image with one set of filters for all positions.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from lcfast.layers.base import Pullback
 from lcfast.layers.linear import LinearLayer
 from lcfast.layers.symbolic import Shape
 from lcfast.layers.weights import Record
+from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import Geometry
 
 
@@ -111,16 +113,17 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
         """y[n,u] = activation(sum_k x[n,k] kernel[k,u] + bias[u])."""
+        shape = (*inputs.shape[:-1], self.units)
         flat_out = None
-        if out is not None and out.ndim == 2 and inputs.ndim == 2 and out.flags.c_contiguous:
-            flat_out = out.reshape(len(out), 1, -1)
+        if out is not None and ops.as_output(out, shape, inputs.dtype).flags.c_contiguous:
+            flat_out = out.reshape(math.prod(shape[:-1]), 1, self.units)
         y = self.forward_rows(
             weights, self._as_rows(inputs), self._geometry(), self.activation.kernel, flat_out
         )
         if flat_out is not None:
             assert out is not None
             return out
-        return y.reshape(*inputs.shape[:-1], self.units)
+        return y.reshape(shape)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [dkernel, dbias])."""

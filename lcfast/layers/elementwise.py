@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lcfast.layers import arguments
 from lcfast.layers.base import Layer, Pullback
 from lcfast.layers.weights import Record
 from lcfast.local_conv import ops
@@ -41,6 +42,10 @@ class Activation(Layer):
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
+
+    def check_input_shape(self, shape: Any) -> None:
+        """Raise ValueError where softmax has no axis beside the batch to run over."""
+        self.activation.check_input_shape(shape)
 
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
@@ -98,9 +103,11 @@ class ReLU(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.max_value = None if max_value is None else _not_negative(max_value, "max_value")
-        self.negative_slope = _not_negative(negative_slope, "negative_slope")
-        self.threshold = _not_negative(threshold, "threshold")
+        self.max_value = (
+            None if max_value is None else arguments.number(max_value, "max_value", least=0)
+        )
+        self.negative_slope = arguments.number(negative_slope, "negative_slope", least=0)
+        self.threshold = arguments.number(threshold, "threshold", least=0)
 
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
@@ -111,8 +118,8 @@ class ReLU(Layer):
         if self.negative_slope:
             below = (inputs - dtype(self.threshold)) * dtype(self.negative_slope)
         y: np.ndarray = np.where(inputs < dtype(self.threshold), below, inputs)
-        if self.max_value is not None:
-            np.minimum(y, dtype(self.max_value), out=y)
+        if self._limit(inputs) is not None:
+            np.minimum(y, self._limit(inputs), out=y)
         return y
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
@@ -121,11 +128,17 @@ class ReLU(Layer):
         def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
             dtype = inputs.dtype.type
             slope = np.where(inputs > dtype(self.threshold), dtype(1), dtype(self.negative_slope))
-            if self.max_value is not None:
-                slope[inputs >= dtype(self.max_value)] = 0
+            if self._limit(inputs) is not None:
+                slope[inputs >= self._limit(inputs)] = 0
             return dy * slope, []
 
         return self.forward(weights, inputs), pullback
+
+    def _limit(self, inputs: np.ndarray) -> Any:
+        """The largest output, None where there is none or the dtype does not reach it."""
+        if self.max_value is None or self.max_value > float(np.finfo(inputs.dtype).max):
+            return None
+        return inputs.dtype.type(self.max_value)
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it."""
@@ -169,11 +182,13 @@ class Dropout(Layer):
         self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.rate = _not_negative(rate, "rate")
+        self.rate = arguments.number(rate, "rate", least=0)
         if self.rate > 1:
             raise ValueError(f"The `rate` argument must be from 0 to 1. Received: {rate!r}.")
-        self.noise_shape = noise_shape
-        self.seed = seed
+        self.noise_shape = (
+            None if noise_shape is None else arguments.checked_shape(noise_shape, "noise_shape")
+        )
+        self.seed = None if seed is None else arguments.integer(seed, "seed")
 
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
@@ -201,12 +216,3 @@ class Dropout(Layer):
             "noise_shape": self.noise_shape,
             "seed": self.seed,
         }
-
-
-def _not_negative(value: Any, name: str) -> float:
-    """`value` as a float of at least 0; Keras's config files hold numpy numbers as dicts too."""
-    if isinstance(value, dict) and isinstance(value.get("value"), int | float):
-        value = value["value"]
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value >= 0:
-        raise ValueError(f"The `{name}` argument must be a number of 0 or more. Got: {value!r}.")
-    return float(value)

@@ -102,6 +102,7 @@ class InputLayer(Layer):
             "dtype": self.dtype,
             "sparse": False,
             "ragged": False,
+            "optional": False,
             "name": self.name,
         }
 

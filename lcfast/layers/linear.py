@@ -9,7 +9,7 @@ import numpy as np
 from lcfast.layers import arguments
 from lcfast.layers.base import Layer, Pullback
 from lcfast.layers.weights import Record, WeightSlot
-from lcfast.local_conv import layouts, ops
+from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import Geometry
 from lcfast.vocabulary import activations, constraints, initializers, regularizers
 
@@ -54,7 +54,7 @@ class LinearLayer(Layer):
         slots = [WeightSlot("kernel", kernel_shape, self.kernel_initializer, True)]
         if self.use_bias:
             slots.append(WeightSlot("bias", bias_shape, self.bias_initializer, True))
-        self._finish_build(slots)
+        self.finish_build(slots)
 
     def forward_rows(
         self,
@@ -65,25 +65,30 @@ class LinearLayer(Layer):
         out: np.ndarray | None = None,
     ) -> np.ndarray:
         """The output for rows of `geometry.input_shape`."""
-        kernel = layouts.canonical_kernel(weights[0], geometry)
-        bias = layouts.canonical_bias(weights[1]) if self.use_bias else None
+        kernel = weights[0]
+        if isinstance(kernel, np.ndarray):
+            kernel = kernel.reshape(geometry.kernel_shape)
+        bias = weights[1].reshape(-1) if self.use_bias else None
         return ops.forward(x, kernel, bias, geometry, activation, out, self._call)
 
     def pull_rows(
         self, weights: Record, x: np.ndarray, dz: np.ndarray, geometry: Geometry
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """(dx, [dkernel, dbias]) from the gradient of what the activation is applied to."""
-        kernel = layouts.canonical_kernel(weights[0], geometry)
+        kernel = weights[0]
+        if isinstance(kernel, np.ndarray):
+            kernel = kernel.reshape(geometry.kernel_shape)
         dx = ops.input_gradient(dz, kernel, geometry, self._call)
         gradients = [ops.kernel_gradient(x, dz, geometry, self._call)]
         if self.use_bias:
             # A shared bias is summed over the positions too, as further rows.
             gradients.append(ops.sum_rows(dz.reshape(-1, geometry.bias_size), self._call))
-        shaped = [
-            gradient.reshape(weight.shape)
-            for gradient, weight in zip(gradients, weights, strict=True)
-        ]
-        return dx, shaped
+        return dx, self.stored_gradients(gradients)
+
+    def stored_gradients(self, gradients: list[np.ndarray]) -> list[np.ndarray]:
+        """The gradients of kernel and bias in the shapes in which Keras stores them."""
+        shapes = self.weight_shapes()
+        return [dw.reshape(shape) for dw, shape in zip(gradients, shapes, strict=True)]
 
     def linearize_rows(
         self, weights: Record, x: np.ndarray, geometry: Geometry

@@ -67,7 +67,9 @@ class LocallyConnected(LinearLayer):
                 f'(only "valid" is supported if implementation is 1): {padding}'
             )
         self.data_format = arguments.checked_data_format(data_format)
-        self.implementation = implementation
+        # Any other value is Keras's to refuse, in `build`.
+        number = arguments.as_integer(implementation)
+        self.implementation: Any = implementation if number is None else number
         self.geometry: Geometry | None = None
 
     def build(self, input_shape: Any) -> None:
@@ -238,6 +240,7 @@ class LocallyConnected1D(LocallyConnected):
     spatial_dimensions = 1
 
 
+@arguments.with_defaults(strides=(1, 1))
 class LocallyConnected2D(LocallyConnected):
     """Convolve an image with filters that are not shared between positions.
 

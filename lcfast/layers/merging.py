@@ -20,7 +20,7 @@ class Merge(Layer):
     def build(self, input_shape: Any) -> None:
         """Check that the shapes go together."""
         self.check_input_shape(input_shape)
-        self._finish_build(())
+        self.finish_build(())
 
     def check_input_shape(self, shape: Any) -> None:
         """Raise ValueError unless there are shapes, and they go together."""
@@ -58,8 +58,9 @@ class Add(Merge):
         if any(len(shape) != rank for shape in shapes):
             raise ValueError(f"Layer {self.name} cannot add inputs of shapes {shapes}.")
         merged: list[int | None] = []
-        for sizes in zip(*shapes, strict=True):
-            known = {size for size in sizes if size is not None and size != 1}
+        for axis, sizes in enumerate(zip(*shapes, strict=True)):
+            # Sizes of 1 are broadcast, but never along the batch.
+            known = {size for size in sizes if size is not None and (size != 1 or axis == 0)}
             if len(known) > 1:
                 raise ValueError(f"Layer {self.name} cannot add inputs of shapes {shapes}.")
             merged.append(known.pop() if known else None if None in sizes else 1)
@@ -112,16 +113,15 @@ class Concatenate(Merge):
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(axis, bool) or not isinstance(axis, int):
-            raise ValueError(f"The `axis` argument must be an integer. Received: {axis!r}.")
-        self.axis = axis
+        self.axis = arguments.integer(axis, "axis")
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the shape of the joined inputs of the shapes in the list `input_shape`."""
         shapes = [arguments.checked_shape(shape, "input_shape") for shape in input_shape]
         rank = len(shapes[0])
         problem = f"Layer {self.name} cannot join inputs of shapes {shapes} along axis {self.axis}."
-        if any(len(shape) != rank for shape in shapes) or not -rank <= self.axis < rank:
+        fits = -rank <= self.axis < rank and self.axis % rank != 0  # rows are never joined to rows
+        if any(len(shape) != rank for shape in shapes) or not fits:
             raise ValueError(problem)
         joined: list[int | None] = []
         for axis, sizes in enumerate(zip(*shapes, strict=True)):

@@ -12,6 +12,9 @@ from lcfast.layers.weights import Record, WeightSlot
 from lcfast.local_conv import ops
 from lcfast.vocabulary import constraints, initializers, regularizers
 
+# What Keras takes as further arguments, and what would change the statistics.
+_OF_TRAINING = ("renorm", "virtual_batch_size", "adjustment")
+
 
 class BatchNormalization(Layer):
     """y = (x - moving_mean) / sqrt(moving_variance + epsilon) * gamma + beta, along one axis.
@@ -64,34 +67,28 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
-        renorm: bool = False,
-        virtual_batch_size: int | None = None,
-        adjustment: Any = None,
         synchronized: bool = False,
-        fused: bool | None = None,
         **kwargs: Any,
     ) -> None:
+        kwargs.pop("fused", None)
+        others = {name: kwargs.pop(name, None) for name in _OF_TRAINING}
         super().__init__(**kwargs)
         axes = list(axis) if isinstance(axis, list | tuple) else [axis]
-        if len(axes) != 1 or isinstance(axes[0], bool) or not isinstance(axes[0], int):
+        number = arguments.as_integer(axes[0]) if len(axes) == 1 else None
+        if number is None:
             raise ValueError(f"Layer {self.name} needs one integer as `axis`. Received: {axis!r}.")
-        missing = [
-            f"{argument}={value!r}"
-            for argument, value in (
-                ("renorm", renorm),
-                ("virtual_batch_size", virtual_batch_size),
-                ("adjustment", adjustment),
-            )
-            if value
-        ]
+        missing = [f"{argument}={value!r}" for argument, value in others.items() if value]
         if missing:
             raise ValueError(
                 f"Layer {self.name} (BatchNormalization) has {', '.join(missing)}, which lcfast "
                 "does not have."
             )
-        self.axis: int = axes[0]
-        self.momentum = float(momentum)
-        self.epsilon = float(epsilon)
+        self.axis = number
+        self._axis_in_config: int | list[int] = (
+            [number] if isinstance(axis, list | tuple) else number
+        )
+        self.momentum = arguments.number(momentum, "momentum")
+        self.epsilon = arguments.number(epsilon, "epsilon", least=0)
         self.center = arguments.checked_flag(center, "center")
         self.scale = arguments.checked_flag(scale, "scale")
         self.beta_initializer = initializers.get(beta_initializer)
@@ -107,11 +104,12 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
     def build(self, input_shape: Any) -> None:
         """Make the weights: [gamma], [beta], moving_mean, moving_variance, each (axis size,)."""
         shape = arguments.checked_shape(input_shape, "input_shape")
-        if not -len(shape) <= self.axis < len(shape) or self.axis % len(shape) == 0:
+        if not self._has_axis(shape):
             raise ValueError(
                 f"Layer {self.name} normalises axis {self.axis}, which an input of shape {shape} "
                 "does not have beside its batch."
             )
+        self._axis_in_config = [self.axis % len(shape)]
         self.size = shape[self.axis]
         if not self.size:
             raise ValueError(
@@ -127,11 +125,11 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
             WeightSlot("moving_mean", (self.size,), self.moving_mean_initializer, False),
             WeightSlot("moving_variance", (self.size,), self.moving_variance_initializer, False),
         ]
-        self._finish_build(slots)
+        self.finish_build(slots)
 
     def check_input_shape(self, shape: Any) -> None:
         """Raise ValueError unless the axis has the size that the layer was built for."""
-        if len(shape) < 2 or self.axis >= len(shape) or shape[self.axis] != self.size:
+        if not self._has_axis(shape) or shape[self.axis] != self.size:
             raise ValueError(
                 f"Layer {self.name} was built for inputs whose axis {self.axis} is {self.size}. "
                 f"Received: {tuple(shape)}."
@@ -178,7 +176,7 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
         """Return the configuration, as tf_keras writes it."""
         return {
             **super().get_config(),
-            "axis": [self.axis],
+            "axis": self._axis_in_config,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "center": self.center,
@@ -192,6 +190,11 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
             "beta_constraint": constraints.serialize(self.beta_constraint),
             "gamma_constraint": constraints.serialize(self.gamma_constraint),
         }
+
+    def _has_axis(self, shape: Any) -> bool:
+        """Whether inputs of `shape` have the axis, and it is not the batch."""
+        rank = len(shape)
+        return rank > 1 and -rank <= self.axis < rank and self.axis % rank != 0
 
     def _along_axis(
         self, weights: Record, ndim: int

@@ -221,6 +221,7 @@ class AveragePooling(Pooling):
         return counts
 
 
+@arguments.with_defaults(data_format="channels_last")
 class MaxPooling1D(MaxPooling):
     """Maximum over windows of a sequence.
 
@@ -248,6 +249,7 @@ class MaxPooling1D(MaxPooling):
     spatial_dimensions = 1
 
 
+@arguments.with_defaults(pool_size=(2, 2))
 class MaxPooling2D(MaxPooling):
     """Maximum over windows of an image.
 
@@ -283,6 +285,7 @@ class MaxPooling2D(MaxPooling):
     spatial_dimensions = 2
 
 
+@arguments.with_defaults(data_format="channels_last")
 class AveragePooling1D(AveragePooling):
     """Average over windows of a sequence.
 
@@ -310,6 +313,7 @@ class AveragePooling1D(AveragePooling):
     spatial_dimensions = 1
 
 
+@arguments.with_defaults(pool_size=(2, 2))
 class AveragePooling2D(AveragePooling):
     """Average over windows of an image.
 

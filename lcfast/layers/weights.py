@@ -5,33 +5,61 @@ A layer holds one record, a tuple of read-only arrays.  It is never changed, onl
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from lcfast.local_conv import ops
 from lcfast.vocabulary import initializers
 
 Record = tuple[np.ndarray, ...]
 
 
-@dataclass(frozen=True)
-class Weight:
-    """One weight of a layer: its name, its value (read-only), and whether it is trained."""
+class Weight(NDArrayOperatorsMixin):
+    """A weight of a layer, as a name for its value of the moment: an array to numpy.
 
-    name: str
-    value: np.ndarray
-    trainable: bool
+    Parameters
+    ----------
+    name : str
+        Such as "dense/kernel:0".
+    shape : tuple of int
+        Shape as Keras stores it.
+    dtype : numpy.dtype
+        float32 or float64.
+    trainable : bool
+        Whether training would change it.
+    read : callable
+        Returns the value, read-only.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        trainable: bool,
+        read: Callable[[], np.ndarray],
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.dtype = dtype
+        self.trainable = trainable
+        self._read = read
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape as Keras stores it."""
-        return self.value.shape
+    def value(self) -> np.ndarray:
+        """The value, read-only."""
+        return self._read()
 
     @property
-    def dtype(self) -> np.dtype:
-        """The numpy dtype."""
-        return self.value.dtype
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
 
     def numpy(self) -> np.ndarray:
         """Return the value as a new array."""
@@ -40,6 +68,13 @@ class Weight:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.value if dtype is None else self.value.astype(dtype)
         return array.copy() if copy else array
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        values = [item.value if isinstance(item, Weight) else item for item in inputs]
+        return getattr(ufunc, method)(*values, **options)
+
+    def __repr__(self) -> str:
+        return f"<lcfast.Weight {self.name} {self.shape} {self.dtype}>"
 
 
 @dataclass(frozen=True)
@@ -62,3 +97,160 @@ def frozen(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
     array = np.require(value, dtype, ["C", "A"])
     array.flags.writeable = False
     return array
+
+
+class WeightHolder:
+    """The part of a layer that holds its weights: one record, replaced as a whole.
+
+    A record is what computes.  `pack` makes it of the arrays that Keras stores and `unpack` gives
+    those back; where a layer computes with the stored arrays themselves, both do nothing.
+    """
+
+    name: str
+    dtype: str
+    trainable: bool
+    built: bool
+
+    def __init__(self, initial_weights: Sequence[Any] | None) -> None:
+        self._initial_weights = None if initial_weights is None else list(initial_weights)
+        self._awaits_weights = False
+        self._slots: tuple[WeightSlot, ...] = ()
+        self._record: Any = ()
+
+    def pack(self, stored: Record) -> Any:
+        """Return the record that computes, of read-only arrays as Keras stores them."""
+        return stored
+
+    def unpack(self, record: Any) -> Record:
+        """Return the arrays that Keras stores, of a record."""
+        stored: Record = record
+        return stored
+
+    def record(self) -> Any:
+        """The weights as one immutable whole: what a call takes once."""
+        return self._record
+
+    def swap_record(self, record: Any) -> None:
+        """Compute with `record` from the next call on; calls under way keep the one they took."""
+        self._record = record
+
+    def finish_build(self, slots: Sequence[WeightSlot]) -> None:
+        """Take the slots, give them their first values, and only then be built."""
+        # Keras lists and stores trainable weights before the others.
+        self._slots = tuple(sorted(slots, key=lambda slot: not slot.trainable))
+        if self._initial_weights is not None:
+            self.swap_record(self.checked_record(self._initial_weights))
+            self._initial_weights = None
+        elif not self._awaits_weights:
+            self.initialize_weights()
+        self.built = True
+
+    def await_weights(self) -> None:
+        """Let `build` only note the shapes: the values come from a file, through `swap_record`."""
+        self._awaits_weights = True
+
+    def initialize_weights(self) -> None:
+        """Give all weights new values from their initializers."""
+        dtype = np.dtype(self.dtype)
+        self.swap_record(self.pack(tuple(slot.initial_value(dtype) for slot in self._slots)))
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the weights, in Keras's order and shapes; [] before the layer is built.
+
+        Returns
+        -------
+        list of ndarray
+        """
+        return [value.copy() for value in self.unpack(self.record())]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the weights, all at once, from arrays in the order and shapes of `get_weights()`.
+
+        Parameters
+        ----------
+        weights : sequence of array_like
+            Copied, and cast to the layer's dtype.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape is wrong; then nothing is changed.
+        """
+        self.swap_record(self.checked_record(weights))
+
+    def weight_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of `get_weights()`."""
+        return [slot.shape for slot in self._slots]
+
+    def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
+        """Return the record that `weights` make, or raise what `set_weights` raises.
+
+        Without `copy` arrays that fit as they are become the layer's own, and read-only.
+        """
+        values = list(weights)
+        if len(values) != len(self._slots):
+            hint = "" if self.built or self._slots else "; it is not built yet: call `build` first"
+            raise ValueError(
+                f"Layer {self.name} expects {len(self._slots)} weights, but {len(values)} were "
+                f"given{hint}."
+            )
+        dtype = np.dtype(self.dtype)
+        record = []
+        for slot, value in zip(self._slots, values, strict=True):
+            what = f"The weight {slot.name} of layer {self.name}"
+            array = ops.as_array(value, dtype, what)
+            if array.shape != slot.shape:
+                raise ValueError(f"{what} has shape {array.shape}; expected {slot.shape}.")
+            if copy and np.may_share_memory(array, np.asarray(value)):
+                array = array.copy()
+            record.append(frozen(array, dtype))
+        return self.pack(tuple(record))
+
+    @property
+    def weights(self) -> list[Weight]:
+        """All weights: the trainable ones first, as Keras lists and stores them."""
+        return self.trainable_weights + self.non_trainable_weights
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """The weights that training would change; [] where `trainable` is False."""
+        return [weight for weight in self._all_weights() if weight.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The weights that training would leave alone."""
+        return [weight for weight in self._all_weights() if not weight.trainable]
+
+    def _all_weights(self) -> list[Weight]:
+        return [
+            Weight(
+                f"{self.name}/{slot.name}:0",
+                slot.shape,
+                np.dtype(self.dtype),
+                slot.trainable and self.trainable,
+                functools.partial(self._stored, i),
+            )
+            for i, slot in enumerate(self._slots)
+        ]
+
+    def _stored(self, i: int) -> np.ndarray:
+        return self.unpack(self.record())[i]
+
+    def trainable_slots(self) -> list[int]:
+        """Which of `get_weights()` are trainable."""
+        return [i for i, slot in enumerate(self._slots) if slot.trainable and self.trainable]
+
+    def count_params(self) -> int:
+        """Return how many numbers the weights hold.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not built yet.
+        """
+        if not self.built:
+            raise ValueError(
+                f"You tried to call `count_params` on {self.name}, but the layer isn't built. "
+                "You can build it manually via: `layer.build(batch_input_shape)`."
+            )
+        return sum(math.prod(slot.shape) for slot in self._slots)

@@ -6,121 +6,43 @@ native and of the kernel's dtype.  An empty batch never goes down.
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from lcfast.local_conv import _direct, dispatch, reference, sparse
+from lcfast.local_conv import _direct, reference, sparse
+from lcfast.local_conv.activation import (
+    LINEAR,
+    Activation,
+    activate,
+    activate_in_place,
+    activation_gradient,
+)
+from lcfast.local_conv.arrays import REAL_DTYPES, as_array, as_batch, as_output, check_same_rows
+from lcfast.local_conv.call import DEFAULT_CALL, ENGINES, Call, by_dtype, checked_engine
 from lcfast.local_conv.geometry import Geometry
 from lcfast.local_conv.threads import threads_for
 
-ENGINES = ("direct", "sparse", "reference")
+__all__ = [
+    "DEFAULT_CALL",
+    "ENGINES",
+    "LINEAR",
+    "REAL_DTYPES",
+    "Activation",
+    "Call",
+    "activate",
+    "activation_gradient",
+    "as_array",
+    "as_batch",
+    "as_output",
+    "checked_engine",
+    "forward",
+    "input_gradient",
+    "kernel_gradient",
+    "sum_rows",
+]
 
 Kernel = np.ndarray | sparse.SparseKernel
-REAL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-WORK_OF_AN_ACTIVATION = (
-    8  # multiplications that one exponential is worth, for the choice of threads
-)
-
-
-class Activation(NamedTuple):
-    """An activation that the kernels know, by its name, with its parameter."""
-
-    name: str
-    alpha: float = 0.0
-
-
-LINEAR = Activation("linear")
-
-
-class Call(NamedTuple):
-    """How to compute, as opposed to what: nothing here changes the bits of the direct engine."""
-
-    engine: str = "direct"
-    threads: int | None = None
-    kernel_path: str | None = None
-
-    def path(self) -> int:
-        """Index of the SIMD path in the tables of kernels."""
-        return dispatch.path_index(self.kernel_path or dispatch.active_path())
-
-
-DEFAULT_CALL = Call()
-
-
-def checked_engine(engine: str | None) -> str:
-    """Return the name of the engine; None means the direct one.
-
-    Raises
-    ------
-    ValueError
-        If there is no such engine, or it is not there yet.
-    """
-    if engine is None:
-        return "direct"
-    if engine not in ENGINES:
-        raise ValueError(f"engine must be one of {', '.join(ENGINES)} or None, not {engine!r}.")
-    return engine
-
-
-def as_array(value: Any, dtype: np.dtype, what: str) -> np.ndarray:
-    """Return `value` as a C-contiguous, aligned, native array of `dtype`, copied only if it must.
-
-    Raises
-    ------
-    TypeError
-        If `value` is not made of real numbers.
-    """
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise TypeError(f"{what} cannot be made into an array: {error}.") from None
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{what} has dtype {array.dtype}, which is not real numbers; convert it to {dtype}."
-        )
-    return np.require(array, dtype, ["C", "A"])
-
-
-def as_batch(value: Any, dtype: np.dtype, row_shape: tuple[int, ...], what: str) -> np.ndarray:
-    """Return `value` as an array (N, *row_shape) for the kernels.
-
-    Raises
-    ------
-    TypeError
-        If it is not made of real numbers.
-    ValueError
-        If it has another rank or shape.
-    """
-    array = as_array(value, dtype, what)
-    if array.ndim != len(row_shape) + 1 or array.shape[1:] != row_shape:
-        expected = ", ".join(["batch", *map(str, row_shape)])
-        raise ValueError(f"{what} has shape {array.shape}; expected ({expected}).")
-    return array
-
-
-def as_output(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return `out`, checked, or a new array.
-
-    Raises
-    ------
-    TypeError
-        If `out` is no array or has another dtype.
-    ValueError
-        If it has another shape or cannot be written to.
-    """
-    if out is None:
-        return np.empty(shape, dtype)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a numpy array, not {type(out).__name__}.")
-    if out.dtype != dtype:
-        raise TypeError(f"out has dtype {out.dtype}; expected {dtype}.")
-    if out.shape != shape:
-        raise ValueError(f"out has shape {out.shape}; expected {shape}.")
-    if not out.flags.writeable:
-        raise ValueError("out is read-only; give an array that can be written to.")
-    return out
 
 
 def forward(
@@ -175,7 +97,7 @@ def forward(
         sparse.forward(x, kernel, y, call.path(), threads)
         if bias is not None:
             y += bias.reshape(y.shape[1:])
-        _activate_in_place(y, activation, call)
+        activate_in_place(y, activation, call)
         if y is not target:
             target[...] = y
         return target
@@ -194,7 +116,7 @@ def forward(
                     call.threads),
     )  # fmt: skip
     if fused is not activation:
-        _activate_in_place(y, activation, call)
+        activate_in_place(y, activation, call)
     if y is not target:
         target[...] = y
     return target
@@ -236,9 +158,10 @@ def kernel_gradient(
 
     Of shape geometry.kernel_shape; the sparse engine's is the vector of all connections.
     """
-    x = as_batch(x, dy.dtype, geometry.input_shape, "the input")
-    dy = as_batch(dy, dy.dtype, geometry.output_shape, "the gradient of the output")
-    _same_rows(x, dy)
+    dtype = dy.dtype.newbyteorder("=")
+    x = as_batch(x, dtype, geometry.input_shape, "the input")
+    dy = as_batch(dy, dtype, geometry.output_shape, "the gradient of the output")
+    check_same_rows(x, dy)
     if call.engine == "sparse":
         threads = threads_for(dy.size * geometry.patch_size, call.threads)
         return sparse.kernel_gradient(x, dy, geometry, call.path(), threads)
@@ -261,7 +184,7 @@ def kernel_gradient(
 
 def sum_rows(values: np.ndarray, call: Call = DEFAULT_CALL) -> np.ndarray:
     """total[...] = sum_n values[n, ...], one chain over n ascending whatever the batch."""
-    values = as_array(values, values.dtype, "the values")
+    values = as_array(values, values.dtype.newbyteorder("="), "the values")
     if 0 in values.shape:
         return np.zeros(values.shape[1:], values.dtype)
     if call.engine == "reference":
@@ -276,56 +199,6 @@ def sum_rows(values: np.ndarray, call: Call = DEFAULT_CALL) -> np.ndarray:
         threads_for(values.size, call.threads),
     )
     return total
-
-
-def activate(
-    z: np.ndarray,
-    activation: Activation,
-    out: np.ndarray | None = None,
-    call: Call = DEFAULT_CALL,
-) -> np.ndarray:
-    """Y = activation(z), from lcfast's own polynomials: the same bits on every FMA path."""
-    z = as_array(z, z.dtype, "the input")
-    target = as_output(out, z.shape, z.dtype)
-    if z.size == 0:
-        return target
-    if call.engine == "reference":
-        target[...] = reference.activate(activation.name, activation.alpha, z)
-        return target
-    contiguous = target.flags.c_contiguous and target.flags.aligned
-    y = target if contiguous else np.empty(z.shape, z.dtype)
-    y[...] = z
-    _activate_in_place(y, activation, call)
-    if y is not target:
-        target[...] = y
-    return target
-
-
-def activation_gradient(
-    y: np.ndarray, dy: np.ndarray, activation: Activation, call: Call = DEFAULT_CALL
-) -> np.ndarray:
-    """Dz = dy * activation'(z), written in terms of y = activation(z)."""
-    dy = as_batch(dy, y.dtype, y.shape[1:], "the gradient of the output")
-    y = as_array(y, y.dtype, "the output")
-    _same_rows(y, dy)
-    if activation.name == "linear" or y.size == 0:
-        return dy
-    if call.engine == "reference":
-        return reference.activation_gradient(activation.name, activation.alpha, y, dy)
-    dz = np.empty_like(dy)
-    threads = threads_for(y.size * WORK_OF_AN_ACTIVATION, call.threads)
-    if activation.name == "softmax":
-        rows, columns = math.prod(y.shape[:-1]), y.shape[-1]
-        _SOFTMAX_GRADIENT[y.dtype](
-            rows, columns, y.reshape(-1), dy.reshape(-1), dz.reshape(-1), call.path(), threads
-        )
-    else:
-        code = _direct.ELEMENTWISE[activation.name]
-        _ACTIVATION_GRADIENT[y.dtype](
-            y.reshape(-1), dy.reshape(-1), dz.reshape(-1), code, activation.alpha, call.path(),
-            threads,
-        )  # fmt: skip
-    return dz
 
 
 def kernel_dtype(kernel: Kernel) -> np.dtype:
@@ -353,37 +226,7 @@ def _inside(dx: np.ndarray, geometry: Geometry) -> np.ndarray:
     return inside
 
 
-def _activate_in_place(y: np.ndarray, activation: Activation, call: Call) -> None:
-    threads = threads_for(y.size * WORK_OF_AN_ACTIVATION, call.threads)
-    flat = y.reshape(-1)
-    if activation.name == "softmax":
-        rows = math.prod(y.shape[:-1])
-        _SOFTMAX[y.dtype](rows, y.shape[-1], flat, flat, call.path(), threads)
-    elif activation.name != "linear":
-        code = _direct.ELEMENTWISE[activation.name]
-        _ACTIVATE[y.dtype](flat, code, activation.alpha, call.path(), threads)
-
-
-def _same_rows(first: np.ndarray, second: np.ndarray) -> None:
-    if len(first) != len(second):
-        raise ValueError(
-            f"the gradient of the output has {len(second)} rows; expected {len(first)}, as the "
-            "input has."
-        )
-
-
-def _by_dtype(function: Any) -> dict[np.dtype, Any]:
-    return {
-        np.dtype(np.float32): function["float"],
-        np.dtype(np.float64): function["double"],
-    }
-
-
-_FORWARD = _by_dtype(_direct.forward)
-_INPUT_GRADIENT = _by_dtype(_direct.input_gradient)
-_KERNEL_GRADIENT = _by_dtype(_direct.kernel_gradient)
-_SUM_ROWS = _by_dtype(_direct.sum_rows)
-_ACTIVATE = _by_dtype(_direct.activate)
-_ACTIVATION_GRADIENT = _by_dtype(_direct.activation_gradient)
-_SOFTMAX = _by_dtype(_direct.softmax)
-_SOFTMAX_GRADIENT = _by_dtype(_direct.softmax_gradient)
+_FORWARD = by_dtype(_direct.forward)
+_INPUT_GRADIENT = by_dtype(_direct.input_gradient)
+_KERNEL_GRADIENT = by_dtype(_direct.kernel_gradient)
+_SUM_ROWS = by_dtype(_direct.sum_rows)

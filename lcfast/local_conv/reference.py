@@ -105,7 +105,7 @@ _GRADIENTS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
     "sigmoid": lambda y, dy, alpha: dy * y * (1 - y),
     "elu": lambda y, dy, alpha: np.where(y > 0, dy, dy * (y + alpha)),
     "selu": lambda y, dy, alpha: np.where(
-        y > 0, dy * SELU_SCALE, dy * (y + SELU_SCALE * SELU_ALPHA)
+        y >= 0, dy * SELU_SCALE, dy * (y + SELU_SCALE * SELU_ALPHA)
     ),
     "softmax": lambda y, dy, alpha: (dy - (dy * y).sum(axis=-1, keepdims=True)) * y,
 }

@@ -10,7 +10,6 @@ because scipy's run on one thread and round twice.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from lcfast.local_conv import _sparse
+from lcfast.local_conv.call import by_dtype
 from lcfast.local_conv.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Pattern:
     @cached_property
     def transposed(self) -> tuple[Pattern, np.ndarray]:
         """The pattern of the transposed matrix, and which of our numbers each of its numbers is."""
-        order = self.matrix(np.arange(self.nnz)).T.tocsr()
+        order: Any = self.matrix(np.arange(self.nnz)).T.tocsr()
         starts, indices = order.indptr.astype(np.int64), order.indices.astype(np.int32)
         return Pattern((self.shape[1], self.shape[0]), starts, indices), order.data
 
@@ -128,8 +128,10 @@ def _new_pattern(geometry: Geometry) -> Pattern:
         )
     inputs, inside = geometry.inputs_of_taps()
     each = inside.sum(axis=1)  # connections of each position
-    repeat = (lambda a: np.tile(a, geometry.filters)) if geometry.channels_first else (
-        lambda a: np.repeat(a, geometry.filters)
+    repeat = (
+        (lambda a: np.tile(a, geometry.filters))
+        if geometry.channels_first
+        else (lambda a: np.repeat(a, geometry.filters))
     )
     starts = np.zeros(shape[0] + 1, np.int64)
     np.cumsum(repeat(each), out=starts[1:])
@@ -155,9 +157,7 @@ def connected(geometry: Geometry, numbers: np.ndarray, prune: bool = False) -> S
     return SparseKernel(left, numbers[kept], kept)
 
 
-def forward(
-    x: np.ndarray, kernel: SparseKernel, y: np.ndarray, path: int, threads: int
-) -> None:
+def forward(x: np.ndarray, kernel: SparseKernel, y: np.ndarray, path: int, threads: int) -> None:
     """y[n,o] = sum_i x[n,i] matrix[o,i], one chain over i ascending."""
     _product(x, kernel.pattern, kernel.numbers, y, path, threads)
 
@@ -198,9 +198,5 @@ def _product(
     )  # fmt: skip
 
 
-def _by_dtype(function: Any) -> dict[np.dtype, Callable[..., None]]:
-    return {np.dtype(np.float32): function["float"], np.dtype(np.float64): function["double"]}
-
-
-_PRODUCT = _by_dtype(_sparse.product)
-_GRADIENT = _by_dtype(_sparse.gradient)
+_PRODUCT = by_dtype(_sparse.product)
+_GRADIENT = by_dtype(_sparse.gradient)

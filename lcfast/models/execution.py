@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.models.graph import Graph
+from lcfast.models.graph import Graph, Step
 
 PullAll = Callable[[Sequence[np.ndarray]], tuple[list[np.ndarray], list[list[np.ndarray]]]]
 
@@ -24,6 +24,14 @@ def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
     return [shapes[i] for i in graph.outputs]
 
 
+def _taken(graph: Graph, step: Step, values: Sequence[Any]) -> Any:
+    """What a step's layer is called on: a value or a list, in the layer's own dtype."""
+    layer = graph.layers[step.layer]
+    dtype = np.dtype(layer.dtype)
+    taken = [values[i].astype(dtype, copy=False) for i in step.inputs]
+    return taken if layer.takes_list else taken[0]
+
+
 def run(
     graph: Graph,
     weights: Sequence[Any],
@@ -37,11 +45,9 @@ def run(
         values[i] = x
     last = graph.outputs[0] if len(graph.outputs) == 1 else None
     for step in graph.steps:
-        layer = graph.layers[step.layer]
-        taken = [values[i] for i in step.inputs]
-        values[step.output] = layer.forward(
+        values[step.output] = graph.layers[step.layer].forward(
             weights[step.layer],
-            taken if layer.takes_list else taken[0],
+            _taken(graph, step, values),
             training=training,
             out=out if step.output == last else None,
         )
@@ -59,10 +65,8 @@ def linearize(
         values[i] = x
     pullbacks = []
     for step in graph.steps:
-        layer = graph.layers[step.layer]
-        taken = [values[i] for i in step.inputs]
-        values[step.output], pullback = layer.linearize(
-            weights[step.layer], taken if layer.takes_list else taken[0]
+        values[step.output], pullback = graph.layers[step.layer].linearize(
+            weights[step.layer], _taken(graph, step, values)
         )
         pullbacks.append(pullback)
     outputs = [values[i] for i in graph.outputs]
@@ -73,6 +77,7 @@ def linearize(
         gradients: list[Any] = [None] * len(graph.nodes)
 
         def add(i: int, part: np.ndarray) -> None:
+            part = part.astype(graph.nodes[i].output.dtype, copy=False)
             gradients[i] = part if gradients[i] is None else gradients[i] + part
 
         for i, dy in zip(graph.outputs, dys, strict=True):
@@ -92,10 +97,10 @@ def linearize(
             np.zeros(shape, dtype) if gradients[i] is None else gradients[i]
             for i, (shape, dtype) in zip(graph.inputs, shapes, strict=True)
         ]
-        unused = [
-            [np.zeros_like(value) for value in record] if given is None else given
-            for record, given in zip(weights, of_weights, strict=True)
-        ]
-        return dxs, unused
+        for number, layer in enumerate(graph.layers):
+            if of_weights[number] is None:  # no output depends on it
+                shapes_of = layer.weight_shapes()
+                of_weights[number] = [np.zeros(shape, layer.dtype) for shape in shapes_of]
+        return dxs, of_weights
 
     return outputs, pull

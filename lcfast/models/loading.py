@@ -126,9 +126,14 @@ def model_from_json(text: str) -> Model:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"The text is not JSON: {error}.") from None
-    model = _model_of(config, "The JSON", _Problems())
+    problems = _Problems()
+    model = _model_of(config, "The JSON", problems)
     for layer in model.layers:
-        layer.initialize_weights()
+        try:
+            layer.initialize_weights()
+        except _BAD_VALUE as error:
+            problems.append(f"layer {_short(layer.name)}: {_sentence(error)}")
+    problems.stop_if_any("The JSON")
     return model
 
 
@@ -196,7 +201,9 @@ def _sequential(config: dict[str, Any], chain: Sequence[Layer]) -> Sequential:
 def _functional(config: dict[str, Any], made: Sequence[Layer]) -> Model:
     by_name = {layer.name: layer for layer in made}
     if len(by_name) != len(made):
-        raise ValueError("two layers have the same name")
+        every = [layer.name for layer in made]
+        twice = sorted({name for name in every if every.count(name) > 1})
+        raise ValueError(f"two layers have the same name: {', '.join(twice)}")
     calls = {
         (entry["config"].get("name", entry.get("name")), number): list(_sources(node))
         for entry in config["layers"]
@@ -215,13 +222,18 @@ def _functional(config: dict[str, Any], made: Sequence[Layer]) -> Model:
             and (key[1] == 0 or (key[0], key[1] - 1) in tensors)
         ]
         if not ready:
+            unknown = {name for sources in waiting.values() for name, _ in sources} - set(by_name)
+            if unknown:
+                raise ValueError(
+                    f"layers are called on others that are not there: {', '.join(sorted(unknown))}"
+                )
             names = ", ".join(sorted({name for name, _ in waiting}))
             raise ValueError(f"the inputs of these layers are missing or form a cycle: {names}")
         for key in ready:
             sources = waiting.pop(key)
             inputs = [tensors[source] for source in sources]
             layer = by_name[key[0]]
-            tensors[key] = layer(inputs if layer.takes_list else inputs[0])
+            tensors[key] = layer(inputs[0] if len(inputs) == 1 and not layer.takes_list else inputs)
     inputs = [tensors[source] for source in _references(config.get("input_layers"))]
     outputs = [tensors[source] for source in _references(config.get("output_layers"))]
     return Model(

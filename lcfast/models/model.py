@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lcfast.layers import arguments
-from lcfast.layers.base import Layer
+from lcfast.layers.base import Layer, apart
 from lcfast.layers.symbolic import SymbolicTensor
 from lcfast.layers.weights import Weight
 from lcfast.local_conv import ops
@@ -64,7 +65,7 @@ class Model(Layer):
         self.inputs = _checked_tensors(inputs, "inputs")
         self.outputs = _checked_tensors(outputs, "outputs")
         self._graph: Graph | None = trace(self.inputs, self.outputs)
-        self.built = True
+        self.built = True  # last: a thread that sees it may use the rest
 
     def _traced(self) -> Graph:
         if self._graph is None:
@@ -139,7 +140,9 @@ class Model(Layer):
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the weights of all layers, in Keras's order."""
-        return [value.copy() for layer in self.record() for value in layer]
+        layers = self._traced().layers
+        records = zip(layers, self.record(), strict=True)
+        return [value.copy() for layer, record in records for value in layer.unpack(record)]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the weights of all layers, all at once, from arrays as `get_weights()` orders them.
@@ -169,7 +172,7 @@ class Model(Layer):
         weights = [weight for layer in self._traced().layers for weight in layer.weights]
         if self.trainable:
             return weights
-        return [Weight(weight.name, weight.value, False) for weight in weights]
+        return [Weight(w.name, w.shape, w.dtype, False, lambda w=w: w.value) for w in weights]
 
     @property
     def weights(self) -> list[Weight]:
@@ -236,7 +239,8 @@ class Model(Layer):
             raise ValueError(f"Model {self.name} has a list of outputs; `out` takes one array.")
         self.compute_mask(inputs, mask)
         arrays = self._arrays(inputs)
-        return [y.copy() for y in self.forward(self.record(), arrays, training=bool(training))]
+        outputs = self.forward(self.record(), arrays, training=bool(training))
+        return [apart(y, [*arrays, *outputs[:i]]) for i, y in enumerate(outputs)]
 
     def vjp(self, inputs: Any) -> tuple[Any, ModelPullback]:
         """Compute the outputs and the function that pulls gradients back through the model.
@@ -280,9 +284,12 @@ class Model(Layer):
                     )
                 checked.append(array)
             dx, dweights = pull(checked)
+            dx = [apart(part, [*checked, *dx[:i]]) for i, part in enumerate(dx)]
             return (dx if self._takes_list else dx[0]), [dweights[n][i] for n, i in trainable]
 
-        return (y if self._gives_list else y[0]), pullback
+        # The caller may change its answers; the pullback goes on from these.
+        answers = [output.copy() for output in y]
+        return (answers if self._gives_list else answers[0]), pullback
 
     def predict(
         self,
@@ -327,15 +334,18 @@ class Model(Layer):
                [0., 0.],
                [0., 0.]], dtype=float32)
         """
-        batch_size = arguments.positive_int(batch_size, "batch_size")
+        batch_size = arguments.positive_int(batch_size, "batch_size", most=math.inf)
         graph = self._traced_for(x)
         rows_of = self._rows(x)
         rows = len(rows_of[0])
+        batch_size = min(batch_size, max(rows, 1))
         record = self.record()
         shapes = [graph.nodes[i].output.shape for i in graph.outputs]
         dtypes = [np.dtype(graph.nodes[i].output.dtype) for i in graph.outputs]
         if out is not None and len(shapes) != 1:
             raise ValueError(f"Model {self.name} has a list of outputs; `out` takes one array.")
+        if out is not None:
+            rows_of = [apart(array, [out]) for array in rows_of]
         targets: list[Any] = [out] * len(shapes)
         bar = _progress_bar(rows) if verbose == 1 else None
         for start in range(0, max(rows, 1), batch_size):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers.base import Layer
+from lcfast.layers.base import BUILD_LOCK, Layer
 from lcfast.layers.input import InputLayer
 from lcfast.layers.symbolic import SymbolicTensor
 from lcfast.models.graph import Graph
@@ -106,16 +106,20 @@ class Sequential(Model):
         if not self._chain:
             raise TypeError("There are no layers in the model.")
         self._chain.pop()
-        shape = self.inputs[0].shape if self.built else None
+        start = self.inputs[0] if self.built else None
         self.built = False
         self._set_graph((), ())
-        if shape is not None and self._chain:
-            self._begin(shape, self._chain)
+        if start is not None and self._chain:
+            output = start
+            for layer in self._chain:
+                output = output if layer is start.node.layer else layer(output)
+            self._set_graph([start], [output])
 
     def build(self, input_shape: Any) -> None:
         """Build all layers for inputs of this shape, batch first."""
-        if not self.built:
-            self._begin(tuple(input_shape), self._chain)
+        with BUILD_LOCK:
+            if not self.built:
+                self._begin(tuple(input_shape), self._chain)
 
     @property
     def layers(self) -> list[Layer]:

@@ -35,8 +35,8 @@ def summary_lines(model: Model) -> Iterator[str]:
     yield from map(line, cells)
     yield rule
     total = model.count_params()
-    trainable = sum(weight.value.size for weight in model.trainable_weights)
-    size = sum(weight.value.nbytes for weight in model.weights)
+    trainable = sum(weight.size for weight in model.trainable_weights)
+    size = sum(weight.size * weight.dtype.itemsize for weight in model.weights)
     yield f"Total params: {total:,} ({_bytes(size)})"
     yield f"Trainable params: {trainable:,}"
     yield f"Non-trainable params: {total - trainable:,}"

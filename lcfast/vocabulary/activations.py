@@ -6,6 +6,7 @@ so that its bits depend neither on the batch nor on how numpy was built.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,9 +40,13 @@ class ActivationFunction:
         """Return the activation of `x`, float64 where `x` is a float64 array, else float32."""
         wide = isinstance(x, np.ndarray | np.generic) and x.dtype == np.float64
         z = ops.as_array(x, np.dtype(np.float64 if wide else np.float32), "x")
-        if self.name == "softmax" and z.ndim < 2:
-            raise ValueError(f"softmax needs at least 2 axes; x has shape {z.shape}.")
+        self.check_input_shape(z.shape)
         return ops.activate(z, self.kernel)
+
+    def check_input_shape(self, shape: Sequence[Any]) -> None:
+        """Raise ValueError where softmax has no axis beside the batch to run over."""
+        if self.name == "softmax" and len(shape) < 2:
+            raise ValueError(f"softmax needs at least 2 axes; its input has shape {tuple(shape)}.")
 
 
 linear = ActivationFunction("linear", ops.LINEAR)

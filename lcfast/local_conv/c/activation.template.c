@@ -46,7 +46,7 @@ static const LC_REAL LC_NAME(exp_p)[] = { /* relative error 2^-26.1 */
 #define LC_COPYSIGN(magnitude, sign) __builtin_copysignf(magnitude, sign)
 #endif
 #define LC_SELU_SCALE ((LC_REAL)1.05070098735548049342)
-#define LC_SELU_SCALE_ALPHA ((LC_REAL)(1.05070098735548049342 * 1.67326324235437728481))
+#define LC_SELU_SCALE_ALPHA ((LC_REAL)1.75809934084737685994)
 
 /* 2^n for an integer n that is the exponent of a normal number */
 static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(power_of_two)(LC_REAL n) {
@@ -132,8 +132,6 @@ static LC_TARGET void LC_NAME(activate)(int activation, LC_REAL alpha, int64_t c
 static LC_TARGET void LC_NAME(activation_gradient)(int activation, LC_REAL alpha, int64_t count,
                                                    const LC_REAL *y, const LC_REAL *dy,
                                                    LC_REAL *dz) {
-    const LC_REAL above = activation == LC_SELU ? LC_SELU_SCALE : 1;
-    const LC_REAL below = activation == LC_SELU ? LC_SELU_SCALE_ALPHA : alpha;
     switch (activation) {
     case LC_LINEAR:
         LC_EACH(dz, dy[i]);
@@ -147,9 +145,11 @@ static LC_TARGET void LC_NAME(activation_gradient)(int activation, LC_REAL alpha
     case LC_SIGMOID:
         LC_EACH(dz, dy[i] * (y[i] * (1 - y[i])));
         break;
-    case LC_ELU:
-    case LC_SELU:
-        LC_EACH(dz, dy[i] * (y[i] > 0 ? above : y[i] + below));
+    case LC_ELU: /* at 0 Keras takes the slope from below, */
+        LC_EACH(dz, dy[i] * (y[i] > 0 ? 1 : y[i] + alpha));
+        break;
+    case LC_SELU: /* and here that from above */
+        LC_EACH(dz, dy[i] * (y[i] >= 0 ? LC_SELU_SCALE : y[i] + LC_SELU_SCALE_ALPHA));
         break;
     }
 }

@@ -1,0 +1,77 @@
+"""Arrays as callers have them, made into what the kernels take: one place for every check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+REAL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def as_array(value: Any, dtype: np.dtype, what: str) -> np.ndarray:
+    """Return `value` as a C-contiguous, aligned, native array of `dtype`, copied only if it must.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not made of real numbers.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{what} cannot be made into an array: {error}.") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{what} has dtype {array.dtype}, which is not real numbers; convert it to {dtype}."
+        )
+    return np.require(array, dtype, ["C", "A"])
+
+
+def as_batch(value: Any, dtype: np.dtype, row_shape: tuple[int, ...], what: str) -> np.ndarray:
+    """Return `value` as an array (N, *row_shape) for the kernels.
+
+    Raises
+    ------
+    TypeError
+        If it is not made of real numbers.
+    ValueError
+        If it has another rank or shape.
+    """
+    array = as_array(value, dtype, what)
+    if array.ndim != len(row_shape) + 1 or array.shape[1:] != row_shape:
+        expected = ", ".join(["batch", *map(str, row_shape)])
+        raise ValueError(f"{what} has shape {array.shape}; expected ({expected}).")
+    return array
+
+
+def as_output(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return `out`, checked, or a new array.
+
+    Raises
+    ------
+    TypeError
+        If `out` is no array or has another dtype.
+    ValueError
+        If it has another shape or cannot be written to.
+    """
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy array, not {type(out).__name__}.")
+    if out.dtype != dtype:
+        raise TypeError(f"out has dtype {out.dtype}; expected {dtype}.")
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}; expected {shape}.")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only; give an array that can be written to.")
+    return out
+
+
+def check_same_rows(first: np.ndarray, second: np.ndarray) -> None:
+    """Raise ValueError where the gradient `second` has not the rows of `first`."""
+    if len(first) != len(second):
+        raise ValueError(
+            f"the gradient of the output has {len(second)} rows; expected {len(first)}, as the "
+            "input has."
+        )

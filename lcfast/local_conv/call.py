@@ -1,0 +1,49 @@
+"""How to compute, as opposed to what: engine, threads and SIMD path."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lcfast.local_conv import dispatch
+
+ENGINES = ("direct", "sparse", "reference")
+
+
+class Call(NamedTuple):
+    """How to compute, as opposed to what: nothing here changes the bits of the direct engine."""
+
+    engine: str = "direct"
+    threads: int | None = None
+    kernel_path: str | None = None
+
+    def path(self) -> int:
+        """Index of the SIMD path in the tables of kernels."""
+        return dispatch.path_index(self.kernel_path or dispatch.active_path())
+
+
+DEFAULT_CALL = Call()
+
+
+def checked_engine(engine: str | None) -> str:
+    """Return the name of the engine; None means the direct one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such engine, or it is not there yet.
+    """
+    if engine is None:
+        return "direct"
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)} or None, not {engine!r}.")
+    return engine
+
+
+def by_dtype(function: Any) -> dict[np.dtype, Any]:
+    """The two instances of a function that Cython fused over the real types."""
+    return {
+        np.dtype(np.float32): function["float"],
+        np.dtype(np.float64): function["double"],
+    }
