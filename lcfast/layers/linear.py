@@ -45,7 +45,17 @@ class LinearLayer(Layer):
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
-        self._call = ops.Call(engine=ops.checked_engine(engine))
+        self.engine = ops.checked_engine(engine)
+        self._call = ops.Call(engine=self.chosen_engine())
+
+    def chosen_engine(self) -> str:
+        """The engine that computes; Dense and Conv have no sparse one."""
+        if self.engine == "sparse":
+            raise ValueError(
+                f"Layer {self.name} ({type(self).__name__}) has no sparse engine; leave `engine` "
+                "out, or give 'direct' or 'reference'."
+            )
+        return "reference" if self.engine == "reference" else "direct"
 
     def build_kernel_and_bias(
         self, kernel_shape: tuple[int, ...], bias_shape: tuple[int, ...]

@@ -92,6 +92,11 @@ class WeightSlot:
         return frozen(initializer(self.shape, dtype), dtype)
 
 
+def own(value: np.ndarray) -> np.ndarray:
+    """`value` as an array of the caller's: a copy, unless it was made just now."""
+    return value if value.flags.writeable and value.base is None else value.copy()
+
+
 def frozen(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """`value` as a read-only array of `dtype`."""
     array = np.require(value, dtype, ["C", "A"])
@@ -161,7 +166,7 @@ class WeightHolder:
         -------
         list of ndarray
         """
-        return [value.copy() for value in self.unpack(self.record())]
+        return [own(value) for value in self.unpack(self.record())]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the weights, all at once, from arrays in the order and shapes of `get_weights()`.

@@ -8,7 +8,7 @@ import numpy as np
 
 from lcfast.local_conv import dispatch
 
-ENGINES = ("direct", "sparse", "reference")
+ENGINES = ("direct", "sparse", "reference", "auto")
 
 
 class Call(NamedTuple):
@@ -26,17 +26,15 @@ class Call(NamedTuple):
 DEFAULT_CALL = Call()
 
 
-def checked_engine(engine: str | None) -> str:
-    """Return the name of the engine; None means the direct one.
+def checked_engine(engine: str | None) -> str | None:
+    """Return the name of an engine, or None, which leaves the choice to the layer.
 
     Raises
     ------
     ValueError
-        If there is no such engine, or it is not there yet.
+        If there is no such engine.
     """
-    if engine is None:
-        return "direct"
-    if engine not in ENGINES:
+    if engine is not None and engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)} or None, not {engine!r}.")
     return engine
 

@@ -14,6 +14,7 @@ flattened output, because Keras reshapes it (never transposes it) for channels_f
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -77,7 +78,8 @@ def vector_of_kernel(kernel: np.ndarray, geometry: Geometry) -> np.ndarray:
     by_output = kernel.transpose(_BY_OUTPUT[geometry.channels_first])
     if geometry.padded is geometry:
         return np.ascontiguousarray(by_output).reshape(-1)
-    return by_output[_connected(geometry)]
+    vector: np.ndarray = by_output[_connected(geometry)]
+    return vector
 
 
 def kernel_of_vector(vector: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -101,6 +103,28 @@ def _connected(geometry: Geometry) -> np.ndarray:
     _, inside = geometry.inputs_of_taps()
     kernel = np.broadcast_to(inside[:, :, None], geometry.kernel_shape)
     return kernel.transpose(_BY_OUTPUT[geometry.channels_first])
+
+
+def vector_in_format(vector: np.ndarray, geometry: Geometry, data_format: str) -> np.ndarray:
+    """Return the vector of the same connections in the order of the other data format."""
+    kernel = kernel_of_vector(vector, geometry)
+    positions, patch, filters = kernel.shape
+    window = geometry.kernel_size
+    if geometry.channels_first:  # K runs over (C, *window); it shall over (*window, C)
+        taps = kernel.reshape(positions, geometry.channels, *window, filters)
+        kernel = np.moveaxis(taps, 1, -2)
+    else:
+        taps = kernel.reshape(positions, *window, geometry.channels, filters)
+        kernel = np.moveaxis(taps, -2, 1)
+    other = replace(geometry, data_format=data_format)
+    return vector_of_kernel(np.ascontiguousarray(kernel).reshape(positions, patch, filters), other)
+
+
+def bias_in_format(stored: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Return the stored bias that adds the same numbers in the other data format."""
+    shape = (geometry.filters, geometry.positions)
+    by_filter = stored.reshape(shape if geometry.channels_first else shape[::-1])
+    return np.ascontiguousarray(by_filter.T).reshape(stored.shape)
 
 
 def dense_bytes(geometry: Geometry, dtype: np.dtype) -> int:

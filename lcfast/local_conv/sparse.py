@@ -128,22 +128,23 @@ def _new_pattern(geometry: Geometry) -> Pattern:
         )
     inputs, inside = geometry.inputs_of_taps()
     each = inside.sum(axis=1)  # connections of each position
-    repeat = (
-        (lambda a: np.tile(a, geometry.filters))
-        if geometry.channels_first
-        else (lambda a: np.repeat(a, geometry.filters))
-    )
     starts = np.zeros(shape[0] + 1, np.int64)
-    np.cumsum(repeat(each), out=starts[1:])
+    np.cumsum(_for_filters(each, geometry), out=starts[1:])
     inputs = inputs.astype(np.int32)
     if geometry.channels_first:
-        whole = inputs[inside] if not inside.all() else inputs.reshape(-1)
-        return Pattern(shape, starts, np.tile(whole, geometry.filters))
+        return Pattern(shape, starts, np.tile(inputs[inside], geometry.filters))
     wide = (geometry.positions, geometry.filters, geometry.patch_size)
     indices = np.broadcast_to(inputs[:, None, :], wide)
     if inside.all():
         return Pattern(shape, starts, indices.reshape(-1))
     return Pattern(shape, starts, indices[np.broadcast_to(inside[:, None, :], wide)])
+
+
+def _for_filters(of_positions: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """A number of each position, for each output."""
+    if geometry.channels_first:
+        return np.tile(of_positions, geometry.filters)
+    return np.repeat(of_positions, geometry.filters)
 
 
 def connected(geometry: Geometry, numbers: np.ndarray, prune: bool = False) -> SparseKernel:

@@ -12,7 +12,7 @@ import numpy as np
 from lcfast.layers import arguments
 from lcfast.layers.base import Layer, apart
 from lcfast.layers.symbolic import SymbolicTensor
-from lcfast.layers.weights import Weight
+from lcfast.layers.weights import Weight, own
 from lcfast.local_conv import ops
 from lcfast.models.execution import linearize, output_shapes, run
 from lcfast.models.graph import Graph, trace
@@ -142,7 +142,7 @@ class Model(Layer):
         """Return copies of the weights of all layers, in Keras's order."""
         layers = self._traced().layers
         records = zip(layers, self.record(), strict=True)
-        return [value.copy() for layer, record in records for value in layer.unpack(record)]
+        return [own(value) for layer, record in records for value in layer.unpack(record)]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the weights of all layers, all at once, from arrays as `get_weights()` orders them.
@@ -172,7 +172,7 @@ class Model(Layer):
         weights = [weight for layer in self._traced().layers for weight in layer.weights]
         if self.trainable:
             return weights
-        return [Weight(w.name, w.shape, w.dtype, False, lambda w=w: w.value) for w in weights]
+        return [Weight(w.name, w.shape, w.dtype, False, w.numpy) for w in weights]
 
     @property
     def weights(self) -> list[Weight]:

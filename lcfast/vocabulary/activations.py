@@ -43,6 +43,11 @@ class ActivationFunction:
         self.check_input_shape(z.shape)
         return ops.activate(z, self.kernel)
 
+    @property
+    def over_last_axis(self) -> bool:
+        """Whether a number of the output depends on others along the last axis."""
+        return self.name == "softmax"
+
     def check_input_shape(self, shape: Sequence[Any]) -> None:
         """Raise ValueError where softmax has no axis beside the batch to run over."""
         if self.name == "softmax" and len(shape) < 2:

@@ -162,17 +162,20 @@ class VarianceScaling(Initializer):
         self._set(distribution=distribution)
 
     def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        fan_in, fan_out = fans(shape)
+        return self.of_fans(*fans(shape))._values(shape, dtype)
+
+    def of_fans(self, fan_in: int, fan_out: int) -> Initializer:
+        """The distribution for a weight of these fans."""
         units = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         stddev = math.sqrt(self.scale / max(1.0, units))
         if self.distribution == "uniform":
             limit = math.sqrt(3) * stddev
-            return RandomUniform(-limit, limit, self.seed)._values(shape, dtype)
+            return RandomUniform(-limit, limit, self.seed)
         if self.distribution == "untruncated_normal":
-            return RandomNormal(0.0, stddev, self.seed)._values(shape, dtype)
+            return RandomNormal(0.0, stddev, self.seed)
         # Cutting off narrows the distribution, so that it has to start wider.
         wider = stddev / STD_OF_TRUNCATED_NORMAL
-        return TruncatedNormal(0.0, wider, self.seed)._values(shape, dtype)
+        return TruncatedNormal(0.0, wider, self.seed)
 
 
 @dataclass(frozen=True)
@@ -266,6 +269,23 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
         return (math.prod(shape),) * 2
     receptive_field = math.prod(shape[:-2])
     return shape[-2] * receptive_field, shape[-1] * receptive_field
+
+
+def independent(initializer: InitializerLike | None, shape: Sequence[int]) -> Initializer | None:
+    """Return an initializer that draws any count of the numbers that a weight of `shape` holds.
+
+    None where the numbers depend on their place, or nothing is known of them.
+    """
+    if isinstance(initializer, _Preset):
+        initializer = VarianceScaling(*initializer.scaling, initializer.seed)
+    elif initializer is None:
+        initializer = VarianceScaling(*GlorotUniform.scaling)
+    if isinstance(initializer, VarianceScaling):
+        return initializer.of_fans(*fans(shape))
+    if isinstance(initializer, Constant) and isinstance(initializer.value, list):
+        return None
+    alike = (Zeros, Ones, Constant, RandomUniform, RandomNormal)
+    return initializer if isinstance(initializer, alike) else None
 
 
 def _checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
