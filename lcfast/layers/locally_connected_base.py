@@ -86,7 +86,7 @@ class LocallyConnected(LinearLayer):
             )
         self.data_format = arguments.checked_data_format(data_format)
         self.prune = arguments.checked_flag(prune, "prune")
-        if self.prune and self._call.engine != "sparse":
+        if self.prune and self.chosen_engine() != "sparse":
             raise ValueError(
                 f"Layer {self.name} was asked to prune, which only the sparse engine can; give "
                 "engine='sparse', or leave `prune` out."
@@ -121,6 +121,7 @@ class LocallyConnected(LinearLayer):
             size, channels, self.filters, self.kernel_size, self.strides, self.data_format,
             pads=pads,
         )  # fmt: skip
+        self._call = self._call._replace(engine=self.chosen_engine())
         self.build_kernel_and_bias(
             layouts.stored_kernel_shape(self.geometry, self.implementation),
             layouts.stored_bias_shape(self.geometry),
@@ -159,9 +160,9 @@ class LocallyConnected(LinearLayer):
         return self.linearize_rows(weights, inputs, self._built_geometry())
 
     def chosen_engine(self) -> str:
-        """The engine that computes: None follows the implementation, "auto" is the fastest."""
+        """The engine that computes; None follows the implementation, "auto" the geometry."""
         if self.engine == "auto":
-            return "direct"
+            return fastest_engine(self.geometry) if self.geometry else "direct"
         return self.engine or ("direct" if self.implementation == 1 else "sparse")
 
     # ------------------------------------------------------------ weights
@@ -418,6 +419,15 @@ class LocallyConnected(LinearLayer):
                 f"{tuple(input_shape)} which would produce output shape with a zero or negative "
                 "value in a dimension."
             )
+
+
+def fastest_engine(geometry: Geometry) -> str:
+    """The engine of "auto": a function of the geometry alone, so that the bits stay the same.
+
+    The tile of the direct engine fills a vector with filters; with one filter and a short window
+    the sparse engine, which fills it with rows of the batch, is two to ten times faster.
+    """
+    return "sparse" if geometry.filters == 1 and geometry.patch_size <= 16 else "direct"
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
