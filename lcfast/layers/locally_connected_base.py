@@ -59,6 +59,7 @@ class LocallyConnected(LinearLayer):
         prune: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.geometry: Geometry | None = None
         number = arguments.as_integer(implementation)
         self.implementation: Any = implementation if number is None else number
         super().__init__(
@@ -91,7 +92,6 @@ class LocallyConnected(LinearLayer):
                 f"Layer {self.name} was asked to prune, which only the sparse engine can; give "
                 "engine='sparse', or leave `prune` out."
             )
-        self.geometry: Geometry | None = None
 
     # ------------------------------------------------------------ shapes
 
