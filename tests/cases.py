@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lcfast.local_conv import dispatch
-from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
+from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry, same_pads
 from lcfast.local_conv.ops import Activation
 
 DTYPES = ("float32", "float64")
@@ -85,6 +85,21 @@ _SHARED = (  # ordinary convolutions; channels_last alone
 _DENSE = ((300, 70), (700, 200), (5, 1))
 
 
+_SAME = (  # padding "same"; kernels even and odd, wider than the input, strides over 1
+    ((7,), 2, 3, (3,), (1,)),
+    ((6,), 3, 2, (4,), (1,)),
+    ((5,), 1, 1, (2,), (2,)),
+    ((7,), 2, 5, (3,), (3,)),
+    ((3,), 2, 2, (7,), (2,)),
+    ((8,), 1, 17, (5,), (2,)),
+    ((6,), 2, 3, (1,), (3,)),  # inputs that no window sees
+    ((5, 4), 2, 3, (3, 2), (1, 1)),
+    ((4, 6), 1, 16, (2, 4), (2, 1)),
+    ((3, 5), 3, 2, (5, 3), (1, 3)),
+    ((2, 2), 2, 3, (5, 6), (2, 1)),
+)
+
+
 def _name(geometry):
     kernel, size, strides = (
         "x".join(map(str, numbers))
@@ -102,7 +117,17 @@ def _by_name():
     return {_name(geometry): geometry for geometry in found}
 
 
+def _same(size, channels, filters, kernel_size, strides, data_format):
+    pads = tuple(same_pads(n, k, s) for n, k, s in zip(size, kernel_size, strides, strict=True))
+    return Geometry(size, channels, filters, kernel_size, strides, data_format, pads=pads)
+
+
 GEOMETRIES = _by_name()
+SAME_GEOMETRIES = {
+    f"{_name(geometry)}-same": geometry
+    for row in _SAME
+    for geometry in (_same(*row, CHANNELS_LAST), _same(*row, CHANNELS_FIRST))
+}
 FEW = (  # where a test is too slow for all of them: one of each kind
     "7x3-1of3-s1-last",
     "6x3-17of4-s1-first",

@@ -152,6 +152,7 @@ SIGNATURES = {
         **LINEAR,
         "implementation": 1,
         "engine": None,
+        "prune": False,
     },
     "LocallyConnected2D": {
         **CONVOLVED,
@@ -161,6 +162,7 @@ SIGNATURES = {
         **LINEAR,
         "implementation": 1,
         "engine": None,
+        "prune": False,
     },
     "MaxPooling1D": {
         "pool_size": 2,
@@ -864,7 +866,7 @@ def test_the_weights_themselves_cannot_be_written_to(make, shape):
     for weight in layer.weights:
         with pytest.raises(ValueError, match="read-only"):
             weight.value[...] = 77
-        with pytest.raises(AttributeError, match="cannot assign"):
+        with pytest.raises(AttributeError, match="no setter"):
             weight.value = 77
 
 

@@ -369,9 +369,9 @@ def test_another_data_format_is_refused(kind, data_format):
         ("kernel_initializer", "nothing", "'nothing' is not a known initializer"),
         ("bias_regularizer", "nothing", "'nothing' is not a known regularizer"),
         ("bias_constraint", "nothing", "'nothing' is not a known constraint"),
-        ("engine", "nothing", "engine must be one of direct, reference or None, not 'nothing'"),
-        ("engine", "sparse", "engine='sparse' is not there yet"),
-        ("engine", "auto", "engine='auto' is not there yet"),
+        ("engine", "nothing", "engine must be one of direct, sparse, reference, auto or None"),
+        ("prune", "yes", "The `prune` argument must be True or False"),
+        ("prune", True, "asked to prune, which only the sparse engine can"),
     ],
 )
 def test_a_value_that_nobody_knows_is_refused_by_name(kind, argument, value, message):
@@ -380,10 +380,11 @@ def test_a_value_that_nobody_knows_is_refused_by_name(kind, argument, value, mes
 
 
 def test_the_engine_is_no_part_of_the_config():
-    engines = [None, "direct", "reference"]
+    engines = [None, "direct", "sparse", "auto", "reference"]
     configs = [lcfast.LocallyConnected1D(2, 2, engine=e, name="a").get_config() for e in engines]
-    assert configs[0] == configs[1] == configs[2]
+    assert all(config == configs[0] for config in configs)
     assert "engine" not in configs[0]
+    assert "prune" not in configs[0]
 
 
 # ---------------------------------------------------------------- build
@@ -396,18 +397,6 @@ def test_an_implementation_that_keras_does_not_have_is_refused_by_build(kind, mo
     with pytest.raises(ValueError, match=f"Unrecognized implementation mode: {mode}"):
         layer.build((None, *[3] * kind.spatial_dimensions, 1))
     assert not layer.built
-
-
-@pytest.mark.parametrize("kind", BOTH)
-@pytest.mark.parametrize("mode", [2, 3])
-@pytest.mark.parametrize("padding", ["valid", "same"])
-def test_implementations_2_and_3_say_that_they_are_not_there_yet(kind, mode, padding):
-    layer = kind(1, 1, implementation=mode, padding=padding, name="local")
-    expected = rf"Layer local has implementation={mode}, which lcfast does not have yet"
-    with pytest.raises(ValueError, match=expected):
-        layer.build((None, *[3] * kind.spatial_dimensions, 1))
-    with pytest.raises(ValueError, match=expected):
-        layer(np.ones((1, *[3] * kind.spatial_dimensions, 1)))
 
 
 @pytest.mark.parametrize(

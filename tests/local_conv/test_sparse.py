@@ -1,0 +1,182 @@
+"""The sparse engine against naive loops, and its bits."""
+
+import numpy as np
+import pytest
+from cases import (
+    GEOMETRIES,
+    SAME_GEOMETRIES,
+    assert_same_bits,
+    assert_within,
+    numbers,
+    rounding_of_chains,
+)
+
+from lcfast.local_conv import layouts, ops, sparse
+from lcfast.local_conv.dispatch import PATHS
+from lcfast.local_conv.geometry import Geometry
+from lcfast.local_conv.ops import Call
+
+ALL = {**GEOMETRIES, **SAME_GEOMETRIES}
+LOCAL = [name for name, g in ALL.items() if not g.shared and g.patch_size * g.filters < 20_000]
+every_local_geometry = pytest.mark.parametrize("name", LOCAL)
+every_same_geometry = pytest.mark.parametrize("name", SAME_GEOMETRIES)
+each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+REFERENCE = Call("reference")
+
+
+class Problem:
+    """A geometry with weights in both forms, rows and a gradient of the output."""
+
+    def __init__(self, name, dtype, rows=5):
+        self.geometry = geometry = ALL[name]
+        self.x = numbers((rows, *geometry.input_shape), dtype, 1)
+        self.vector = numbers(geometry.connections, dtype, 2)
+        self.kernel = layouts.kernel_of_vector(self.vector, geometry)
+        self.sparse = sparse.connected(geometry, self.vector)
+        self.bias = numbers(geometry.bias_size, dtype, 3)
+        self.dy = numbers((rows, *geometry.output_shape), dtype, 4)
+
+
+def magnitudes(operation, *arrays, **options):
+    return operation(*(abs(a) if isinstance(a, np.ndarray) else a for a in arrays), **options)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@each_dtype
+@every_local_geometry
+def test_the_sparse_engine_gives_what_loops_give(name, dtype, path):
+    case, call = Problem(name, dtype), Call("sparse", None, path)
+    g = case.geometry
+
+    expected = ops.forward(case.x, case.kernel, case.bias, g, call=REFERENCE)
+    size = magnitudes(ops.forward, case.x, case.kernel, case.bias, g, call=REFERENCE)
+    got = ops.forward(case.x, case.sparse, case.bias, g, call=call)
+    assert_within(got, expected, rounding_of_chains(g.patch_size + 2, size))
+
+    expected = ops.input_gradient(case.dy, case.kernel, g, REFERENCE)
+    size = magnitudes(ops.input_gradient, case.dy, case.kernel, g, REFERENCE)
+    got = ops.input_gradient(case.dy, case.sparse, g, call)
+    assert_within(got, expected, rounding_of_chains(g.patch_size * g.filters + 2, size))
+
+    expected = ops.kernel_gradient(case.x, case.dy, g, REFERENCE)
+    size = magnitudes(ops.kernel_gradient, case.x, case.dy, g, REFERENCE)
+    got = ops.kernel_gradient(case.x, case.dy, g, call)
+    assert_within(
+        got,
+        layouts.vector_of_kernel(expected, g),
+        layouts.vector_of_kernel(rounding_of_chains(len(case.x) + 2, size), g),
+    )
+
+
+@pytest.mark.parametrize("path", PATHS)
+@each_dtype
+@every_same_geometry
+def test_the_direct_engine_pads_as_keras_does(name, dtype, path):
+    case, call = Problem(name, dtype), Call("direct", None, path)
+    g = case.geometry
+
+    expected = ops.forward(case.x, case.kernel, case.bias, g, call=REFERENCE)
+    size = magnitudes(ops.forward, case.x, case.kernel, case.bias, g, call=REFERENCE)
+    got = ops.forward(case.x, case.kernel, case.bias, g, call=call)
+    assert_within(got, expected, rounding_of_chains(g.patch_size + 2, size))
+
+    expected = ops.input_gradient(case.dy, case.kernel, g, REFERENCE)
+    size = magnitudes(ops.input_gradient, case.dy, case.kernel, g, REFERENCE)
+    got = ops.input_gradient(case.dy, case.kernel, g, call)
+    assert_within(got, expected, rounding_of_chains(g.patch_size * g.filters + 2, size))
+
+    expected = ops.kernel_gradient(case.x, case.dy, g, REFERENCE)
+    got = layouts.vector_of_kernel(ops.kernel_gradient(case.x, case.dy, g, call), g)
+    size = magnitudes(ops.kernel_gradient, case.x, case.dy, g, REFERENCE)
+    assert_within(
+        got,
+        layouts.vector_of_kernel(expected, g),
+        layouts.vector_of_kernel(rounding_of_chains(len(case.x) + 2, size), g),
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["7x3-1of3-s1-last", "4x5x3-7of3x2-s1x1-first", "8x1-17of5-s2-last-same"]
+)
+@each_dtype
+def test_the_bits_depend_neither_on_batch_nor_threads_nor_path(name, dtype, threads_for_any_work):
+    case = Problem(name, dtype, rows=150)
+    g = case.geometry
+    fused = [path for path in PATHS if path != "generic"] or ["generic"]
+    answers = []
+    for path in fused:
+        for threads in (1, 2, 3):
+            call = Call("sparse", threads, path)
+            answers.append(
+                [
+                    ops.forward(case.x, case.sparse, case.bias, g, call=call),
+                    ops.input_gradient(case.dy, case.sparse, g, call),
+                    ops.kernel_gradient(case.x, case.dy, g, call),
+                ]
+            )
+    for answer in answers[1:]:
+        for got, expected in zip(answer, answers[0], strict=True):
+            assert_same_bits(got, expected)
+    y, dx, _ = answers[0]
+    call = Call("sparse")
+    for first, last in [(0, 1), (3, 20), (20, 90), (70, 150), (1, 66)]:
+        got = ops.forward(case.x[first:last], case.sparse, case.bias, g, call=call)
+        assert_same_bits(got, y[first:last])
+        assert_same_bits(
+            ops.input_gradient(case.dy[first:last], case.sparse, g, call), dx[first:last]
+        )
+
+
+def test_nan_and_infinity_reach_the_outputs_that_see_them():
+    case = Problem("7x3-1of3-s1-last", "float32")
+    x = case.x.copy()
+    x[0, 2, 1], x[1, 4, 0] = np.nan, np.inf
+    got = ops.forward(x, case.sparse, case.bias, case.geometry, call=Call("sparse"))
+    expected = ops.forward(x, case.kernel, case.bias, case.geometry, call=REFERENCE)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    np.testing.assert_array_equal(np.isinf(got), np.isinf(expected))
+
+
+@every_same_geometry
+def test_no_rows_give_no_rows(name):
+    case = Problem(name, "float32", rows=0)
+    call = Call("sparse")
+    assert ops.forward(case.x, case.sparse, None, case.geometry, call=call).shape == case.dy.shape
+    assert ops.input_gradient(case.dy, case.sparse, case.geometry, call).shape == case.x.shape
+    assert not ops.kernel_gradient(case.x, case.dy, case.geometry, call).any()
+
+
+def test_pruned_weights_change_no_answer():
+    case = Problem("7x3-1of3-s1-last", "float64")
+    pruned = sparse.connected(case.geometry, case.vector, prune=True)
+    assert pruned.pattern.nnz == np.count_nonzero(case.vector) < len(case.vector)
+    call = Call("sparse")
+    whole = ops.forward(case.x, case.sparse, None, case.geometry, call=call)
+    np.testing.assert_array_equal(
+        ops.forward(case.x, pruned, None, case.geometry, call=call), whole
+    )
+    dx = ops.input_gradient(case.dy, case.sparse, case.geometry, call)
+    np.testing.assert_array_equal(ops.input_gradient(case.dy, pruned, case.geometry, call), dx)
+    restored = pruned.vector(case.geometry.connections)
+    np.testing.assert_array_equal(restored, case.vector)
+
+
+def test_a_kernel_of_zeros_alone_may_be_pruned_to_nothing():
+    geometry = Geometry((6,), 2, 3, (2,), (1,))
+    nothing = sparse.connected(geometry, np.zeros(geometry.connections, "f4"), prune=True)
+    x = np.ones((70, 6, 2), "f4")
+    assert not ops.forward(x, nothing, None, geometry, call=Call("sparse")).any()
+    dy = np.ones((70, 5, 3), "f4")
+    assert not ops.input_gradient(dy, nothing, geometry, Call("sparse")).any()
+
+
+def test_a_pattern_is_made_once_for_each_geometry():
+    first = Geometry((6,), 2, 3, (2,), (1,))
+    again = Geometry((6,), 2, 3, (2,), (1,))
+    assert sparse.pattern_of(first) is sparse.pattern_of(again)
+
+
+def test_a_row_beyond_32_bits_is_refused_before_anything_is_allocated():
+    geometry = Geometry((2**31 - 1,), 2, 1, (1,), (2**30,))
+    with pytest.raises(ValueError, match="indexes with 32 bits"):
+        sparse.pattern_of(geometry)
