@@ -43,3 +43,19 @@ def test_both_gradients(benchmark, name):
     kernel = layer.get_weights()[0]
     assert np.vdot(dweights[0].astype(np.float64), kernel) == pytest.approx(energy, rel=1e-4)
     benchmark(pullback, y)
+
+
+@pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
+@pytest.mark.parametrize("name", ["docs_lc2d_a", "deepface_L6"])
+def test_forward_of_a_layer_with_nine_in_ten_weights_zero(benchmark, name, prune):
+    layer, x = layer_and_input(name, 32)
+    weights = layer.get_weights()
+    weights[0][np.random.default_rng(1).random(weights[0].shape) < 0.9] = 0
+    layer.set_weights(weights)
+    config = {**layer.get_config(), "engine": "sparse", "prune": prune}
+    sparse = type(layer).from_config(config)
+    sparse.build((None, *x.shape[1:]))
+    sparse.set_weights(weights)
+    out = sparse(x)
+    np.testing.assert_array_equal(out, layer(x))
+    benchmark(sparse, x, out=out)

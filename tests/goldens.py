@@ -65,12 +65,12 @@ def arrays(name: str) -> dict[str, np.ndarray]:
     return read
 
 
-def layer_case_names() -> list[str]:
-    return list(dict.fromkeys(key.split("/")[0] for key in arrays("locally_connected")))
+def layer_case_names(family: str = "locally_connected") -> list[str]:
+    return list(dict.fromkeys(key.split("/")[0] for key in arrays(family)))
 
 
-def layer_case(name: str) -> LayerCase:
-    found = _below(arrays("locally_connected"), name)
+def layer_case(name: str, family: str = "locally_connected") -> LayerCase:
+    found = _below(arrays(family), name)
     described = json.loads(str(found["config"]))
     return LayerCase(
         described["class_name"],

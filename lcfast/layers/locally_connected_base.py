@@ -231,8 +231,8 @@ class LocallyConnected(LinearLayer):
         >>> layer.to_sparse().shape
         (6, 8)
         """
-        kernel = self.record()[0]
         geometry = self._built_geometry()
+        kernel = self.record()[0]
         if not isinstance(kernel, sparse.SparseKernel):
             kernel = sparse.connected(geometry, layouts.vector_of_kernel(kernel, geometry))
         pattern, numbers = kernel.transposed
@@ -269,7 +269,8 @@ class LocallyConnected(LinearLayer):
         [(24,), (4, 2)]
         """
         config = {**self.get_config(), "implementation": implementation}
-        return self._converted(config, engine, self._vector(), self.record()[1:])
+        vector, rest = self._vector_and_rest()
+        return self._converted(config, engine, vector, rest)
 
     def with_data_format(self: Self, data_format: str) -> Self:
         """Return a layer that computes the same on inputs and outputs of another data format.
@@ -298,21 +299,19 @@ class LocallyConnected(LinearLayer):
         """
         target = arguments.checked_data_format(data_format)
         geometry = self._built_geometry()
-        if target == self.data_format:
-            return self._converted(
-                self.get_config(), self.engine, self._vector(), self.record()[1:]
-            )
-        if self.activation.over_last_axis:
-            raise ValueError(
-                f"Layer {self.name} applies {self.activation.name} over the last axis, which would "
-                f"be another one with data_format={target!r}."
-            )
         config = {**self.get_config(), "data_format": target}
-        if self.batch_input_shape is not None:
-            config["batch_input_shape"] = _moved_shape(self.batch_input_shape, target)
-        vector = layouts.vector_in_format(self._vector(), geometry, target)
-        bias = [read_only(layouts.bias_in_format(b, geometry)) for b in self.record()[1:]]
-        return self._converted(config, self.engine, vector, bias)
+        vector, rest = self._vector_and_rest()
+        if target != self.data_format:
+            if self.activation.over_last_axis:
+                raise ValueError(
+                    f"Layer {self.name} applies {self.activation.name} over the last axis, which "
+                    f"would be another one with data_format={target!r}."
+                )
+            if self.batch_input_shape is not None:
+                config["batch_input_shape"] = _moved_shape(self.batch_input_shape, target)
+            vector = layouts.vector_in_format(vector, geometry, target)
+            rest = [read_only(layouts.bias_in_format(bias, geometry)) for bias in rest]
+        return self._converted(config, self.engine, vector, rest)
 
     def _converted(
         self: Self, config: dict[str, Any], engine: str | None, vector: np.ndarray, rest: Any
@@ -327,13 +326,13 @@ class LocallyConnected(LinearLayer):
         layer.swap_record((layer._kernel_of_vector(vector), *rest))
         return layer
 
-    def _vector(self) -> np.ndarray:
-        """The numbers of all connections, in the order of the CSR matrix."""
+    def _vector_and_rest(self) -> tuple[np.ndarray, Any]:
+        """The vector of all connections, and the bias, of one record."""
         geometry = self._built_geometry()
-        kernel = self.record()[0]
+        kernel, *rest = self.record()
         if isinstance(kernel, sparse.SparseKernel):
-            return kernel.vector(geometry.connections)
-        return layouts.vector_of_kernel(kernel, geometry)
+            return kernel.vector(geometry.connections), rest
+        return layouts.vector_of_kernel(kernel, geometry), rest
 
     def _kernel_of_vector(self, vector: np.ndarray) -> Any:
         """The engine's form of the numbers of all connections."""

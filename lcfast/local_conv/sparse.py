@@ -136,7 +136,7 @@ def _new_pattern(geometry: Geometry) -> Pattern:
     wide = (geometry.positions, geometry.filters, geometry.patch_size)
     indices = np.broadcast_to(inputs[:, None, :], wide)
     if inside.all():
-        return Pattern(shape, starts, indices.reshape(-1))
+        return Pattern(shape, starts, np.ascontiguousarray(indices).reshape(-1))
     return Pattern(shape, starts, indices[np.broadcast_to(inside[:, None, :], wide)])
 
 
