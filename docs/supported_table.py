@@ -42,10 +42,11 @@ ARGUMENTS = (
 
 def layer_cases() -> Iterator[dict[str, Any]]:
     """Yield the config of each golden of a single layer."""
-    with np.load(GOLDEN / "locally_connected.npz") as arrays:
-        for name in arrays.files:
-            if name.endswith("/config"):
-                yield json.loads(str(arrays[name]))
+    for family in ("locally_connected", "local_grid"):
+        with np.load(GOLDEN / f"{family}.npz") as arrays:
+            for name in arrays.files:
+                if name.endswith("/config"):
+                    yield json.loads(str(arrays[name]))
 
 
 def models() -> Iterator[tuple[str, list[dict[str, Any]]]]:

@@ -15,13 +15,15 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_example_runs(monkeypatch):
+def test_the_python_examples_run(monkeypatch):
     monkeypatch.chdir(ROOT)
-    (example,) = blocks("python")
     names = {}
-    exec(compile(example, "README.md", "exec"), names)
+    for example in blocks("python"):
+        exec(compile(example, "README.md", "exec"), names)
     assert names["probabilities"].shape == (360, 10)
     assert names["dkernel"].shape == (8, 96, 64)
+    assert names["y"].shape == (8, 20, 20, 16)
+    assert names["matrix"].shape == (1600, 6400)
 
 
 def test_the_first_two_bash_blocks_install_score_and_test():
