@@ -213,7 +213,7 @@ def short(value: Any) -> str:
 
 def as_integer(value: Any) -> int | None:
     """`value` as an int, or None where it is no integer; bool is none."""
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
+    if isinstance(value, bool | np.bool_):
         return None
     try:
         return operator.index(value)
