@@ -127,7 +127,7 @@ class LocallyConnected(LinearLayer):
     ) -> np.ndarray:
         """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f])."""
         assert self.geometry is not None
-        return self.forward_rows(weights, inputs, self.geometry, self.activation.kernel, out)
+        return self.activated_rows(weights, inputs, self.geometry, out)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [dkernel, dbias])."""
@@ -203,8 +203,9 @@ class LocallyConnected1D(LocallyConnected):
     data_format : str, optional
         "channels_last" (batch, steps, channels) or "channels_first" (batch, channels, steps);
         None takes `lcfast.image_data_format()`.
-    activation : str or dict, optional
-        Name of an activation; None is linear.
+    activation : str, dict, callable or Layer, optional
+        Name of an activation, a function of an array, or an activation layer without weights,
+        such as LeakyReLU; None is linear.
     use_bias : bool
         Whether a bias is added.
     kernel_initializer, bias_initializer : str, dict or callable
@@ -255,8 +256,9 @@ class LocallyConnected2D(LocallyConnected):
     data_format : str, optional
         "channels_last" (batch, rows, columns, channels) or "channels_first" (batch, channels,
         rows, columns); None takes `lcfast.image_data_format()`.
-    activation : str or dict, optional
-        Name of an activation; None is linear.
+    activation : str, dict, callable or Layer, optional
+        Name of an activation, a function of an array, or an activation layer without weights,
+        such as LeakyReLU; None is linear.
     use_bias : bool
         Whether a bias is added.
     kernel_initializer, bias_initializer : str, dict or callable
