@@ -9,6 +9,7 @@
 from lcfast.errors import ModelFileError
 from lcfast.io import read_weights
 from lcfast.layers import (
+    ELU,
     Activation,
     Add,
     AveragePooling1D,
@@ -23,12 +24,16 @@ from lcfast.layers import (
     Input,
     InputLayer,
     Layer,
+    LeakyReLU,
     LocallyConnected1D,
     LocallyConnected2D,
     MaxPooling1D,
     MaxPooling2D,
+    PReLU,
     ReLU,
     Reshape,
+    Softmax,
+    ThresholdedReLU,
 )
 from lcfast.layers.arguments import image_data_format, set_image_data_format
 from lcfast.local_conv.threads import get_num_threads, set_num_threads
@@ -39,6 +44,7 @@ from lcfast.vocabulary import activations, constraints, initializers, regularize
 __version__ = "0.1.0"
 
 __all__ = [
+    "ELU",
     "Activation",
     "Add",
     "AveragePooling1D",
@@ -53,15 +59,19 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LeakyReLU",
     "LocallyConnected1D",
     "LocallyConnected2D",
     "MaxPooling1D",
     "MaxPooling2D",
     "Model",
     "ModelFileError",
+    "PReLU",
     "ReLU",
     "Reshape",
     "Sequential",
+    "Softmax",
+    "ThresholdedReLU",
     "activations",
     "constraints",
     "get_num_threads",

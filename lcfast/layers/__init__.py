@@ -1,9 +1,17 @@
 """Keras layers: each a configuration, a record of weights and two pure functions."""
 
+from lcfast.layers.activation_layers import (
+    ELU,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    Softmax,
+    ThresholdedReLU,
+)
 from lcfast.layers.base import Layer
 from lcfast.layers.convolution import Conv1D, Conv2D
 from lcfast.layers.dense import Dense
-from lcfast.layers.elementwise import Activation, Dropout, ReLU
+from lcfast.layers.elementwise import Activation, Dropout
 from lcfast.layers.input import Input, InputLayer
 from lcfast.layers.locally_connected import LocallyConnected1D, LocallyConnected2D
 from lcfast.layers.merging import Add, Concatenate
@@ -13,6 +21,7 @@ from lcfast.layers.reshaping import Flatten, Reshape
 from lcfast.layers.weights import Weight
 
 __all__ = [
+    "ELU",
     "Activation",
     "Add",
     "AveragePooling1D",
@@ -27,11 +36,15 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LeakyReLU",
     "LocallyConnected1D",
     "LocallyConnected2D",
     "MaxPooling1D",
     "MaxPooling2D",
+    "PReLU",
     "ReLU",
     "Reshape",
+    "Softmax",
+    "ThresholdedReLU",
     "Weight",
 ]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lcfast.layers import arguments, windows
+from lcfast.layers import activating, arguments, windows
 from lcfast.layers.base import Pullback
 from lcfast.layers.linear import LinearLayer
 from lcfast.layers.symbolic import Shape
@@ -133,19 +133,27 @@ class Convolution(LinearLayer):
     ) -> np.ndarray:
         """y[n,p,f] = activation(sum_k x[n,p,k] kernel[k,f] + bias[f])."""
         padded, geometry, _ = self._prepare(inputs)
-        activation = self.activation.kernel
+        return activating.activated(self.activation, self.product(weights, padded, geometry), out)
+
+    def product(self, weights: Record, x: np.ndarray, geometry: Geometry) -> activating.Product:
+        """What an activation is applied to, as a function of the activation."""
         if self.data_format == CHANNELS_LAST:
-            return self.forward_rows(weights, padded, geometry, activation, out)
-        z = self.forward_rows(weights, padded, geometry, ops.LINEAR)
-        return ops.activate(_to_channels_first(z), activation, out, self._call)
+            return super().product(weights, x, geometry)
+
+        def channels_first(kernel: ops.Activation, out: np.ndarray | None) -> np.ndarray:
+            z = self.forward_rows(weights, x, geometry, ops.LINEAR)
+            return ops.activate(_to_channels_first(z), kernel, out, self._call)
+
+        return channels_first
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [dkernel, dbias])."""
         padded, geometry, inside = self._prepare(inputs)
-        y = self.forward(weights, inputs)
+        product = self.product(weights, padded, geometry)
+        y, pull = activating.linearized(self.activation, product, self._call)
 
         def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-            dz = ops.activation_gradient(y, dy, self.activation.kernel, self._call)
+            dz = pull(dy)
             if self.data_format == CHANNELS_LAST:
                 dx, gradients = self.pull_rows(weights, padded, dz, geometry)
                 return dx[inside], gradients

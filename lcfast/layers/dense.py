@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import arguments
+from lcfast.layers import activating, arguments
 from lcfast.layers.base import Pullback
 from lcfast.layers.linear import LinearLayer
 from lcfast.layers.symbolic import Shape
@@ -113,27 +113,31 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
         """y[n,u] = activation(sum_k x[n,k] kernel[k,u] + bias[u])."""
-        shape = (*inputs.shape[:-1], self.units)
-        flat_out = None
-        if out is not None and ops.as_output(out, shape, inputs.dtype).flags.c_contiguous:
-            flat_out = out.reshape(math.prod(shape[:-1]), 1, self.units)
-        y = self.forward_rows(
-            weights, self._as_rows(inputs), self._geometry(), self.activation.kernel, flat_out
-        )
-        if flat_out is not None:
-            assert out is not None
-            return out
-        return y.reshape(shape)
+        return activating.activated(self.activation, self._product(weights, inputs), out)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [dkernel, dbias])."""
-        y, pullback_rows = self.linearize_rows(weights, self._as_rows(inputs), self._geometry())
+        product = self._product(weights, inputs)
+        y, pull = activating.linearized(self.activation, product, self._call)
 
         def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-            dx, gradients = pullback_rows(dy.reshape(y.shape))
+            dz = pull(dy).reshape(-1, 1, self.units)
+            dx, gradients = self.pull_rows(weights, self._as_rows(inputs), dz, self._geometry())
             return dx.reshape(inputs.shape), gradients
 
-        return y.reshape(*inputs.shape[:-1], self.units), pullback
+        return y, pullback
+
+    def _product(self, weights: Record, inputs: np.ndarray) -> activating.Product:
+        shape = (*inputs.shape[:-1], self.units)
+        on_rows = self.product(weights, self._as_rows(inputs), self._geometry())
+
+        def product(kernel: ops.Activation, out: np.ndarray | None) -> np.ndarray:
+            if out is not None and ops.as_output(out, shape, inputs.dtype).flags.c_contiguous:
+                on_rows(kernel, out.reshape(math.prod(shape[:-1]), 1, self.units))
+                return out
+            return on_rows(kernel, None).reshape(shape)
+
+        return product
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it."""

@@ -1,4 +1,4 @@
-"""Layers that look at each number by itself: Activation, ReLU and Dropout."""
+"""Activation and Dropout."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import arguments
+from lcfast.layers import activating, arguments
 from lcfast.layers.base import Layer, Pullback
 from lcfast.layers.weights import Record
 from lcfast.local_conv import ops
-from lcfast.vocabulary import activations
 
 
 class Activation(Layer):
@@ -18,8 +17,8 @@ class Activation(Layer):
 
     Parameters
     ----------
-    activation : str or dict
-        Name of an activation.
+    activation : str, dict, callable or Layer
+        As in `LocallyConnected1D`.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
@@ -41,113 +40,29 @@ class Activation(Layer):
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.activation = activations.get(activation)
+        self.activation = activating.resolve(activation, self)
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where softmax has no axis beside the batch to run over."""
+        """Raise ValueError where the activation has no axis to run over."""
         self.activation.check_input_shape(shape)
 
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
         """Y = activation(x)."""
-        return ops.activate(inputs, self.activation.kernel, out)
+        return activating.activated(self.activation, self._product(inputs), out)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
-        y = self.forward(weights, inputs)
+        y, pull = activating.linearized(self.activation, self._product(inputs))
+        return y, lambda dy: (pull(dy), [])
 
-        def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-            return ops.activation_gradient(y, dy, self.activation.kernel), []
-
-        return y, pullback
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the configuration, as tf_keras writes it."""
-        return {**super().get_config(), "activation": activations.serialize(self.activation)}
-
-
-class ReLU(Layer):
-    """max_value above it, x from the threshold on, negative_slope * (x - threshold) below.
-
-    Parameters
-    ----------
-    max_value : float, optional
-        The largest output; None: no limit.
-    negative_slope, threshold : float
-        As above, 0 by default.
-    **kwargs
-        name, dtype, trainable, input_shape, batch_input_shape, batch_size.
-
-    Raises
-    ------
-    ValueError
-        If a number is negative or is no number.
-
-    References
-    ----------
-    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/ReLU
-
-    Examples
-    --------
-    >>> import numpy as np, lcfast
-    >>> lcfast.ReLU(max_value=6)(np.array([[-1.0, 2.0, 7.0]]))
-    array([[0., 2., 6.]], dtype=float32)
-    """
-
-    def __init__(
-        self,
-        max_value: float | None = None,
-        negative_slope: float = 0.0,
-        threshold: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.max_value = (
-            None if max_value is None else arguments.number(max_value, "max_value", least=0)
-        )
-        self.negative_slope = arguments.number(negative_slope, "negative_slope", least=0)
-        self.threshold = arguments.number(threshold, "threshold", least=0)
-
-    def forward(
-        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Y = x >= threshold ? min(x, max_value) : negative_slope * (x - threshold)."""
-        dtype = inputs.dtype.type
-        below: Any = dtype(0)  # not -0, and not NaN of -infinity times 0
-        if self.negative_slope:
-            below = (inputs - dtype(self.threshold)) * dtype(self.negative_slope)
-        y: np.ndarray = np.where(inputs < dtype(self.threshold), below, inputs)
-        if self._limit(inputs) is not None:
-            np.minimum(y, self._limit(inputs), out=y)
-        return y
-
-    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
-        """The output, and the function (dy) -> (dx, [])."""
-
-        def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-            dtype = inputs.dtype.type
-            slope = np.where(inputs > dtype(self.threshold), dtype(1), dtype(self.negative_slope))
-            if self._limit(inputs) is not None:
-                slope[inputs >= self._limit(inputs)] = 0
-            return dy * slope, []
-
-        return self.forward(weights, inputs), pullback
-
-    def _limit(self, inputs: np.ndarray) -> Any:
-        """The largest output, None where there is none or the dtype does not reach it."""
-        if self.max_value is None or self.max_value > float(np.finfo(inputs.dtype).max):
-            return None
-        return inputs.dtype.type(self.max_value)
+    def _product(self, inputs: np.ndarray) -> activating.Product:
+        return lambda kernel, out: ops.activate(inputs, kernel, out)
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it."""
-        return {
-            **super().get_config(),
-            "max_value": self.max_value,
-            "negative_slope": self.negative_slope,
-            "threshold": self.threshold,
-        }
+        return {**super().get_config(), "activation": activating.serialize(self.activation)}
 
 
 class Dropout(Layer):

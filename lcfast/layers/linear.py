@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import arguments
+from lcfast.layers import activating, arguments
 from lcfast.layers.base import Layer, Pullback
 from lcfast.layers.weights import Record, WeightSlot
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import Geometry
-from lcfast.vocabulary import activations, constraints, initializers, regularizers
+from lcfast.vocabulary import constraints, initializers, regularizers
 
 
 class LinearLayer(Layer):
@@ -36,7 +36,7 @@ class LinearLayer(Layer):
         **layer_arguments: Any,
     ) -> None:
         super().__init__(**layer_arguments)
-        self.activation = activations.get(activation)
+        self.activation = activating.resolve(activation, self)
         self.use_bias = arguments.checked_flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -81,6 +81,16 @@ class LinearLayer(Layer):
         bias = weights[1].reshape(-1) if self.use_bias else None
         return ops.forward(x, kernel, bias, geometry, activation, out, self._call)
 
+    def activated_rows(
+        self, weights: Record, x: np.ndarray, geometry: Geometry, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The output for rows of `geometry.input_shape`, after the layer's own activation."""
+        return activating.activated(self.activation, self.product(weights, x, geometry), out)
+
+    def product(self, weights: Record, x: np.ndarray, geometry: Geometry) -> activating.Product:
+        """What an activation is applied to, as a function of the activation."""
+        return lambda kernel, out: self.forward_rows(weights, x, geometry, kernel, out)
+
     def pull_rows(
         self, weights: Record, x: np.ndarray, dz: np.ndarray, geometry: Geometry
     ) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -104,19 +114,14 @@ class LinearLayer(Layer):
         self, weights: Record, x: np.ndarray, geometry: Geometry
     ) -> tuple[np.ndarray, Pullback]:
         """The output for rows of `geometry.input_shape`, and the pullback."""
-        activation = self.activation.kernel
-        y = self.forward_rows(weights, x, geometry, activation)
-
-        def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-            dz = ops.activation_gradient(y, dy, activation, self._call)
-            return self.pull_rows(weights, x, dz, geometry)
-
-        return y, pullback
+        product = self.product(weights, x, geometry)
+        y, pull = activating.linearized(self.activation, product, self._call)
+        return y, lambda dy: self.pull_rows(weights, x, pull(dy), geometry)
 
     def linear_config(self) -> dict[str, Any]:
         """The part of the config that all of them have, in Keras's order."""
         return {
-            "activation": activations.serialize(self.activation),
+            "activation": activating.serialize(self.activation),
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),

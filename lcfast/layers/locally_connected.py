@@ -21,8 +21,9 @@ class LocallyConnected1D(LocallyConnected):
     data_format : str, optional
         "channels_last" (batch, steps, channels) or "channels_first" (batch, channels, steps);
         None takes `lcfast.image_data_format()`.
-    activation : str or dict, optional
-        Name of an activation; None is linear.
+    activation : str, dict, callable or Layer, optional
+        Name of an activation, a function of an array, or an activation layer without weights,
+        such as LeakyReLU; None is linear.
     use_bias : bool
         Whether a bias is added.
     kernel_initializer, bias_initializer : str, dict or callable
@@ -80,8 +81,9 @@ class LocallyConnected2D(LocallyConnected):
     data_format : str, optional
         "channels_last" (batch, rows, columns, channels) or "channels_first" (batch, channels,
         rows, columns); None takes `lcfast.image_data_format()`.
-    activation : str or dict, optional
-        Name of an activation; None is linear.
+    activation : str, dict, callable or Layer, optional
+        Name of an activation, a function of an array, or an activation layer without weights,
+        such as LeakyReLU; None is linear.
     use_bias : bool
         Whether a bias is added.
     kernel_initializer, bias_initializer : str, dict or callable

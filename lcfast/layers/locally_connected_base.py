@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from lcfast.layers import arguments
+from lcfast.layers import activating, arguments
 from lcfast.layers.base import Pullback
 from lcfast.layers.linear import LinearLayer
 from lcfast.layers.symbolic import Shape
@@ -152,8 +152,7 @@ class LocallyConnected(LinearLayer):
         self, weights: Any, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
         """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f])."""
-        geometry = self._built_geometry()
-        return self.forward_rows(weights, inputs, geometry, self.activation.kernel, out)
+        return self.activated_rows(weights, inputs, self._built_geometry(), out)
 
     def linearize(self, weights: Any, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [dkernel, dbias])."""
@@ -302,10 +301,10 @@ class LocallyConnected(LinearLayer):
         config = {**self.get_config(), "data_format": target}
         vector, rest = self._vector_and_rest()
         if target != self.data_format:
-            if self.activation.over_last_axis:
+            if activating.runs_over_an_axis(self.activation):
                 raise ValueError(
-                    f"Layer {self.name} applies {self.activation.name} over the last axis, which "
-                    f"would be another one with data_format={target!r}."
+                    f"Layer {self.name} applies {self.activation.name}, which runs over the last "
+                    f"axis (or may do so); with data_format={target!r} that would be another one."
                 )
             if self.batch_input_shape is not None:
                 config["batch_input_shape"] = _moved_shape(self.batch_input_shape, target)

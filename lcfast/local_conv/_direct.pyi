@@ -3,6 +3,7 @@
 from typing import Any
 
 ELEMENTWISE: dict[str, int]
+ROWS: dict[str, int]
 PATH_NAMES: tuple[str, ...]
 SUPPORTED_PATHS: tuple[int, ...]
 HAS_OPENMP: bool
@@ -16,5 +17,5 @@ kernel_gradient: Any
 sum_rows: Any
 activate: Any
 activation_gradient: Any
-softmax: Any
-softmax_gradient: Any
+activate_rows: Any
+row_gradient: Any

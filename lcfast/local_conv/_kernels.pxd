@@ -16,9 +16,9 @@ cdef extern from "lc.h":
         void (*activate)(int, float, int64_t, float *) noexcept nogil
         void (*activation_gradient)(int, float, int64_t, const float *, const float *,
                                     float *) noexcept nogil
-        void (*softmax)(int64_t, int64_t, const float *, float *) noexcept nogil
-        void (*softmax_gradient)(int64_t, int64_t, const float *, const float *,
-                                 float *) noexcept nogil
+        void (*activate_rows)(int, int64_t, int64_t, const float *, float *) noexcept nogil
+        void (*row_gradient)(int, int64_t, int64_t, const float *, const float *,
+                             float *) noexcept nogil
         void (*sparse_panel)(int64_t, int64_t, const int64_t *, const int32_t *, const float *,
                              int64_t, const float *, int64_t, float *, int64_t) noexcept nogil
         void (*sparse_vector)(int64_t, int64_t, const int64_t *, const int32_t *, const float *,
@@ -32,9 +32,9 @@ cdef extern from "lc.h":
         void (*activate)(int, double, int64_t, double *) noexcept nogil
         void (*activation_gradient)(int, double, int64_t, const double *, const double *,
                                     double *) noexcept nogil
-        void (*softmax)(int64_t, int64_t, const double *, double *) noexcept nogil
-        void (*softmax_gradient)(int64_t, int64_t, const double *, const double *,
-                                 double *) noexcept nogil
+        void (*activate_rows)(int, int64_t, int64_t, const double *, double *) noexcept nogil
+        void (*row_gradient)(int, int64_t, int64_t, const double *, const double *,
+                             double *) noexcept nogil
         void (*sparse_panel)(int64_t, int64_t, const int64_t *, const int32_t *, const double *,
                              int64_t, const double *, int64_t, double *, int64_t) noexcept nogil
         void (*sparse_vector)(int64_t, int64_t, const int64_t *, const int32_t *, const double *,
@@ -49,6 +49,18 @@ cdef extern from "lc.h":
         LC_SIGMOID
         LC_ELU
         LC_SELU
+        LC_EXPONENTIAL
+        LC_SOFTPLUS
+        LC_SOFTSIGN
+        LC_HARD_SIGMOID
+        LC_RELU6
+        LC_LEAKY_RELU
+        LC_SWISH
+        LC_MISH
+        LC_GELU
+        LC_GELU_APPROXIMATE
+        LC_SOFTMAX
+        LC_LOG_SOFTMAX
         LC_PATHS
         LC_SPARSE_LANES
     const char *const lc_path_names[]

@@ -16,11 +16,23 @@ from lcfast.local_conv.threads import threads_for
 WORK_OF_AN_ACTIVATION = 8
 
 
+# Their gradients cannot be had from y = activation(z), or not so accurately, and take z itself.
+_GRADIENT_FROM_INPUT = frozenset(
+    {"hard_sigmoid", "softsign", "swish", "mish", "gelu", "gelu_approximate"}
+)
+
+
 class Activation(NamedTuple):
     """An activation that the kernels know, by its name, with its parameter."""
 
     name: str
     alpha: float = 0.0
+
+    @property
+    def gradient_from_input(self) -> bool:
+        """Whether `activation_gradient` takes the input z, not the output y."""
+        # Where alpha is negative, the sign of y does not tell that of z.
+        return self.name in _GRADIENT_FROM_INPUT or (self.name == "leaky_relu" and self.alpha < 0)
 
 
 LINEAR = Activation("linear")
@@ -50,45 +62,42 @@ def activate(
 
 
 def activation_gradient(
-    y: np.ndarray, dy: np.ndarray, activation: Activation, call: Call = DEFAULT_CALL
+    value: np.ndarray, dy: np.ndarray, activation: Activation, call: Call = DEFAULT_CALL
 ) -> np.ndarray:
-    """Dz = dy * activation'(z), written in terms of y = activation(z)."""
-    y = as_array(y, y.dtype.newbyteorder("="), "the output")
-    dy = as_batch(dy, y.dtype, y.shape[1:], "the gradient of the output")
-    check_same_rows(y, dy)
-    if activation.name == "linear" or y.size == 0:
+    """Dz = dy * activation'(z); `value` is z where `activation.gradient_from_input`, else y."""
+    value = as_array(value, value.dtype.newbyteorder("="), "the value")
+    dy = as_batch(dy, value.dtype, value.shape[1:], "the gradient of the output")
+    check_same_rows(value, dy)
+    name, alpha = activation
+    if name == "linear" or value.size == 0:
         return dy
     if call.engine == "reference":
-        return reference.activation_gradient(activation.name, activation.alpha, y, dy)
+        return reference.activation_gradient(name, alpha, value, dy)
     dz = np.empty_like(dy)
-    threads = threads_for(y.size * WORK_OF_AN_ACTIVATION, call.threads)
-    if activation.name == "softmax":
-        rows, columns = math.prod(y.shape[:-1]), y.shape[-1]
-        _SOFTMAX_GRADIENT[y.dtype](
-            rows, columns, y.reshape(-1), dy.reshape(-1), dz.reshape(-1), call.path(), threads
-        )
+    flat = value.reshape(-1), dy.reshape(-1), dz.reshape(-1)
+    threads = threads_for(value.size * WORK_OF_AN_ACTIVATION, call.threads)
+    if name in _direct.ROWS:
+        rows, columns = math.prod(value.shape[:-1]), value.shape[-1]
+        _ROW_GRADIENT[value.dtype](rows, columns, *flat, _direct.ROWS[name], call.path(), threads)
     else:
-        code = _direct.ELEMENTWISE[activation.name]
-        _ACTIVATION_GRADIENT[y.dtype](
-            y.reshape(-1), dy.reshape(-1), dz.reshape(-1), code, activation.alpha, call.path(),
-            threads,
-        )  # fmt: skip
+        code = _direct.ELEMENTWISE[name]
+        _ACTIVATION_GRADIENT[value.dtype](*flat, code, alpha, call.path(), threads)
     return dz
 
 
 def activate_in_place(y: np.ndarray, activation: Activation, call: Call) -> None:
     """Y = activation(y) of a contiguous array."""
+    name, alpha = activation
     threads = threads_for(y.size * WORK_OF_AN_ACTIVATION, call.threads)
     flat = y.reshape(-1)
-    if activation.name == "softmax":
-        rows = math.prod(y.shape[:-1])
-        _SOFTMAX[y.dtype](rows, y.shape[-1], flat, flat, call.path(), threads)
-    elif activation.name != "linear":
-        code = _direct.ELEMENTWISE[activation.name]
-        _ACTIVATE[y.dtype](flat, code, activation.alpha, call.path(), threads)
+    if name in _direct.ROWS:
+        rows, columns = math.prod(y.shape[:-1]), y.shape[-1]
+        _ACTIVATE_ROWS[y.dtype](rows, columns, flat, flat, _direct.ROWS[name], call.path(), threads)
+    elif name != "linear":
+        _ACTIVATE[y.dtype](flat, _direct.ELEMENTWISE[name], alpha, call.path(), threads)
 
 
 _ACTIVATE = by_dtype(_direct.activate)
 _ACTIVATION_GRADIENT = by_dtype(_direct.activation_gradient)
-_SOFTMAX = by_dtype(_direct.softmax)
-_SOFTMAX_GRADIENT = by_dtype(_direct.softmax_gradient)
+_ACTIVATE_ROWS = by_dtype(_direct.activate_rows)
+_ROW_GRADIENT = by_dtype(_direct.row_gradient)

@@ -13,16 +13,34 @@ from cases import (
     numbers,
 )
 
-from lcfast.local_conv import ops, reference
+from lcfast.local_conv import dispatch, ops, reference
 from lcfast.local_conv.ops import Activation, Call
 
 every_path = pytest.mark.parametrize("path", PATHS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 ELEMENTWISE = [activation for activation in ACTIVATIONS if activation.name != "softmax"]
 ELEMENTWISE += [Activation("elu"), Activation("elu", 3.0)]
+OTHERS = [
+    Activation("exponential"),
+    Activation("softplus"),
+    Activation("softsign"),
+    Activation("hard_sigmoid"),
+    Activation("relu6"),
+    Activation("leaky_relu", 0.2),
+    Activation("leaky_relu", -0.5),
+    Activation("swish"),
+    Activation("mish"),
+    Activation("gelu"),
+    Activation("gelu_approximate"),
+]
+ELEMENTWISE += [activation for activation in OTHERS if activation not in ELEMENTWISE]
+NOT_ZERO_AT_ZERO = ("sigmoid", "exponential", "softplus", "hard_sigmoid")
 each_elementwise = pytest.mark.parametrize("activation", ELEMENTWISE, ids=activation_id)
 SOFTMAX = Activation("softmax")
+LOG_SOFTMAX = Activation("log_softmax")
+ROWS = [SOFTMAX, LOG_SOFTMAX]
 ULPS = 4
+ULPS_OF = {"gelu": 5}
 
 wider_than_float64 = pytest.mark.skipif(
     np.finfo(np.longdouble).nmant < np.finfo(np.float64).nmant + 8,
@@ -40,7 +58,54 @@ def wide_elu(z, alpha):
     return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
 
 
+def wide_sigmoid(z):
+    power = np.exp(-np.abs(z))
+    return np.where(z < 0, power, 1) / (1 + power)
+
+
+def wide_softplus(z):
+    return np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0)
+
+
+def wide_density(z):
+    return np.exp(-z * z / 2) / np.sqrt(8 * np.arctan(np.longdouble(1)))
+
+
+def wide_normal(z):
+    """The normal distribution function: a series near 0, a continued fraction in the tails."""
+    near, far = np.clip(z, -2, 2), np.maximum(np.abs(z), 2)
+    term = series = near
+    for k in range(3, 90, 2):
+        term = term * near * near / k
+        series = series + term
+    fraction = far
+    for k in range(200, 0, -1):
+        fraction = far + k / fraction
+    tail = wide_density(far) / fraction
+    middle = 0.5 + wide_density(near) * series
+    return np.where(np.abs(z) < 2, middle, np.where(z < 0, tail, 1 - tail))
+
+
+def gelu_exponent(z):
+    z = np.clip(z, -1000, 1000)
+    return np.sqrt(2 / np.arctan(np.longdouble(1))) * (z + np.longdouble("0.044715") * z**3)
+
+
+def gelu_exponent_slope(z):
+    return np.sqrt(2 / np.arctan(np.longdouble(1))) * (1 + 3 * np.longdouble("0.044715") * z**2)
+
+
 WIDE = {
+    "exponential": lambda z, alpha: np.exp(z),
+    "softplus": lambda z, alpha: wide_softplus(z),
+    "softsign": lambda z, alpha: z / (1 + np.abs(z)),
+    "hard_sigmoid": lambda z, alpha: np.clip(z / 5 + 0.5, 0, 1),
+    "relu6": lambda z, alpha: np.clip(z, 0, 6),
+    "leaky_relu": lambda z, alpha: np.where(z < 0, alpha * z, z),
+    "swish": lambda z, alpha: z * wide_sigmoid(z),
+    "mish": lambda z, alpha: z * np.tanh(wide_softplus(z)),
+    "gelu": lambda z, alpha: z * wide_normal(z),
+    "gelu_approximate": lambda z, alpha: z * wide_sigmoid(gelu_exponent(z)),
     "linear": lambda z, alpha: z,
     "relu": lambda z, alpha: np.maximum(z, 0),
     "tanh": lambda z, alpha: np.tanh(z),
@@ -48,7 +113,28 @@ WIDE = {
     "elu": wide_elu,
     "selu": lambda z, alpha: SCALE * wide_elu(z, ALPHA),
 }
+
+
+def wide_sigmoid_slope(z):
+    return wide_sigmoid(z) * wide_sigmoid(-z)
+
+
 WIDE_DERIVATIVES = {  # in terms of z, not of y as in the kernels
+    "exponential": lambda z, alpha: np.exp(z),
+    "softplus": lambda z, alpha: wide_sigmoid(z),
+    "softsign": lambda z, alpha: 1 / (1 + np.abs(z)) ** 2,
+    "hard_sigmoid": lambda z, alpha: np.where(np.abs(z) <= 2.5, np.longdouble(1) / 5, 0),
+    "relu6": lambda z, alpha: np.where((z > 0) & (z < 6), 1, 0),
+    "leaky_relu": lambda z, alpha: np.where(z > 0, 1, alpha),
+    "swish": lambda z, alpha: wide_sigmoid(z) + z * wide_sigmoid_slope(z),
+    "mish": lambda z, alpha: (
+        np.tanh(wide_softplus(z)) + z * wide_sigmoid(z) / np.cosh(wide_softplus(z)) ** 2
+    ),
+    "gelu": lambda z, alpha: wide_normal(z) + z * wide_density(z),
+    "gelu_approximate": lambda z, alpha: (
+        wide_sigmoid(gelu_exponent(z))
+        + z * wide_sigmoid_slope(gelu_exponent(z)) * gelu_exponent_slope(z)
+    ),
     "linear": lambda z, alpha: np.ones_like(z),
     "relu": lambda z, alpha: np.where(z > 0, 1, 0),
     "tanh": lambda z, alpha: 1 / np.cosh(z) ** 2,
@@ -97,10 +183,16 @@ def test_an_activation_is_right_to_four_ulps(activation, dtype, path):
     assert (np.sign(got[overflows]) == np.sign(expected[overflows])).all()
     got, expected = got[~overflows], expected[~overflows]
     # At the very top the next number up is infinity, so there the ulp below serves.
+    z = z[~overflows]
     ulp = wide(np.spacing(np.minimum(np.abs(expected), largest / 2).astype(dtype)))
+    allowed = np.full(z.shape, wide(ULPS_OF.get(activation.name, ULPS)))
+    if activation.name == "gelu_approximate":  # a relative error of the exponent is one times it
+        allowed += 4 * np.minimum(np.abs(gelu_exponent(wide(z))), 800)
+    if activation.name == "hard_sigmoid":  # Keras rounds the product before it adds 1/2
+        ulp = np.finfo(dtype).eps
     error = np.abs(wide(got) - expected) / ulp
-    worst = error.argmax()
-    assert error[worst] <= ULPS, f"{error[worst]} ulps at {z[~overflows][worst]}"
+    worst = (error - allowed).argmax()
+    assert error[worst] <= allowed[worst], f"{error[worst]} ulps at {z[worst]}"
 
 
 @every_path
@@ -136,6 +228,37 @@ def test_an_activation_has_its_limits_at_the_infinities(
 
 @every_path
 @every_dtype
+@pytest.mark.parametrize(
+    ("name", "at_minus_infinity", "at_infinity"),
+    [
+        ("exponential", 0, np.inf),
+        ("softplus", 0, np.inf),
+        ("softsign", -1, 1),
+        ("hard_sigmoid", 0, 1),
+        ("relu6", 0, 6),
+        ("swish", 0, np.inf),
+        ("mish", 0, np.inf),
+        ("gelu", 0, np.inf),
+        ("gelu_approximate", 0, np.inf),
+    ],
+)
+def test_every_other_activation_has_its_limits_too(
+    name, at_minus_infinity, at_infinity, dtype, path
+):
+    call, huge = Call("direct", None, path), np.finfo(dtype).max
+    z = np.array([-np.inf, -huge, huge, np.inf] * 9, dtype)
+    y = ops.activate(z, Activation(name), call=call).reshape(9, 4)
+    assert (y[:, :2] == at_minus_infinity).all()
+    assert (y[:, 3] == at_infinity).all()
+    assert (y[:, 2] == (at_infinity if name == "exponential" else min(at_infinity, huge))).all()
+    if Activation(name).gradient_from_input:  # the slopes have limits as well
+        slope = ops.activation_gradient(z, np.ones_like(z), Activation(name), call).reshape(9, 4)
+        assert (slope[:, :2] == 0).all()
+        assert (slope[:, 2:] == (1 if at_infinity == np.inf else 0)).all()
+
+
+@every_path
+@every_dtype
 @each_elementwise
 def test_nan_stays_nan_and_only_nan_becomes_it(activation, dtype, path):
     z = np.where(np.arange(67) % 3 == 0, np.nan, numbers(67, dtype, 1)).astype(dtype)
@@ -146,7 +269,7 @@ def test_nan_stays_nan_and_only_nan_becomes_it(activation, dtype, path):
 @every_path
 @every_dtype
 @pytest.mark.parametrize(
-    "activation", [a for a in ELEMENTWISE if a.name != "sigmoid"], ids=activation_id
+    "activation", [a for a in ELEMENTWISE if a.name not in NOT_ZERO_AT_ZERO], ids=activation_id
 )
 def test_zero_stays_zero(activation, dtype, path):
     z = np.array([0.0, -0.0] * 17, dtype)
@@ -185,7 +308,9 @@ def test_tanh_is_odd_and_both_sigmoids_stay_within_their_range(dtype, path):
 def test_the_gradient_is_the_formula_in_terms_of_y(size, activation, dtype, path):
     name, alpha = activation
     alpha = np.dtype(dtype).type(alpha)
-    y = reference.activate(name, float(alpha), numbers(size, dtype, 1))
+    y = numbers(size, dtype, 1)
+    if not activation.gradient_from_input:
+        y = reference.activate(name, float(alpha), y)
     dy = numbers(size, dtype, 2)
     got = ops.activation_gradient(y, dy, activation, Call("direct", None, path))
     expected = reference.activation_gradient(name, float(alpha), y, dy)
@@ -198,7 +323,9 @@ def test_the_gradient_is_the_formula_in_terms_of_y(size, activation, dtype, path
         "sigmoid": np.abs(y) * (1 + np.abs(y)),
         "elu": 1 + np.abs(y) + wide(alpha),
         "selu": SCALE + np.abs(y) + SCALE * ALPHA,
-    }[name]
+        "exponential": np.abs(y),
+        "gelu_approximate": 16,
+    }.get(name, 4)
     assert_within(got, expected, 4 * np.finfo(dtype).eps * factor * terms)
 
 
@@ -209,13 +336,14 @@ def test_the_gradient_is_dy_times_the_derivative(activation, dtype, path):
     call = Call("direct", None, path)
     z = np.linspace(-12, 12, 1001).astype(dtype)
     dy = numbers(1001, dtype, 1)
-    y = ops.activate(z, activation, call=call)
-    got = ops.activation_gradient(y, dy, activation, call)
+    value = z if activation.gradient_from_input else ops.activate(z, activation, call=call)
+    got = ops.activation_gradient(value, dy, activation, call)
     alpha = wide(np.dtype(dtype).type(activation.alpha))
-    inside = z != 0  # where relu and elu bend, one of two slopes
+    inside = (z != 0) & (z != 6)  # where relu, relu6 and elu bend, one of two slopes
     expected = dy * WIDE_DERIVATIVES[activation.name](wide(z), alpha)
     # y is known to ULPS; the formulas in y are no steeper than 2, and cost 4 roundings more.
     sizes = {"elu": 1 + alpha, "selu": SCALE + SCALE * ALPHA}.get(activation.name, 2)
+    sizes = {"gelu_approximate": 16, "exponential": wide(np.exp(z))}.get(activation.name, sizes)
     tolerance = (2 * ULPS + 4) * np.finfo(dtype).eps * np.abs(wide(dy)) * sizes
     assert_within(got[inside], expected[inside].astype(dtype), tolerance[inside])
 
@@ -229,6 +357,9 @@ def test_the_gradient_is_dy_times_the_derivative(activation, dtype, path):
         (Activation("elu", 0.5), 0.5),  # from below
         (Activation("elu"), 0),
         (Activation("selu"), SCALE),  # from above
+        (Activation("relu6"), 0),
+        (Activation("leaky_relu", 0.2), 0.2),  # from below
+        (Activation("leaky_relu", -0.5), -0.5),
     ],
     ids=lambda value: activation_id(value) if isinstance(value, Activation) else "",
 )
@@ -247,8 +378,9 @@ def test_gradients_of_nan_are_nan(activation, dtype, path):
     y, dy = np.ones(20, dtype), np.ones(20, dtype)
     dy[3] = np.nan
     dz = ops.activation_gradient(y, dy, activation, Call("direct", None, path))
+    # Where the slope is 0, as at 1 for none of these, it would not matter.
     assert np.flatnonzero(np.isnan(dz)).tolist() == [3]
-    if activation.name in ("tanh", "sigmoid", "elu", "selu"):
+    if activation.name not in ("linear", "relu", "relu6", "leaky_relu", "hard_sigmoid"):
         dz = ops.activation_gradient(dy, y, activation, Call("direct", None, path))
         assert np.flatnonzero(np.isnan(dz)).tolist() == [3]
 
@@ -362,12 +494,91 @@ def test_the_gradient_of_a_softmax_sums_to_zero_along_a_row(dtype, path):
     assert (np.abs(dz.sum(axis=-1)) <= (2 * 10 + 8) * np.finfo(dtype).eps * sizes).all()
 
 
+# ---------------------------------------------------------------- log_softmax
+
+
+@every_path
+@each_dtype_with_a_wider_one
+@pytest.mark.parametrize("columns", [1, 2, 7, 16, 33, 64, 65, 200])
+@pytest.mark.parametrize("scale", [1, 30, 1000])
+def test_a_log_softmax_is_right(scale, columns, dtype, path):
+    z = (scale * wide(numbers((23, columns), dtype, 1))).astype(dtype)
+    got = ops.activate(z, LOG_SOFTMAX, call=Call("direct", None, path))
+    distance = wide(z) - wide(z).max(axis=-1, keepdims=True)
+    log_sum = np.log(np.exp(distance).sum(axis=-1, keepdims=True))
+    # A difference, a sum of exponentials, whose relative error is the logarithm's, a difference.
+    nearest = np.exp(distance) * np.abs(distance)
+    roundings = columns + ULPS + 2 + nearest.sum(axis=-1, keepdims=True)
+    tolerance = np.finfo(dtype).eps * (2 * np.abs(distance) + 4 * log_sum + roundings)
+    assert_within(got, (distance - log_sum).astype(dtype), tolerance)
+
+
+@every_path
+@every_dtype
+@pytest.mark.parametrize("columns", [1, 2, 7, 16, 33, 200])
+def test_the_gradient_of_a_log_softmax_is_the_formula(columns, dtype, path):
+    y = reference.activate("log_softmax", 0.0, numbers((13, columns), dtype, 1))
+    dy = numbers((13, columns), dtype, 2)
+    got = ops.activation_gradient(y, dy, LOG_SOFTMAX, Call("direct", None, path))
+    expected = reference.activation_gradient("log_softmax", 0.0, y, dy)
+    sizes = np.abs(wide(dy)) + np.exp(wide(y)) * np.abs(wide(dy)).sum(axis=-1, keepdims=True)
+    assert_within(got, expected, (columns + ULPS + 4) * np.finfo(dtype).eps * sizes)
+
+
+@every_path
+@every_dtype
+def test_a_log_softmax_of_nan_or_infinity_is_nan_in_that_row_alone(dtype, path):
+    call = Call("direct", None, path)
+    for special in (np.nan, np.inf):
+        z = numbers((4, 9), dtype, 1).copy()
+        z[2, 5] = special
+        y = ops.activate(z, LOG_SOFTMAX, call=call)
+        assert np.isnan(y[2]).all()
+        assert np.isfinite(y[[0, 1, 3]]).all()
+    y = ops.activate(np.array([[-np.inf, 1, 1]], dtype), LOG_SOFTMAX, call=call)
+    np.testing.assert_allclose(y, [[-np.inf, -np.log(2), -np.log(2)]], rtol=1e-6)
+
+
+# ---------------------------------------------------------------- the bits rule
+
+
+@every_path
+@every_dtype
+@pytest.mark.parametrize("activation", OTHERS, ids=activation_id)
+def test_an_element_has_its_bits_at_any_place_in_any_length(activation, dtype, path):
+    call = Call("direct", None, path)
+    z, dy = numbers_of_all_sizes(dtype)[::400], numbers(1, dtype, 1)
+    y = ops.activate(z, activation, call=call)
+    slope = ops.activation_gradient(z, np.broadcast_to(dy, z.shape), activation, call)
+    for first, last in ((0, 1), (1, 16), (3, 36), (5, 70), (7, 300)):
+        part = z[first:last].copy()
+        assert_same_bits(ops.activate(part, activation, call=call), y[first:last])
+        dz = ops.activation_gradient(part, np.broadcast_to(dy, part.shape), activation, call)
+        assert_same_bits(dz, slope[first:last])
+        ops.activate(part, activation, part, call)  # in place
+        assert_same_bits(part, y[first:last])
+
+
+@every_dtype
+@pytest.mark.parametrize("activation", [*OTHERS, LOG_SOFTMAX], ids=activation_id)
+@pytest.mark.skipif(not {"avx512", "avx2"} <= set(dispatch.PATHS), reason="needs both FMA paths")
+def test_both_fma_paths_give_the_same_bits(activation, dtype):
+    z = numbers_of_all_sizes(dtype)[:200_000].reshape(-1, 100)
+    dy = numbers(z.shape, dtype, 1)
+    paths = [Call("direct", None, path) for path in ("avx512", "avx2")]
+    with np.errstate(all="ignore"):
+        y = [ops.activate(z, activation, call=call) for call in paths]
+        assert_same_bits(*y)
+        dz = [ops.activation_gradient(y[0], dy, activation, call) for call in paths]
+    assert_same_bits(*dz)
+
+
 # ---------------------------------------------------------------- sizes 0 and 1
 
 
 @every_path
 @every_dtype
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=activation_id)
+@pytest.mark.parametrize("activation", [*ELEMENTWISE, *ROWS], ids=activation_id)
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)], ids=str)
 def test_nothing_gives_nothing(shape, activation, dtype, path):
     call, z = Call("direct", None, path), np.empty(shape, dtype)
@@ -383,4 +594,7 @@ def test_the_reference_agrees_with_these_formulas(activation, dtype):
     z = np.linspace(-20, 20, 1001).astype(dtype)
     expected = WIDE[activation.name](wide(z), wide(activation.alpha))
     got = reference.activate(activation.name, activation.alpha, z)
-    assert_within(got, expected.astype(dtype), np.finfo(dtype).eps * np.abs(expected))
+    # In the tails the reference takes its normal distribution from float64's erfc.
+    roundings = 1000 if activation.name.startswith("gelu") else 1
+    sizes = 1 if activation.name == "hard_sigmoid" else np.abs(expected)
+    assert_within(got, expected.astype(dtype), roundings * np.finfo(dtype).eps * sizes)

@@ -1,109 +1,106 @@
-/* Activations and their gradients, once for every real type and instruction set.
-   kernels.c defines LC_REAL, LC_IS_DOUBLE, LC_NAME, LC_TARGET, LC_FMA and LC_ALWAYS_INLINE.
+/* Activations and their gradients, from functions.template.c, once for every real type and
+   instruction set. */
 
-   No libm: an element goes through one fixed sequence of IEEE operations without a branch, so its
-   bits depend neither on its place in the array nor on the width of the vectors. */
-
-/* e^r = 1 + r + r^2 P(r), |r| <= ln2/2.  P is minimax for the relative error of e^r - 1: own fit,
-   coefficients rounded from the lowest up and the rest refitted after each.
-   LC_LN2_HIGH ends in zero bits, so that n * LC_LN2_HIGH is exact even where LC_FMA rounds twice.
-   n + LC_ROUND rounds n to an integer and holds it, plus the exponent's bias, in its last bits. */
-#if LC_IS_DOUBLE
-static const LC_REAL LC_NAME(exp_p)[] = { /* relative error 2^-61.6 */
-    0x1p-1,
-    0x1.5555555555559p-3,
-    0x1.5555555555558p-5,
-    0x1.111111110f6ffp-7,
-    0x1.6c16c16c16faap-10,
-    0x1.a01a01afa69ccp-13,
-    0x1.a01a019c5ea19p-16,
-    0x1.71ddf913cf4b6p-19,
-    0x1.27e4fba6d7f7ap-22,
-    0x1.af5d540ea16a3p-26,
-    0x1.1f3649df05b5ep-29,
-};
-#define LC_LOG2E 0x1.71547652b82fep+0
-#define LC_LN2_HIGH 0x1.62e42fefa4p-1
-#define LC_LN2_LOW -0x1.8432a1b0e2634p-43
-#define LC_ROUND (0x1.8p52 + 1023)
-#define LC_BITS uint64_t
-#define LC_MANTISSA_BITS 52
-#define LC_EXP_IS_0 -746   /* from here down e^x rounds to 0, */
-#define LC_EXP_IS_TINY -38 /* from here down e^x - 1 rounds to -1 */
-#define LC_COPYSIGN(magnitude, sign) __builtin_copysign(magnitude, sign)
-#else
-static const LC_REAL LC_NAME(exp_p)[] = { /* relative error 2^-26.1 */
-    0x1.fffffep-2f, 0x1.5554b4p-3f, 0x1.5556f6p-5f, 0x1.122538p-7f, 0x1.6b9794p-10f,
-};
-#define LC_LOG2E 0x1.715476p+0f
-#define LC_LN2_HIGH 0x1.62e4p-1f
-#define LC_LN2_LOW 0x1.7f7d1cp-20f
-#define LC_ROUND (0x1.8p23f + 127)
-#define LC_BITS uint32_t
-#define LC_MANTISSA_BITS 23
-#define LC_EXP_IS_0 -104
-#define LC_EXP_IS_TINY -18
-#define LC_COPYSIGN(magnitude, sign) __builtin_copysignf(magnitude, sign)
-#endif
 #define LC_SELU_SCALE ((LC_REAL)1.05070098735548049342)
 #define LC_SELU_SCALE_ALPHA ((LC_REAL)1.75809934084737685994)
+#define LC_HALF ((LC_REAL)0.5)
+#define LC_ONE_BY_ROOT_TAU ((LC_REAL)0.39894228040143267794) /* 1 / sqrt(2 pi) */
+#define LC_GELU_LINEAR ((LC_REAL)1.59576912160573071176)     /* 2 sqrt(2 / pi), */
+#define LC_GELU_CUBIC ((LC_REAL)0.07135481627260024878)      /* and 0.044715 of it */
+/* 0 times infinity would be NaN where a function has a limit */
+#define LC_FINITE(x) LC_NAME(clamp)(x, -LC_LARGEST, LC_LARGEST)
+#define LC_ABS(x) LC_COPYSIGN(x, 1)
 
-/* 2^n for an integer n that is the exponent of a normal number */
-static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(power_of_two)(LC_REAL n) {
-    LC_BITS bits;
-    n += LC_ROUND;
-    memcpy(&bits, &n, sizeof bits);
-    bits <<= LC_MANTISSA_BITS;
-    memcpy(&n, &bits, sizeof bits);
-    return n;
+/* log(1 + e^x) = log(1 + e^-|x|) + max(x, 0) */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(softplus)(LC_REAL x) {
+    return LC_NAME(log1p)(LC_NAME(exp)(-LC_ABS(x))) + (x > 0 ? x : 0);
 }
 
-/* e^r - 1 and n, where x = n ln2 + r, n an integer and |r| <= ln2/2 */
-static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(reduced_expm1)(LC_REAL x, LC_REAL *n) {
-    *n = LC_FMA(x, LC_LOG2E, LC_ROUND) - LC_ROUND;
-    const LC_REAL r = LC_FMA(-*n, LC_LN2_LOW, LC_FMA(-*n, LC_LN2_HIGH, x));
-    int k = sizeof LC_NAME(exp_p) / sizeof(LC_REAL) - 1;
-    LC_REAL p = LC_NAME(exp_p)[k];
-    _Pragma("GCC unroll 16") while (k--) p = LC_FMA(p, r, LC_NAME(exp_p)[k]);
-    return LC_FMA(r * r, p, r);
+/* x / (1 + |x|) */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(softsign)(LC_REAL x) {
+    const LC_REAL finite = LC_FINITE(x);
+    return finite / (1 + LC_ABS(finite));
 }
 
-/* e^x = (2^(n+64) + 2^(n+64) (e^r - 1)) 2^-64 for x <= 0, the only ones that an activation asks
-   for: where 2^n is too small for a normal number, the last product alone underflows and rounds */
-static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(exp)(LC_REAL x) {
-    LC_REAL n;
-    const LC_REAL q = LC_NAME(reduced_expm1)(x < LC_EXP_IS_0 ? LC_EXP_IS_0 : x, &n);
-    const LC_REAL power = LC_NAME(power_of_two)(n + 64);
-    return LC_FMA(power, q, power) * (LC_REAL)0x1p-64;
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(softsign_slope)(LC_REAL x) {
+    const LC_REAL share = 1 / (1 + LC_ABS(x));
+    return share * share;
 }
 
-/* e^x - 1 = 2^n (e^r - 1) + (2^n - 1) for x <= 0 */
-static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(expm1)(LC_REAL x) {
-    LC_REAL n;
-    const LC_REAL q = LC_NAME(reduced_expm1)(x < LC_EXP_IS_TINY ? LC_EXP_IS_TINY : x, &n);
-    const LC_REAL power = LC_NAME(power_of_two)(n);
-    return LC_FMA(power, q, power - 1);
+/* 0.2 x + 0.5, rounded twice as in Keras, whose ends lie at +-2.5 for that reason */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(hard_sigmoid_line)(LC_REAL x) {
+    return x * (LC_REAL)0.2 + LC_HALF;
 }
 
-/* tanh |x| = y = -t / (t + 2), t = e^(-2|x|) - 1; found as -(h + h y), h = t / 2, which takes in
-   only y / (1 + y) <= 1/2 of the rounding errors of y.  Then the sign of x. */
-static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(tanh)(LC_REAL x) {
-    const LC_REAL t = LC_NAME(expm1)(LC_COPYSIGN(2 * x, -1));
-    const LC_REAL h = t * (LC_REAL)0.5;
-    return LC_COPYSIGN(LC_FMA(h, -t / (t + 2), h), x);
+/* x sigmoid x */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(swish)(LC_REAL x) {
+    return LC_NAME(times_sigmoid)(x < LC_EXP_IS_0 ? LC_EXP_IS_0 : x, x);
 }
 
-/* sigmoid x = s / (1 + e), e = e^-|x|, s = x < 0 ? e : 1; found as s - s y, y = e / (1 + e), which
-   takes in only e <= 1 times the rounding errors of y */
-static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(sigmoid)(LC_REAL x) {
-    const LC_REAL e = LC_NAME(exp)(LC_COPYSIGN(x, -1));
-    const LC_REAL s = x < 0 ? e : 1;
-    return LC_FMA(-s, e / (1 + e), s);
+/* sigmoid z (1 + x (1 - sigmoid z) dz/dx), the slope of x sigmoid z */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(times_sigmoid_slope)(LC_REAL z, LC_REAL x_dz) {
+    const LC_REAL e = LC_NAME(exp)(-LC_ABS(z)), larger = 1 / (1 + e), smaller = e * larger;
+    return (z < 0 ? smaller : larger) * LC_FMA(x_dz, z < 0 ? larger : smaller, 1);
+}
+
+/* x tanh(log(1 + e^x)) = x n / d, from e = e^-|x| = m s, n and d divided by e^2x where x >= 0; found
+   as t - t y but between -1 and 0: where x < 0, t = x n / 2 and y = n / d, else t = x and
+   y = 1 - n / d */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(mish)(LC_REAL x) {
+    LC_REAL s;
+    const LC_REAL m = LC_NAME(scaled_exp)(-LC_ABS(x), 0, &s), e = m * s;
+    const LC_REAL half = LC_FMA(m * LC_HALF, e, m); /* n / (2 s), x < 0 */
+    const LC_REAL n = x < 0 ? 2 * half * s : 2 * e * e;
+    const LC_REAL t = x < 0 ? (x < LC_EXP_IS_0 ? LC_EXP_IS_0 : x) * half * s : x;
+    const LC_REAL y = n / (n + (x < 0 ? 2 : LC_FMA(2, e, 1)));
+    return x < 0 && x > -1 ? x * y : LC_NAME(less)(t, y);
+}
+
+/* n / d + x (n / d)', with (n / d)' = 4 (1 + e) t / d^2, t = x < 0 ? e : e^2 */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(mish_slope)(LC_REAL x) {
+    const LC_REAL e = LC_NAME(exp)(-LC_ABS(x));
+    const LC_REAL n = x < 0 ? LC_FMA(e, e, 2 * e) : LC_FMA(2, e, 1);
+    const LC_REAL d = x < 0 ? n + 2 : LC_FMA(2 * e, e, n);
+    const LC_REAL t = (x < 0 ? e : e * e) * (4 * (1 + e));
+    return LC_FMA(LC_FINITE(x), t / d, n) / d;
+}
+
+/* x Phi(x), Phi the normal distribution function */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(gelu)(LC_REAL x) {
+    LC_REAL power, s;
+    const LC_REAL tail = LC_NAME(normal_tail)(x, &power, &s);
+    const LC_REAL middle = LC_FMA(x, LC_POLYNOMIAL(middle_p, x * x), LC_HALF);
+    const LC_REAL above = x * (LC_ABS(x) < 1 ? middle : 1 - tail * s);
+    return x <= -1 ? (x < -40 ? -40 : x) * tail * s : above;
+}
+
+/* Phi(x) + x Phi'(x) */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(gelu_slope)(LC_REAL x) {
+    LC_REAL power, s;
+    const LC_REAL tail = LC_NAME(normal_tail)(x, &power, &s) * s;
+    const LC_REAL density = LC_NAME(clamp)(x, -40, 40) * power * s;
+    return LC_FMA(density, LC_ONE_BY_ROOT_TAU, x < 0 ? tail : 1 - tail);
+}
+
+/* x (1 + tanh(z/2)) / 2 = x sigmoid z, z = 2 sqrt(2 / pi) (x + 0.044715 x^3); beyond +-40 the
+   sigmoid is 0 or 1 in any type */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(gelu_approximate)(LC_REAL x) {
+    const LC_REAL near = LC_NAME(clamp)(x, -40, 40);
+    return LC_NAME(times_sigmoid)(
+        x < -40 ? -40 : x, near * LC_FMA(near * near, LC_GELU_CUBIC, LC_GELU_LINEAR));
+}
+
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(gelu_approximate_slope)(LC_REAL x) {
+    const LC_REAL near = LC_NAME(clamp)(x, -40, 40);
+    const LC_REAL z = near * LC_FMA(near * near, LC_GELU_CUBIC, LC_GELU_LINEAR);
+    return LC_NAME(times_sigmoid_slope)(
+        z, near * LC_FMA(near * near, 3 * LC_GELU_CUBIC, LC_GELU_LINEAR));
 }
 
 #define LC_EACH(result, value)                                                                     \
     for (int64_t i = 0; i < count; i++)                                                            \
-        (result)[i] = (value)
+        (result)[i] = (value);                                                                     \
+    break
 
 /* y[i] = activation(y[i]), i < count; NaN stays NaN, for no comparison with it is true.
    selu is elu with its own alpha, times a scale. */
@@ -113,51 +110,86 @@ static LC_TARGET void LC_NAME(activate)(int activation, LC_REAL alpha, int64_t c
     switch (activation) {
     case LC_RELU:
         LC_EACH(y, y[i] < 0 ? 0 : y[i]);
-        break;
     case LC_TANH:
         LC_EACH(y, LC_NAME(tanh)(y[i]));
-        break;
     case LC_SIGMOID:
-        LC_EACH(y, LC_NAME(sigmoid)(y[i]));
-        break;
+        LC_EACH(y, LC_NAME(times_sigmoid)(1, y[i]));
     case LC_ELU:
     case LC_SELU:
         LC_EACH(y, y[i] < 0 ? below * LC_NAME(expm1)(y[i]) : above * y[i]);
-        break;
+    case LC_EXPONENTIAL:
+        LC_EACH(y, LC_NAME(exp)(y[i]));
+    case LC_SOFTPLUS:
+        LC_EACH(y, LC_NAME(softplus)(y[i]));
+    case LC_SOFTSIGN:
+        LC_EACH(y, LC_NAME(softsign)(y[i]));
+    case LC_HARD_SIGMOID:
+        LC_EACH(y, LC_NAME(clamp)(LC_NAME(hard_sigmoid_line)(y[i]), 0, 1));
+    case LC_RELU6:
+        LC_EACH(y, LC_NAME(clamp)(y[i], 0, 6));
+    case LC_LEAKY_RELU:
+        LC_EACH(y, y[i] < 0 ? alpha * y[i] : y[i]);
+    case LC_SWISH:
+        LC_EACH(y, LC_NAME(swish)(y[i]));
+    case LC_MISH:
+        LC_EACH(y, LC_NAME(mish)(y[i]));
+    case LC_GELU:
+        LC_EACH(y, LC_NAME(gelu)(y[i]));
+    case LC_GELU_APPROXIMATE:
+        LC_EACH(y, LC_NAME(gelu_approximate)(y[i]));
     }
 }
 
-/* dz[i] = dy[i] activation'(z[i]) from y[i] = activation(z[i]), i < count; dz may be dy.
-   The sign of y must tell that of z: elu's alpha is not negative. */
+/* dz[i] = dy[i] activation'(z[i]), i < count; dz may be dy.  The first ones take y = activation(z)
+   as `v`, the last ones z itself (activation.py says which).  The sign of y must tell that of z:
+   elu's alpha is not negative. */
 static LC_TARGET void LC_NAME(activation_gradient)(int activation, LC_REAL alpha, int64_t count,
-                                                   const LC_REAL *y, const LC_REAL *dy,
+                                                   const LC_REAL *v, const LC_REAL *dy,
                                                    LC_REAL *dz) {
     switch (activation) {
     case LC_LINEAR:
         LC_EACH(dz, dy[i]);
-        break;
     case LC_RELU:
-        LC_EACH(dz, y[i] > 0 ? dy[i] : 0);
-        break;
+        LC_EACH(dz, v[i] > 0 ? dy[i] : 0);
     case LC_TANH:
-        LC_EACH(dz, dy[i] * LC_FMA(-y[i], y[i], 1));
-        break;
+        LC_EACH(dz, dy[i] * LC_FMA(-v[i], v[i], 1));
     case LC_SIGMOID:
-        LC_EACH(dz, dy[i] * (y[i] * (1 - y[i])));
-        break;
+        LC_EACH(dz, dy[i] * (v[i] * (1 - v[i])));
     case LC_ELU: /* at 0 Keras takes the slope from below, */
-        LC_EACH(dz, dy[i] * (y[i] > 0 ? 1 : y[i] + alpha));
-        break;
+        LC_EACH(dz, dy[i] * (v[i] > 0 ? 1 : v[i] + alpha));
     case LC_SELU: /* and here that from above */
-        LC_EACH(dz, dy[i] * (y[i] >= 0 ? LC_SELU_SCALE : y[i] + LC_SELU_SCALE_ALPHA));
-        break;
+        LC_EACH(dz, dy[i] * (v[i] >= 0 ? LC_SELU_SCALE : v[i] + LC_SELU_SCALE_ALPHA));
+    case LC_EXPONENTIAL:
+        LC_EACH(dz, dy[i] * v[i]);
+    case LC_SOFTPLUS:
+        LC_EACH(dz, dy[i] * -LC_NAME(expm1)(-v[i]));
+    case LC_RELU6:
+        LC_EACH(dz, v[i] > 0 && v[i] < 6 ? dy[i] : 0);
+    case LC_LEAKY_RELU: /* from z or, unless alpha is negative, from y */
+        LC_EACH(dz, v[i] > 0 ? dy[i] : alpha * dy[i]);
+    case LC_HARD_SIGMOID: /* at both ends Keras takes the slope from within */
+        LC_EACH(dz, LC_NAME(hard_sigmoid_line)(v[i]) >= 0 && LC_NAME(hard_sigmoid_line)(v[i]) <= 1
+                        ? dy[i] * (LC_REAL)0.2
+                        : 0);
+    case LC_SOFTSIGN:
+        LC_EACH(dz, dy[i] * LC_NAME(softsign_slope)(v[i]));
+    case LC_SWISH:
+        LC_EACH(dz, dy[i] * LC_NAME(times_sigmoid_slope)(v[i], LC_FINITE(v[i])));
+    case LC_MISH:
+        LC_EACH(dz, dy[i] * LC_NAME(mish_slope)(v[i]));
+    case LC_GELU:
+        LC_EACH(dz, dy[i] * LC_NAME(gelu_slope)(v[i]));
+    case LC_GELU_APPROXIMATE:
+        LC_EACH(dz, dy[i] * LC_NAME(gelu_approximate_slope)(v[i]));
     }
 }
 
-/* y[r,c] = e[r,c] / sum_c e[r,c], e[r,c] = e^(x[r,c] - max_c x[r,c]); y may be x.  The sum is one
-   chain over c ascending; NaN or +infinity in a row makes it NaN, as does nothing but -infinity. */
-static LC_TARGET void LC_NAME(softmax)(int64_t rows, int64_t columns, const LC_REAL *x,
-                                       LC_REAL *y) {
+/* softmax: y[r,c] = e[r,c] / sum_c e[r,c], e[r,c] = e^(x[r,c] - max_c x[r,c]); log_softmax: its
+   logarithm, x[r,c] - max_c x[r,c] - log sum_c e[r,c].  y may be x.  The sum is one chain over c
+   ascending; NaN or +infinity in a row makes it NaN, as does nothing but -infinity. */
+static LC_TARGET void LC_NAME(activate_rows)(int activation, int64_t rows, int64_t columns,
+                                             const LC_REAL *x, LC_REAL *y) {
+    enum { BLOCK = 64 };
     for (int64_t row = 0; row < rows * columns; row += columns) {
         LC_REAL top = -(LC_REAL)__builtin_inf();
         for (int64_t i = row; i < row + columns; i++)
@@ -165,39 +197,73 @@ static LC_TARGET void LC_NAME(softmax)(int64_t rows, int64_t columns, const LC_R
         for (int64_t i = row; i < row + columns; i++)
             y[i] = x[i] - top;
     }
-    for (int64_t i = 0; i < rows * columns; i++) /* over all rows: short ones fill no vector */
-        y[i] = LC_NAME(exp)(y[i]);
+    if (activation == LC_SOFTMAX)
+        for (int64_t i = 0; i < rows * columns; i++) /* over all rows: short ones fill no vector */
+            y[i] = LC_NAME(exp)(y[i]);
     for (int64_t row = 0; row < rows * columns; row += columns) {
         LC_REAL sum = 0;
+        if (activation == LC_SOFTMAX) {
+            for (int64_t i = row; i < row + columns; i++)
+                sum += y[i];
+            for (int64_t i = row; i < row + columns; i++)
+                y[i] /= sum;
+            continue;
+        }
+        for (int64_t first = 0; first < columns; first += BLOCK) {
+            const int64_t size = columns - first < BLOCK ? columns - first : BLOCK;
+            LC_REAL powers[BLOCK];
+            for (int64_t i = 0; i < size; i++)
+                powers[i] = LC_NAME(exp)(y[row + first + i]);
+            for (int64_t i = 0; i < size; i++)
+                sum += powers[i];
+        }
+        const LC_REAL log_sum = LC_NAME(log)(sum);
         for (int64_t i = row; i < row + columns; i++)
-            sum += y[i];
-        for (int64_t i = row; i < row + columns; i++)
-            y[i] /= sum;
+            y[i] -= log_sum;
     }
 }
 
-/* dx[r,c] = (dy[r,c] - sum_c dy[r,c] y[r,c]) y[r,c]; dx may be dy.  The sum is one chain of fused
-   multiply-adds over c ascending. */
-static LC_TARGET void LC_NAME(softmax_gradient)(int64_t rows, int64_t columns, const LC_REAL *y,
-                                                const LC_REAL *dy, LC_REAL *dx) {
+/* softmax: dx[r,c] = (dy[r,c] - sum_c dy[r,c] y[r,c]) y[r,c], the sum one chain of fused
+   multiply-adds over c ascending; log_softmax: dx[r,c] = dy[r,c] - e^y[r,c] sum_c dy[r,c].
+   dx may be dy. */
+static LC_TARGET void LC_NAME(row_gradient)(int activation, int64_t rows, int64_t columns,
+                                            const LC_REAL *y, const LC_REAL *dy, LC_REAL *dx) {
     for (int64_t row = 0; row < rows * columns; row += columns) {
         LC_REAL sum = 0;
-        for (int64_t i = row; i < row + columns; i++)
-            sum = LC_FMA(dy[i], y[i], sum);
-        for (int64_t i = row; i < row + columns; i++)
-            dx[i] = (dy[i] - sum) * y[i];
+        if (activation == LC_SOFTMAX) {
+            for (int64_t i = row; i < row + columns; i++)
+                sum = LC_FMA(dy[i], y[i], sum);
+            for (int64_t i = row; i < row + columns; i++)
+                dx[i] = (dy[i] - sum) * y[i];
+        } else {
+            for (int64_t i = row; i < row + columns; i++)
+                sum += dy[i];
+            for (int64_t i = row; i < row + columns; i++)
+                dx[i] = LC_FMA(-LC_NAME(exp)(y[i]), sum, dy[i]);
+        }
     }
 }
 
+#undef LC_SELU_SCALE
+#undef LC_SELU_SCALE_ALPHA
+#undef LC_HALF
+#undef LC_ONE_BY_ROOT_TAU
+#undef LC_GELU_LINEAR
+#undef LC_GELU_CUBIC
+#undef LC_FINITE
+#undef LC_ABS
+#undef LC_EACH
+/* and those of functions.template.c */
+#undef LC_POLYNOMIAL
 #undef LC_LOG2E
 #undef LC_LN2_HIGH
 #undef LC_LN2_LOW
 #undef LC_ROUND
 #undef LC_BITS
 #undef LC_MANTISSA_BITS
-#undef LC_COPYSIGN
-#undef LC_SELU_SCALE
-#undef LC_SELU_SCALE_ALPHA
-#undef LC_EACH
+#undef LC_LOW_HALF
 #undef LC_EXP_IS_0
 #undef LC_EXP_IS_TINY
+#undef LC_EXP_IS_INFINITE
+#undef LC_LARGEST
+#undef LC_COPYSIGN

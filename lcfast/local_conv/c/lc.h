@@ -25,7 +25,27 @@ typedef struct {
 } lc_tile;
 
 /* Activations that work on each element by itself. */
-enum { LC_LINEAR, LC_RELU, LC_TANH, LC_SIGMOID, LC_ELU, LC_SELU };
+enum {
+    LC_LINEAR,
+    LC_RELU,
+    LC_TANH,
+    LC_SIGMOID,
+    LC_ELU,
+    LC_SELU,
+    LC_EXPONENTIAL,
+    LC_SOFTPLUS,
+    LC_SOFTSIGN,
+    LC_HARD_SIGMOID,
+    LC_RELU6,
+    LC_LEAKY_RELU,
+    LC_SWISH,
+    LC_MISH,
+    LC_GELU,
+    LC_GELU_APPROXIMATE
+};
+
+/* Activations that work on whole rows. */
+enum { LC_SOFTMAX, LC_LOG_SOFTMAX };
 
 /* Rows of the batch in a panel of the sparse product. */
 enum { LC_SPARSE_LANES = 64 };
@@ -36,11 +56,12 @@ enum { LC_SPARSE_LANES = 64 };
         void (*product)(const lc_tile *tile, const REAL *a, const REAL *b, const REAL *bias,       \
                         REAL *c);                                                                  \
         void (*activate)(int activation, REAL alpha, int64_t count, REAL *y);                      \
-        void (*activation_gradient)(int activation, REAL alpha, int64_t count, const REAL *y,      \
+        void (*activation_gradient)(int activation, REAL alpha, int64_t count, const REAL *value,  \
                                     const REAL *dy, REAL *dz);                                     \
-        void (*softmax)(int64_t rows, int64_t columns, const REAL *x, REAL *y);                    \
-        void (*softmax_gradient)(int64_t rows, int64_t columns, const REAL *y, const REAL *dy,     \
-                                 REAL *dx);                                                        \
+        void (*activate_rows)(int activation, int64_t rows, int64_t columns, const REAL *x,        \
+                              REAL *y);                                                            \
+        void (*row_gradient)(int activation, int64_t rows, int64_t columns, const REAL *y,         \
+                             const REAL *dy, REAL *dx);                                            \
         /* products with a CSR matrix: see sparse.template.c */                                    \
         void (*sparse_panel)(int64_t first, int64_t last, const int64_t *start,                    \
                              const int32_t *index, const REAL *data, int64_t first_column,         \

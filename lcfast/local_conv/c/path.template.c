@@ -11,11 +11,12 @@
 #define LC_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 #include "tile.template.c"
+#include "functions.template.c"
 #include "activation.template.c"
 #include "sparse.template.c"
 static const LC_TABLE LC_NAME(kernels) = {LC_NAME(product), LC_NAME(activate),
-                                          LC_NAME(activation_gradient), LC_NAME(softmax),
-                                          LC_NAME(softmax_gradient), LC_NAME(sparse_panel),
+                                          LC_NAME(activation_gradient), LC_NAME(activate_rows),
+                                          LC_NAME(row_gradient), LC_NAME(sparse_panel),
                                           LC_NAME(sparse_vector), LC_NAME(sparse_gradient)};
 #undef LC_REAL
 #undef LC_IS_DOUBLE
@@ -33,11 +34,12 @@ static const LC_TABLE LC_NAME(kernels) = {LC_NAME(product), LC_NAME(activate),
 #define LC_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 #include "tile.template.c"
+#include "functions.template.c"
 #include "activation.template.c"
 #include "sparse.template.c"
 static const LC_TABLE LC_NAME(kernels) = {LC_NAME(product), LC_NAME(activate),
-                                          LC_NAME(activation_gradient), LC_NAME(softmax),
-                                          LC_NAME(softmax_gradient), LC_NAME(sparse_panel),
+                                          LC_NAME(activation_gradient), LC_NAME(activate_rows),
+                                          LC_NAME(row_gradient), LC_NAME(sparse_panel),
                                           LC_NAME(sparse_vector), LC_NAME(sparse_gradient)};
 #undef LC_REAL
 #undef LC_IS_DOUBLE
