@@ -11,6 +11,7 @@ import numpy as np
 
 from lcfast.layers import arguments
 from lcfast.layers.base import Pullback
+from lcfast.layers.dialects import in_keras_2
 from lcfast.layers.linear import LinearLayer
 from lcfast.layers.symbolic import Shape
 from lcfast.layers.weights import Record
@@ -59,6 +60,7 @@ class LocallyConnected(LinearLayer):
         prune: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.geometry: Geometry | None = None
         number = arguments.as_integer(implementation)
         self.implementation: Any = implementation if number is None else number
         super().__init__(
@@ -91,7 +93,6 @@ class LocallyConnected(LinearLayer):
                 f"Layer {self.name} was asked to prune, which only the sparse engine can; give "
                 "engine='sparse', or leave `prune` out."
             )
-        self.geometry: Geometry | None = None
 
     # ------------------------------------------------------------ shapes
 
@@ -203,7 +204,7 @@ class LocallyConnected(LinearLayer):
         geometry, dtype = self._built_geometry(), np.dtype(self.dtype)
         vector = draw((geometry.connections,), dtype)
         rest = [slot.initial_value(dtype) for slot in self._slots[1:]]
-        self.swap_record((self._kernel_of_vector(vector), *rest))
+        self.swap_own_record((self._kernel_of_vector(vector), *rest))
 
     def stored_gradients(self, gradients: list[np.ndarray]) -> list[np.ndarray]:
         """The gradients of kernel and bias in the shapes in which Keras stores them."""
@@ -231,7 +232,7 @@ class LocallyConnected(LinearLayer):
         >>> layer.to_sparse().shape
         (6, 8)
         """
-        kernel = self.record()[0]
+        kernel = self.own_record()[0]
         geometry = self._built_geometry()
         if not isinstance(kernel, sparse.SparseKernel):
             kernel = sparse.connected(geometry, layouts.vector_of_kernel(kernel, geometry))
@@ -269,7 +270,7 @@ class LocallyConnected(LinearLayer):
         [(24,), (4, 2)]
         """
         config = {**self.get_config(), "implementation": implementation}
-        return self._converted(config, engine, self._vector(), self.record()[1:])
+        return self._converted(config, engine, self._vector(), self.own_record()[1:])
 
     def with_data_format(self: Self, data_format: str) -> Self:
         """Return a layer that computes the same on inputs and outputs of another data format.
@@ -300,7 +301,7 @@ class LocallyConnected(LinearLayer):
         geometry = self._built_geometry()
         if target == self.data_format:
             return self._converted(
-                self.get_config(), self.engine, self._vector(), self.record()[1:]
+                self.get_config(), self.engine, self._vector(), self.own_record()[1:]
             )
         if self.activation.over_last_axis:
             raise ValueError(
@@ -311,7 +312,7 @@ class LocallyConnected(LinearLayer):
         if self.batch_input_shape is not None:
             config["batch_input_shape"] = _moved_shape(self.batch_input_shape, target)
         vector = layouts.vector_in_format(self._vector(), geometry, target)
-        bias = [read_only(layouts.bias_in_format(b, geometry)) for b in self.record()[1:]]
+        bias = [read_only(layouts.bias_in_format(b, geometry)) for b in self.own_record()[1:]]
         return self._converted(config, self.engine, vector, bias)
 
     def _converted(
@@ -330,7 +331,7 @@ class LocallyConnected(LinearLayer):
     def _vector(self) -> np.ndarray:
         """The numbers of all connections, in the order of the CSR matrix."""
         geometry = self._built_geometry()
-        kernel = self.record()[0]
+        kernel = self.own_record()[0]
         if isinstance(kernel, sparse.SparseKernel):
             return kernel.vector(geometry.connections)
         return layouts.vector_of_kernel(kernel, geometry)
@@ -357,6 +358,11 @@ class LocallyConnected(LinearLayer):
         return layouts.stored_of_kernel(kernel, geometry, self.implementation)
 
     # ------------------------------------------------------------ configuration
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a layer from what `get_config` gave, in the names of Keras 1 too."""
+        return super().from_config(in_keras_2(config, cls.spatial_dimensions))
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it; `engine` and `prune` are not part."""

@@ -1,0 +1,386 @@
+"""lcfast's own activations, against numpy's functions in a wider precision."""
+
+import numpy as np
+import pytest
+from cases import (
+    ACTIVATIONS,
+    DTYPES,
+    PATHS,
+    UNSIGNED,
+    activation_id,
+    assert_same_bits,
+    assert_within,
+    numbers,
+)
+
+from lcfast.local_conv import ops, reference
+from lcfast.local_conv.ops import Activation, Call
+
+every_path = pytest.mark.parametrize("path", PATHS)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+ELEMENTWISE = [activation for activation in ACTIVATIONS if activation.name != "softmax"]
+ELEMENTWISE += [Activation("elu"), Activation("elu", 3.0)]
+each_elementwise = pytest.mark.parametrize("activation", ELEMENTWISE, ids=activation_id)
+SOFTMAX = Activation("softmax")
+ULPS = 4
+
+wider_than_float64 = pytest.mark.skipif(
+    np.finfo(np.longdouble).nmant < np.finfo(np.float64).nmant + 8,
+    reason="this machine's long double is hardly wider than float64",
+)
+each_dtype_with_a_wider_one = pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("float64", marks=wider_than_float64)]
+)
+
+SCALE = np.longdouble("1.05070098735548049342")
+ALPHA = np.longdouble("1.67326324235437728481")
+
+
+def wide_elu(z, alpha):
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
+
+
+WIDE = {
+    "linear": lambda z, alpha: z,
+    "relu": lambda z, alpha: np.maximum(z, 0),
+    "tanh": lambda z, alpha: np.tanh(z),
+    "sigmoid": lambda z, alpha: 1 / (1 + np.exp(-z)),
+    "elu": wide_elu,
+    "selu": lambda z, alpha: SCALE * wide_elu(z, ALPHA),
+}
+WIDE_DERIVATIVES = {  # in terms of z, not of y as in the kernels
+    "linear": lambda z, alpha: np.ones_like(z),
+    "relu": lambda z, alpha: np.where(z > 0, 1, 0),
+    "tanh": lambda z, alpha: 1 / np.cosh(z) ** 2,
+    "sigmoid": lambda z, alpha: 1 / (2 * np.cosh(z / 2)) ** 2,
+    "elu": lambda z, alpha: np.where(z > 0, 1, alpha * np.exp(np.minimum(z, 0))),
+    "selu": lambda z, alpha: SCALE * np.where(z > 0, 1, ALPHA * np.exp(np.minimum(z, 0))),
+}
+
+
+def wide(values):
+    return np.asarray(values).astype(np.longdouble)
+
+
+def numbers_of_all_sizes(dtype):
+    """Finite numbers: every exponent of the type, and densely where the functions bend."""
+    unsigned = UNSIGNED[dtype]
+    step = np.iinfo(unsigned).max // 100_000
+    bits = np.arange(100_000, dtype=unsigned) * unsigned(step)
+    z = [
+        bits.view(dtype),
+        np.linspace(-1, 1, 50_001),
+        np.linspace(-30, 30, 50_001),
+        np.linspace(-120, 120, 20_001),
+        np.linspace(-800, 800, 20_001),
+        [0.0, -0.0, np.finfo(dtype).max, np.finfo(dtype).min, np.finfo(dtype).smallest_subnormal],
+    ]
+    z = np.concatenate([np.asarray(part).astype(dtype) for part in z])
+    return z[np.isfinite(z)]
+
+
+# ---------------------------------------------------------------- element by element
+
+
+@every_path
+@each_dtype_with_a_wider_one
+@each_elementwise
+def test_an_activation_is_right_to_four_ulps(activation, dtype, path):
+    z = numbers_of_all_sizes(dtype)
+    got = ops.activate(z, activation, call=Call("direct", None, path))
+    alpha = wide(np.dtype(dtype).type(activation.alpha))
+    with np.errstate(over="ignore"):  # e^-z, where the sigmoid is 0
+        expected = WIDE[activation.name](wide(z), alpha)
+    largest = wide(np.finfo(dtype).max)
+    overflows = np.abs(expected) > largest
+    assert (np.abs(got[overflows]) >= largest).all()
+    assert (np.sign(got[overflows]) == np.sign(expected[overflows])).all()
+    got, expected = got[~overflows], expected[~overflows]
+    # At the very top the next number up is infinity, so there the ulp below serves.
+    ulp = wide(np.spacing(np.minimum(np.abs(expected), largest / 2).astype(dtype)))
+    error = np.abs(wide(got) - expected) / ulp
+    worst = error.argmax()
+    assert error[worst] <= ULPS, f"{error[worst]} ulps at {z[~overflows][worst]}"
+
+
+@every_path
+@every_dtype
+@pytest.mark.parametrize(
+    ("activation", "at_minus_infinity", "at_infinity"),
+    [
+        (Activation("linear"), -np.inf, np.inf),
+        (Activation("relu"), 0, np.inf),
+        (Activation("tanh"), -1, 1),
+        (Activation("sigmoid"), 0, 1),
+        (Activation("elu", 1.0), -1, np.inf),
+        (Activation("elu", 0.5), -0.5, np.inf),
+        (Activation("selu"), None, np.inf),
+    ],
+    ids=lambda value: activation_id(value) if isinstance(value, Activation) else "",
+)
+def test_an_activation_has_its_limits_at_the_infinities(
+    activation, at_minus_infinity, at_infinity, dtype, path
+):
+    if at_minus_infinity is None:
+        at_minus_infinity = np.dtype(dtype).type(-SCALE * ALPHA)
+    huge = np.finfo(dtype).max
+    z = np.array([-np.inf, -huge, -1000, 1000, huge, np.inf] * 7, dtype)
+    y = ops.activate(z, activation, call=Call("direct", None, path)).reshape(7, 6)
+    if activation.name != "linear":
+        assert (y[:, :3] == at_minus_infinity).all()
+    if at_infinity == 1:
+        assert (y[:, 3:] == 1).all()
+    assert (y[:, 0] == at_minus_infinity).all()
+    assert (y[:, 5] == at_infinity).all()
+
+
+@every_path
+@every_dtype
+@each_elementwise
+def test_nan_stays_nan_and_only_nan_becomes_it(activation, dtype, path):
+    z = np.where(np.arange(67) % 3 == 0, np.nan, numbers(67, dtype, 1)).astype(dtype)
+    y = ops.activate(z, activation, call=Call("direct", None, path))
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(z))
+
+
+@every_path
+@every_dtype
+@pytest.mark.parametrize(
+    "activation", [a for a in ELEMENTWISE if a.name != "sigmoid"], ids=activation_id
+)
+def test_zero_stays_zero(activation, dtype, path):
+    z = np.array([0.0, -0.0] * 17, dtype)
+    y = ops.activate(z, activation, call=Call("direct", None, path))
+    assert (y == 0).all()
+    if activation.name in ("linear", "tanh"):  # odd functions keep the sign
+        assert_same_bits(y, z)
+
+
+@every_path
+@every_dtype
+def test_sigmoid_of_zero_is_one_half(dtype, path):
+    z = np.array([0.0, -0.0] * 17, dtype)
+    y = ops.activate(z, Activation("sigmoid"), call=Call("direct", None, path))
+    assert (y == 0.5).all()
+
+
+@every_path
+@every_dtype
+def test_tanh_is_odd_and_both_sigmoids_stay_within_their_range(dtype, path):
+    call, z = Call("direct", None, path), numbers_of_all_sizes(dtype)
+    y = ops.activate(z, Activation("tanh"), call=call)
+    assert_same_bits(ops.activate(-z, Activation("tanh"), call=call), -y)
+    assert (np.abs(y) <= 1).all()
+    y = ops.activate(z, Activation("sigmoid"), call=call)
+    assert ((y >= 0) & (y <= 1)).all()
+
+
+# ---------------------------------------------------------------- gradients
+
+
+@every_path
+@every_dtype
+@each_elementwise
+@pytest.mark.parametrize("size", [1, 7, 16, 33, 20_000])
+def test_the_gradient_is_the_formula_in_terms_of_y(size, activation, dtype, path):
+    name, alpha = activation
+    alpha = np.dtype(dtype).type(alpha)
+    y = reference.activate(name, float(alpha), numbers(size, dtype, 1))
+    dy = numbers(size, dtype, 2)
+    got = ops.activation_gradient(y, dy, activation, Call("direct", None, path))
+    expected = reference.activation_gradient(name, float(alpha), y, dy)
+    # Each formula is dy times a sum of two terms; this is dy times the sum of their sizes.
+    y, factor = wide(y), np.abs(wide(dy))
+    terms = {
+        "linear": 1,
+        "relu": 1,
+        "tanh": 1 + y * y,
+        "sigmoid": np.abs(y) * (1 + np.abs(y)),
+        "elu": 1 + np.abs(y) + wide(alpha),
+        "selu": SCALE + np.abs(y) + SCALE * ALPHA,
+    }[name]
+    assert_within(got, expected, 4 * np.finfo(dtype).eps * factor * terms)
+
+
+@every_path
+@each_dtype_with_a_wider_one
+@each_elementwise
+def test_the_gradient_is_dy_times_the_derivative(activation, dtype, path):
+    call = Call("direct", None, path)
+    z = np.linspace(-12, 12, 1001).astype(dtype)
+    dy = numbers(1001, dtype, 1)
+    y = ops.activate(z, activation, call=call)
+    got = ops.activation_gradient(y, dy, activation, call)
+    alpha = wide(np.dtype(dtype).type(activation.alpha))
+    inside = z != 0  # where relu and elu bend, one of two slopes
+    expected = dy * WIDE_DERIVATIVES[activation.name](wide(z), alpha)
+    # y is known to ULPS; the formulas in y are no steeper than 2, and cost 4 roundings more.
+    sizes = {"elu": 1 + alpha, "selu": SCALE + SCALE * ALPHA}.get(activation.name, 2)
+    tolerance = (2 * ULPS + 4) * np.finfo(dtype).eps * np.abs(wide(dy)) * sizes
+    assert_within(got[inside], expected[inside].astype(dtype), tolerance[inside])
+
+
+@every_path
+@every_dtype
+@pytest.mark.parametrize(
+    ("activation", "slope"),
+    [
+        (Activation("relu"), 0),
+        (Activation("elu", 0.5), 0.5),  # from below
+        (Activation("elu"), 0),
+        (Activation("selu"), SCALE),  # from above
+    ],
+    ids=lambda value: activation_id(value) if isinstance(value, Activation) else "",
+)
+def test_where_a_function_bends_the_slope_is_the_one_that_keras_takes(
+    activation, slope, dtype, path
+):
+    y, dy = np.array([0.0, -0.0] * 17, dtype), numbers(34, dtype, 1)
+    dz = ops.activation_gradient(y, dy, activation, Call("direct", None, path))
+    np.testing.assert_array_equal(dz, dy * np.dtype(dtype).type(slope))
+
+
+@every_path
+@every_dtype
+@each_elementwise
+def test_gradients_of_nan_are_nan(activation, dtype, path):
+    y, dy = np.ones(20, dtype), np.ones(20, dtype)
+    dy[3] = np.nan
+    dz = ops.activation_gradient(y, dy, activation, Call("direct", None, path))
+    assert np.flatnonzero(np.isnan(dz)).tolist() == [3]
+    if activation.name in ("tanh", "sigmoid", "elu", "selu"):
+        dz = ops.activation_gradient(dy, y, activation, Call("direct", None, path))
+        assert np.flatnonzero(np.isnan(dz)).tolist() == [3]
+
+
+# ---------------------------------------------------------------- softmax
+
+
+def softmax_within(z):
+    """(answer, bound): z - max is rounded once, e^ costs ULPS, the sum one eps a column."""
+    z = wide(z)
+    distance = z.max(axis=-1, keepdims=True) - z
+    powers = np.exp(-distance)
+    return powers / powers.sum(axis=-1, keepdims=True), distance + z.shape[-1] + ULPS + 2
+
+
+@every_path
+@each_dtype_with_a_wider_one
+@pytest.mark.parametrize("columns", [1, 2, 7, 8, 15, 16, 17, 33, 100])
+@pytest.mark.parametrize("scale", [1, 30, 1000])
+def test_a_softmax_is_right(scale, columns, dtype, path):
+    z = (scale * wide(numbers((23, columns), dtype, 1))).astype(dtype)
+    got = ops.activate(z, SOFTMAX, call=Call("direct", None, path))
+    expected, roundings = softmax_within(z)
+    limits = np.finfo(dtype)
+    tolerance = roundings * (limits.eps * expected + limits.smallest_subnormal)
+    assert_within(got, expected.astype(dtype), tolerance)
+
+
+@every_path
+@every_dtype
+@pytest.mark.parametrize("columns", [1, 2, 7, 16, 33, 1000])
+def test_the_rows_of_a_softmax_sum_to_one(columns, dtype, path):
+    z = 20 * numbers((13, columns), dtype, 1)
+    y = ops.activate(z, SOFTMAX, call=Call("direct", None, path))
+    # The sum that all are divided by is off by one rounding a column, each quotient by one.
+    assert (np.abs(wide(y).sum(axis=-1) - 1) <= (columns + 2) * np.finfo(dtype).eps).all()
+
+
+@every_path
+@every_dtype
+def test_a_softmax_runs_over_the_last_axis_of_any_array(dtype, path):
+    call, z = Call("direct", None, path), numbers((2, 3, 4, 5), dtype, 1)
+    y = ops.activate(z, SOFTMAX, call=call)
+    for index in np.ndindex(2, 3, 4):
+        assert_same_bits(y[index], ops.activate(z[index], SOFTMAX, call=call))
+
+
+@every_path
+@every_dtype
+def test_a_softmax_of_one_column_is_one(dtype, path):
+    z = numbers_of_all_sizes(dtype)[::500, None]
+    assert (ops.activate(z, SOFTMAX, call=Call("direct", None, path)) == 1).all()
+
+
+@every_path
+@every_dtype
+def test_a_softmax_of_equal_numbers_is_even_however_large_they_are(dtype, path):
+    huge = np.finfo(dtype).max
+    for value in (0, 1, -1, huge, -huge, 1e-30):
+        y = ops.activate(np.full((3, 8), value, dtype), SOFTMAX, call=Call("direct", None, path))
+        assert (y == 0.125).all()
+
+
+@every_path
+@every_dtype
+def test_a_softmax_of_nan_or_infinity_is_nan_in_that_row_alone(dtype, path):
+    for special in (np.nan, np.inf):
+        for column in range(9):
+            z = numbers((4, 9), dtype, 1).copy()
+            z[2, column] = special
+            y = ops.activate(z, SOFTMAX, call=Call("direct", None, path))
+            assert np.isnan(y[2]).all()
+            assert np.isfinite(y[[0, 1, 3]]).all()
+    y = ops.activate(np.full((1, 9), -np.inf, dtype), SOFTMAX, call=Call("direct", None, path))
+    assert np.isnan(y).all()
+
+
+@every_path
+@every_dtype
+def test_minus_infinity_takes_no_part_in_a_softmax(dtype, path):
+    call = Call("direct", None, path)
+    z = numbers((3, 9), dtype, 1)
+    masked = np.insert(z, [0, 4, 9], -np.inf, axis=1)
+    y = ops.activate(masked, SOFTMAX, call=call)
+    assert (y[:, np.isneginf(masked[0])] == 0).all()
+    assert_same_bits(y[:, np.isfinite(masked[0])], ops.activate(z, SOFTMAX, call=call))
+
+
+@every_path
+@every_dtype
+@pytest.mark.parametrize("columns", [1, 2, 7, 16, 33])
+def test_the_gradient_of_a_softmax_is_the_formula(columns, dtype, path):
+    y = reference.activate("softmax", 0.0, numbers((13, columns), dtype, 1))
+    dy = numbers((13, columns), dtype, 2)
+    got = ops.activation_gradient(y, dy, SOFTMAX, Call("direct", None, path))
+    expected = reference.activation_gradient("softmax", 0.0, y, dy)
+    # dz = (dy - sum dy y) y: a chain over the columns, a difference and a product.
+    sizes = np.abs(wide(dy)) + np.abs(wide(dy) * wide(y)).sum(axis=-1, keepdims=True)
+    assert_within(got, expected, (columns + 4) * np.finfo(dtype).eps * sizes * wide(y))
+
+
+@every_path
+@every_dtype
+def test_the_gradient_of_a_softmax_sums_to_zero_along_a_row(dtype, path):
+    call = Call("direct", None, path)
+    y = ops.activate(numbers((13, 10), dtype, 1), SOFTMAX, call=call)
+    dy = numbers((13, 10), dtype, 2)
+    dz = wide(ops.activation_gradient(y, dy, SOFTMAX, call))
+    # sum dz = (1 - sum y) sum dy y, whose first factor is rounding alone.
+    sizes = (np.abs(wide(dy)) * wide(y)).sum(axis=-1)
+    assert (np.abs(dz.sum(axis=-1)) <= (2 * 10 + 8) * np.finfo(dtype).eps * sizes).all()
+
+
+# ---------------------------------------------------------------- sizes 0 and 1
+
+
+@every_path
+@every_dtype
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=activation_id)
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)], ids=str)
+def test_nothing_gives_nothing(shape, activation, dtype, path):
+    call, z = Call("direct", None, path), np.empty(shape, dtype)
+    for result in (
+        ops.activate(z, activation, call=call), ops.activation_gradient(z, z, activation, call),
+    ):  # fmt: skip
+        assert (result.shape, result.dtype) == (shape, dtype)
+
+
+@every_dtype
+@each_elementwise
+def test_the_reference_agrees_with_these_formulas(activation, dtype):
+    z = np.linspace(-20, 20, 1001).astype(dtype)
+    expected = WIDE[activation.name](wide(z), wide(activation.alpha))
+    got = reference.activate(activation.name, activation.alpha, z)
+    assert_within(got, expected.astype(dtype), np.finfo(dtype).eps * np.abs(expected))

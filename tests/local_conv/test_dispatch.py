@@ -1,0 +1,94 @@
+"""Which SIMD path runs: the processor's best, or the one that LCFAST_KERNEL asks for."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from cases import PATHS, assert_within, problem, rounding_of_chains
+
+from lcfast.local_conv import _direct, dispatch, ops, reference
+from lcfast.local_conv.ops import Call
+
+every_path = pytest.mark.parametrize("path", PATHS)
+
+
+def show_versions(kernel):
+    """Run show_versions in a new process, where LCFAST_KERNEL is `kernel`, or unset."""
+    environment = {key: value for key, value in os.environ.items() if key != "LCFAST_KERNEL"}
+    if kernel is not None:
+        environment["LCFAST_KERNEL"] = kernel
+    return subprocess.run(
+        [sys.executable, "-c", "import lcfast; lcfast.show_versions()"],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def path_shown(run):
+    assert run.returncode == 0, run.stderr
+    return re.search(r"^kernel path +(\w+) \(", run.stdout, re.MULTILINE)[1]
+
+
+def refusal(name, problem):
+    return (
+        f"The kernel path {name!r} was asked for, but {problem}; choose one of "
+        f"{', '.join(dispatch.PATHS)} (environment variable LCFAST_KERNEL, or leave it unset)."
+    )
+
+
+def test_the_paths_are_some_of_the_three_fastest_first_and_generic_is_always_there():
+    assert _direct.PATH_NAMES == ("avx512", "avx2", "generic")
+    assert [name for name in _direct.PATH_NAMES if name in dispatch.PATHS] == list(dispatch.PATHS)
+    assert dispatch.PATHS[-1] == "generic"
+
+
+@every_path
+def test_a_path_is_found_by_its_name(path):
+    assert _direct.PATH_NAMES[dispatch.path_index(path)] == path
+    assert _direct.PATH_NAMES[Call("direct", None, path).path()] == path
+
+
+def test_no_name_means_the_fastest_path():
+    assert _direct.PATH_NAMES[dispatch.path_index(None)] == dispatch.PATHS[0]
+
+
+@every_path
+def test_every_path_computes(path):
+    geometry, x, kernel, bias, _ = problem("6x3-17of4-s1-last", "float32")
+    y = ops.forward(x, kernel, bias, geometry, call=Call("direct", None, path))
+    magnitude = reference.forward(abs(x), abs(kernel), abs(bias), geometry)
+    expected = reference.forward(x, kernel, bias, geometry)
+    assert_within(y, expected, rounding_of_chains(geometry.patch_size, magnitude))
+
+
+@pytest.mark.parametrize("name", ["sse9", "AVX2", " generic", "avx"])
+def test_a_path_that_does_not_exist_is_a_value_error(name):
+    sentence = re.escape(refusal(name, "there is no such path"))
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        dispatch.path_index(name)
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        Call("direct", None, name).path()
+
+
+def test_a_path_that_the_processor_cannot_run_is_a_value_error(monkeypatch):
+    monkeypatch.setattr(dispatch, "PATHS", ("generic",))
+    sentence = re.escape(refusal("avx2", "this processor cannot run it"))
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        dispatch.path_index("avx2")
+
+
+@every_path
+def test_the_path_that_the_environment_asks_for_is_read_back(path):
+    assert path_shown(show_versions(path)) == path
+
+
+@pytest.mark.parametrize("kernel", [None, ""], ids=["unset", "empty"])
+def test_without_one_the_fastest_is_read_back(kernel):
+    assert path_shown(show_versions(kernel)) == dispatch.PATHS[0]
+
+
+def test_an_environment_that_asks_for_an_impossible_path_is_a_value_error():
+    run = show_versions("sse9")
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1] == "ValueError: " + refusal("sse9", "there is no such path")

@@ -1,0 +1,719 @@
+"""Loading: every dialect of Keras 2, every problem listed at once, nothing but ModelFileError."""
+
+import copy
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tracemalloc
+
+import goldens
+import h5py
+import numpy as np
+import pytest
+from cases import assert_same_bits
+
+import lcfast
+from lcfast import ModelFileError
+
+FUNCTIONAL = "functional_two_inputs_two_outputs"
+
+
+def config_of(name):
+    with h5py.File(goldens.model_path(name)) as file:
+        return json.loads(file.attrs["model_config"])
+
+
+def copied(name, folder):
+    return shutil.copy(goldens.model_path(name), folder / "model.h5")
+
+
+def with_config(config, path):
+    """Put another config into a file, beside the weights that it holds."""
+    with h5py.File(path, "r+") as file:
+        del file.attrs["model_config"]
+        file.attrs["model_config"] = config if isinstance(config, str) else json.dumps(config)
+    return path
+
+
+def sequential(*layers):
+    return {"class_name": "Sequential", "config": {"name": "made", "layers": list(layers)}}
+
+
+def entry(class_name, **config):
+    return {"class_name": class_name, "config": config}
+
+
+def layer_named(config, name):
+    return next(e for e in config["config"]["layers"] if e["config"]["name"] == name)
+
+
+def refusal(load, *arguments):
+    """The message of the ModelFileError in which loading ends."""
+    with pytest.raises(ModelFileError) as caught:
+        load(*arguments)
+    assert type(caught.value) is ModelFileError
+    return str(caught.value)
+
+
+def refused_json(config):
+    return refusal(lcfast.model_from_json, json.dumps(config))
+
+
+# ---------------------------------------------------------------- what is loaded
+
+
+@pytest.mark.parametrize("file", ["model_sequential_1d_keras_2_3.h5", "model_list_config.h5"])
+def test_older_dialects_give_the_same_model(file):
+    old = lcfast.load_model(goldens.DIRECTORY / file)
+    case = goldens.model_case("sequential_1d")
+    new = lcfast.load_model(case.path)
+    assert isinstance(old, lcfast.Sequential)
+    assert old.count_params() == case.params
+    assert_same_bits(old.predict(case.x[0]), new.predict(case.x[0]))
+    (dx, dweights), (new_dx, new_dweights) = (
+        model.vjp(case.x[0])[1](case.dy[0]) for model in (old, new)
+    )
+    for got, expected in zip([dx, *dweights], [new_dx, *new_dweights], strict=True):
+        assert_same_bits(got, expected)
+
+
+@pytest.mark.parametrize("name", goldens.MODELS)
+def test_a_model_is_what_the_file_says_it_is(name):
+    model = lcfast.load_model(goldens.model_path(name))
+    functional = "functional" in name
+    assert type(model) is (lcfast.Model if functional else lcfast.Sequential)
+    config = config_of(name)
+    assert model.name == config["config"]["name"]
+    entries = config["config"]["layers"]
+    if not functional:
+        entries = [e for e in entries if e["class_name"] != "InputLayer"]
+    assert {layer.name: type(layer).__name__ for layer in model.layers} == {
+        e["config"]["name"]: e["class_name"] for e in entries
+    }
+
+
+@pytest.mark.parametrize("name", goldens.MODELS)
+def test_weights_are_those_of_the_file(name):
+    path = goldens.model_path(name)
+    model, stored = lcfast.load_model(path), lcfast.read_weights(path)
+    weights = {weight.name: weight.value for weight in model.weights}
+    assert len(weights) == len(stored) > 0
+    for full_name, array in stored.items():
+        assert_same_bits(weights[full_name.split("/", 1)[1]], array)
+
+
+@pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
+def test_a_path_may_be_text_or_a_path(kind):
+    path = kind(goldens.model_path("sequential_1d"))
+    assert lcfast.load_model(path).output_shape == (None, 3)
+
+
+def test_the_name_of_the_file_does_not_matter(tmp_path):
+    path = shutil.copy(goldens.model_path("sequential_1d"), tmp_path / "model.keras")
+    assert lcfast.load_model(path).output_shape == (None, 3)
+
+
+def test_a_loaded_model_does_not_need_its_file(tmp_path):
+    case = goldens.model_case("sequential_1d")
+    path = copied("sequential_1d", tmp_path)
+    model = lcfast.load_model(path)
+    (tmp_path / "model.h5").write_bytes(b"gone")
+    assert_same_bits(model.predict(case.x[0]), lcfast.load_model(case.path).predict(case.x[0]))
+
+
+def test_loaded_weights_are_immutable_until_they_are_set():
+    model = lcfast.load_model(goldens.model_path("sequential_1d"))
+    for weight in model.weights:
+        with pytest.raises(ValueError, match="read-only"):
+            weight.value[...] = 0
+    model.set_weights([weight * 0 for weight in model.get_weights()])
+    assert not any(weight.any() for weight in model.get_weights())
+
+
+def test_weights_of_another_dtype_are_cast(tmp_path):
+    case = goldens.model_case("sequential_1d")
+    path = copied("sequential_1d", tmp_path)
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights/dense/dense"]
+        kernel = group["kernel:0"][()]
+        del group["kernel:0"]
+        group["kernel:0"] = kernel.astype("float64")
+    assert_same_bits(
+        lcfast.load_model(path).predict(case.x[0]), lcfast.load_model(case.path).predict(case.x[0])
+    )
+
+
+# ---------------------------------------------------------------- model_from_json
+
+
+@pytest.mark.parametrize("name", goldens.MODELS)
+def test_a_model_made_from_json_has_the_shapes_of_keras_and_new_weights(name):
+    case = goldens.model_case(name)
+    text = json.dumps(config_of(name))
+    first, second = lcfast.model_from_json(text), lcfast.model_from_json(text)
+    loaded = lcfast.load_model(case.path)
+    assert type(first) is type(loaded)
+    assert (first.name, first.output_shape) == (loaded.name, loaded.output_shape)
+    assert [w.name for w in first.weights] == [w.name for w in loaded.weights]
+    assert [w.shape for w in first.get_weights()] == [w.shape for w in loaded.get_weights()]
+    drawn = [w.name for w in first.weights if w.name.endswith("kernel:0")]
+    assert drawn
+    for name in drawn:
+        models = (first, second, loaded)
+        kernels = {w.numpy().tobytes() for m in models for w in m.weights if w.name == name}
+        assert len(kernels) == 3
+    second.set_weights(loaded.get_weights())
+    x = case.x if len(case.x) > 1 else case.x[0]
+    for got, expected in zip(second.predict(x), loaded.predict(x), strict=True):
+        assert_same_bits(got, expected)
+
+
+def test_what_keras_s_to_json_adds_is_read_over():
+    config = config_of("sequential_1d") | {"keras_version": "2.15.0", "backend": "tensorflow"}
+    assert lcfast.model_from_json(json.dumps(config)).output_shape == (None, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "null", "3", '"Sequential"', "[]", "{}", "[" * 100_000, '{"a":' * 100_000),
+        '{"class_name": "Sequential"}',
+        '{"class_name": "Sequential", "config": null}',
+        '{"class_name": "Sequential", "config": {}}',
+        '{"class_name": "Sequential", "config": {"layers": {}}}',
+        '{"class_name": "Sequential", "config": []}',
+        '{"class_name": "Sequential", "config": {"layers": []}}',
+        '{"class_name": "Model", "config": {"layers": []}}',
+        '{"class_name": "Functional", "config": {"layers": [], "input_layers": []}}',
+        '{"class_name": ["Sequential"], "config": {"layers": []}}',
+        "9" * 5000,
+        "\ud800",
+        b"\xff\xfe",
+    ],
+    ids=lambda text: repr(text[:60]),
+)
+def test_text_that_holds_no_model_is_refused(text):
+    assert refusal(lcfast.model_from_json, text)
+
+
+@pytest.mark.parametrize("initializer", ["Identity", "Orthogonal"])
+def test_an_initializer_that_cannot_make_the_weight_is_a_problem_of_the_json(initializer):
+    layer = entry("LocallyConnected1D", filters=2, kernel_size=2, batch_input_shape=[None, 5, 1])
+    layer["config"]["bias_initializer" if initializer == "Orthogonal" else "kernel_initializer"] = {
+        "class_name": initializer,
+        "config": {},
+    }
+    layer["config"]["name"] = "local"
+    if initializer == "Identity":
+        assert "local" in refused_json(sequential(layer))
+    else:
+        assert lcfast.model_from_json(json.dumps(sequential(layer))).built
+
+
+def test_no_initializer_is_that_of_keras():
+    layer = entry("Dense", units=3, batch_input_shape=[None, 4], kernel_initializer=None)
+    model = lcfast.model_from_json(json.dumps(sequential(layer)))
+    assert len(np.unique(model.get_weights()[0])) > 1
+
+
+# ---------------------------------------------------------------- layers that are refused
+
+
+def test_all_that_is_not_supported_is_listed_at_once():
+    path = goldens.DIRECTORY / "unsupported.h5"
+    message = refusal(lcfast.load_model, path)
+    assert message.startswith(f"{path} cannot be loaded, 4 problems:\n  - ")
+    problems = message.split("\n  - ")[1:]
+    assert len(problems) == 4
+    expected = [
+        ("dilated", "Conv1D", "dilation_rate=(2,)"),
+        ("normalised", "LayerNormalization"),
+        ("recurrent", "LSTM"),
+        ("python", "Lambda", "Python code"),
+    ]
+    for problem, words in zip(problems, expected, strict=True):
+        for word in words:
+            assert word in problem
+    assert "classes" not in message
+
+
+LAMBDA = entry(
+    "Lambda", name="python", function=["4wAAAA==", None, None], function_type="lambda", arguments={}
+)
+BY_REFERENCE = {
+    "module": "this",
+    "class_name": "Dense",
+    "registered_name": "antigravity>Dense",
+    "config": {
+        "name": "dense",
+        "units": 3,
+        "batch_input_shape": [None, 3],
+        "activation": {
+            "module": "this",
+            "class_name": "function",
+            "config": "antigravity",
+            "registered_name": "antigravity",
+        },
+    },
+}
+FOREIGN = [
+    LAMBDA,
+    entry("TFOpLambda", name="python", function="os.system"),
+    entry("SlicingOpLambda", name="python", function="__operators__.getitem"),
+    BY_REFERENCE,
+    {"module": "antigravity", "class_name": "Spam", "config": {"name": "python"}},
+    entry("antigravity.Spam", name="python"),
+    entry("Activation", name="python", activation="os.system"),
+    entry("Activation", name="python", activation=LAMBDA),
+    entry("Dense", name="python", units=2, kernel_initializer={"class_name": "os.system"}),
+    entry(
+        "Dense",
+        name="python",
+        units=2,
+        kernel_regularizer={
+            "module": "this",
+            "class_name": "Popen",
+            "config": {"args": "true"},
+            "registered_name": "this>Popen",
+        },
+    ),
+    entry("Layer", name="python"),
+    entry("Weight", name="python"),
+    entry("__builtins__", name="python"),
+]
+
+
+@pytest.mark.parametrize("layer", FOREIGN, ids=lambda e: f"{e['class_name']}-{e['config']['name']}")
+def test_what_a_file_names_is_neither_imported_nor_run(layer, tmp_path, monkeypatch):
+    lcfast.load_model(goldens.model_path("sequential_1d"))  # imports what loading needs
+    calls = []
+    for module, function in [("os", "system"), ("subprocess", "Popen"), ("builtins", "eval")]:
+        monkeypatch.setattr(f"{module}.{function}", lambda *given, **_: calls.append(given))
+    before = set(sys.modules)
+    path = copied("sequential_1d", tmp_path)
+    config = sequential(entry("InputLayer", batch_input_shape=[None, 3]), layer)
+    message = refusal(lcfast.load_model, with_config(config, path))
+    assert f"'{layer['config']['name']}'" in message
+    refused_json(config)
+    assert set(sys.modules) == before
+    assert calls == []
+    assert not {"this", "antigravity"} & before
+
+
+def test_a_lambda_says_what_to_do():
+    message = refused_json(sequential(LAMBDA))
+    assert "layer 'python': Lambda holds Python code, which lcfast never runs" in message
+    assert "replace it in Keras" in message
+
+
+def test_a_model_inside_of_a_model_is_refused_by_name():
+    inner = sequential(entry("Dense", name="dense", units=2, batch_input_shape=[None, 3]))
+    message = refused_json(sequential({**inner, "config": {**inner["config"], "name": "inner"}}))
+    assert "layer 'inner': lcfast has no layer 'Sequential'" in message
+
+
+def test_a_model_of_a_class_of_its_own_is_refused():
+    config = sequential(entry("Dense", units=2, batch_input_shape=[None, 3]))
+    message = refused_json({**config, "class_name": "MyModel"})
+    assert "a model of class 'MyModel' cannot be made from its config alone" in message
+
+
+def test_an_unknown_argument_is_refused_by_the_name_of_its_layer():
+    message = refused_json(
+        sequential(entry("Dense", name="d", units=2, colour="red", batch_input_shape=[None, 3]))
+    )
+    assert "layer 'd' (Dense): Dense does not take these arguments: 'colour'" in message
+
+
+def test_a_model_that_never_knew_its_input_says_so():
+    message = refused_json(sequential(entry("Dense", name="d", units=2)))
+    assert "the model was saved before it knew the shape of its input" in message
+    config = sequential(entry("Dense", name="d", units=2))
+    config["config"]["build_input_shape"] = [None, 3]
+    assert lcfast.model_from_json(json.dumps(config)).output_shape == (None, 2)
+
+
+# ---------------------------------------------------------------- weights that do not fit
+
+
+def damaged(path):
+    """One weight missing, one of another shape, one too many, one of a layer that is not there."""
+    with h5py.File(path, "r+") as file:
+        weights = file["model_weights"]
+        first = weights["locally_connected1d"]
+        first.attrs["weight_names"] = first.attrs["weight_names"][:1]
+        second = weights["locally_connected1d_1/locally_connected1d_1"]
+        del second["kernel:0"]
+        second["kernel:0"] = np.ones((6, 25, 4), "f4")
+        dense = weights["dense"]
+        dense.attrs["weight_names"] = [*dense.attrs["weight_names"], "dense/more:0"]
+        dense["dense/more:0"] = np.ones(3, "f4")
+        spare = weights.create_group("spare")
+        spare.attrs["weight_names"] = ["spare/kernel:0"]
+        spare["spare/kernel:0"] = np.ones((2, 2), "f4")
+        weights.attrs["layer_names"] = [*weights.attrs["layer_names"], "spare"]
+    return path
+
+
+def test_every_weight_that_does_not_fit_is_listed_at_once(tmp_path):
+    path = damaged(copied("sequential_1d", tmp_path))
+    message = refusal(lcfast.load_model, path)
+    assert message.startswith(f"{path} cannot be loaded, 4 problems:")
+    assert message.split("\n  - ")[1:] == [
+        "layer 'locally_connected1d' (LocallyConnected1D) needs weights of shapes (8, 12, 8), "
+        "(8, 8); the file holds (8, 12, 8)",
+        "layer 'locally_connected1d_1' (LocallyConnected1D) needs weights of shapes (6, 24, 4), "
+        "(6, 4); the file holds (6, 25, 4), (6, 4)",
+        "layer 'dense' (Dense) needs weights of shapes (24, 3), (3,); the file holds (24, 3), "
+        "(3,), (3,)",
+        "the file holds weights of a layer 'spare' that is not there",
+    ]
+
+
+def test_a_layer_without_its_weights_is_a_problem(tmp_path):
+    path = copied("sequential_1d", tmp_path)
+    with h5py.File(path, "r+") as file:
+        names = [name for name in file["model_weights"].attrs["layer_names"] if name != "dense"]
+        file["model_weights"].attrs["layer_names"] = names
+        del file["model_weights/dense"]
+    message = refusal(lcfast.load_model, path)
+    assert "layer 'dense' (Dense) needs weights of shapes (24, 3), (3,); the file holds none" in (
+        message
+    )
+
+
+def test_weights_in_another_order_do_not_fit(tmp_path):
+    path = copied("sequential_1d", tmp_path)
+    with h5py.File(path, "r+") as file:
+        dense = file["model_weights/dense"]
+        dense.attrs["weight_names"] = list(dense.attrs["weight_names"])[::-1]
+    assert "the file holds (3,), (24, 3)" in refusal(lcfast.load_model, path)
+
+
+# ---------------------------------------------------------------- files that are no models
+
+
+def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        lcfast.load_model(tmp_path / "nowhere.h5")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04rest", b'{"class_name": "Sequential"}', b"\x89HDF\r\n\x1a\n", b"\0" * 4096],
+    ids=["empty", "zip", "json", "only-the-mark", "zeros"],
+)
+def test_a_file_that_is_no_hdf5_is_refused_by_its_name(content, tmp_path):
+    path = tmp_path / "model.h5"
+    path.write_bytes(content)
+    assert str(path) in refusal(lcfast.load_model, path)
+
+
+def test_a_directory_is_refused(tmp_path):
+    assert "is a directory" in refusal(lcfast.load_model, tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+@pytest.mark.parametrize("name", ["sequential_1d", FUNCTIONAL])
+def test_a_file_that_ends_too_early_is_refused(name, share, tmp_path):
+    content = goldens.model_path(name).read_bytes()
+    path = tmp_path / "model.h5"
+    path.write_bytes(content[: int(share * len(content))])
+    assert str(path) in refusal(lcfast.load_model, path)
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "{", "null", "[]", "3", '{"class_name": "Dense"}', "{}"]
+)
+def test_a_file_without_a_model_is_refused(value, tmp_path):
+    path = copied("sequential_1d", tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["model_config"]
+        if value is not None:
+            file.attrs["model_config"] = value
+    assert str(path) in refusal(lcfast.load_model, path)
+
+
+def test_a_file_of_weights_alone_says_what_to_do(tmp_path):
+    path = tmp_path / "weights.h5"
+    with h5py.File(goldens.model_path("sequential_1d")) as source, h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = source["model_weights"].attrs["layer_names"]
+        for name in source["model_weights"]:
+            source.copy(f"model_weights/{name}", file)
+    assert "holds weights only" in refusal(lcfast.load_model, path)
+
+
+# ---------------------------------------------------------------- odd graphs
+
+
+def calls(*sources):
+    """One call of a layer on (name, call) pairs, as a config writes it."""
+    return [[[name, call, 0, {}] for name, call in sources]]
+
+
+def odd(change):
+    config = config_of(FUNCTIONAL)
+    change(config)
+    return config
+
+
+def set_nodes(name, nodes):
+    def change(config):
+        layer_named(config, name)["inbound_nodes"] = nodes
+
+    return change
+
+
+def set_key(key, value):
+    def change(config):
+        config["config"][key] = value
+
+    return change
+
+
+def rename(name, new):
+    def change(config):
+        layer_named(config, name)["config"]["name"] = new
+
+    return change
+
+
+ODD_GRAPHS = {
+    "cycle-of-one": set_nodes("dense", calls(("dense", 0))),
+    "cycle-of-two": set_nodes("locally_connected1d", calls(("dense", 0))),
+    "dangling-input": set_nodes("dense", calls(("nowhere", 0))),
+    "call-that-is-not-there": set_nodes("dense", calls(("flatten", 1))),
+    "negative-call": set_nodes("dense", calls(("flatten", -1))),
+    "second-tensor": set_nodes("dense", [[["flatten", 0, 1, {}]]]),
+    "too-many-inputs": set_nodes("dense", calls(("flatten", 0), ("signal", 0))),
+    "the-same-input-twice": set_nodes("dense", calls(("flatten", 0), ("flatten", 0))),
+    "no-inputs": set_nodes("dense", [[]]),
+    "never-called": set_nodes("dense", []),
+    "input-that-is-called": set_nodes("signal", calls(("numbers", 0))),
+    "nodes-as-text": set_nodes("dense", "flatten"),
+    "nodes-as-number": set_nodes("dense", 3),
+    "nodes-as-object": set_nodes("dense", {"args": ["flatten"]}),
+    "node-as-text": set_nodes("dense", ["flatten"]),
+    "node-too-short": set_nodes("dense", [[["flatten", 0]]]),
+    "node-with-a-list-for-a-name": set_nodes("dense", [[[["flatten"], 0, 0, {}]]]),
+    "node-with-arguments": set_nodes("dense", [[["flatten", 0, 0, {"training": True}]]]),
+    "two-of-one-name": rename("dense", "flatten"),
+    "name-as-number": rename("dense", 3),
+    "name-as-list": rename("dense", ["dense"]),
+    "no-outputs": set_key("output_layers", []),
+    "outputs-as-object": set_key("output_layers", {"table": 0}),
+    "output-that-is-not-there": set_key("output_layers", [["nowhere", 0, 0]]),
+    "call-of-an-output-that-is-not-there": set_key("output_layers", [["table", 7, 0]]),
+    "no-inputs-of-the-model": set_key("input_layers", None),
+    "input-missing": set_key("input_layers", [["signal", 0, 0]]),
+    "input-twice": set_key("input_layers", [["signal", 0, 0], ["signal", 0, 0]]),
+    "input-that-is-none": set_key("input_layers", [["signal", 0, 0], ["dense", 0, 0]]),
+    "layers-as-object": set_key("layers", {}),
+    "layer-as-text": set_key("layers", ["dense"]),
+    "model-name-as-number": set_key("name", 3),
+}
+
+
+@pytest.mark.parametrize("case", ODD_GRAPHS)
+def test_a_graph_that_makes_no_sense_is_refused(case, tmp_path):
+    config = odd(ODD_GRAPHS[case])
+    message = refused_json(config)
+    assert message.startswith("The JSON ")
+    path = with_config(config, copied(FUNCTIONAL, tmp_path))
+    assert refusal(lcfast.load_model, path).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("case", "named"),
+    [
+        ("cycle-of-two", "locally_connected1d"),
+        ("dangling-input", "nowhere"),
+        ("too-many-inputs", "dense"),
+        ("output-that-is-not-there", "nowhere"),
+        ("call-of-an-output-that-is-not-there", "table"),
+        ("two-of-one-name", "flatten"),
+        ("input-missing", "numbers"),
+        ("node-with-arguments", "training"),
+    ],
+)
+def test_a_graph_that_makes_no_sense_is_refused_with_the_place(case, named):
+    assert named in refused_json(odd(ODD_GRAPHS[case]))
+
+
+def test_layers_may_be_listed_in_any_order():
+    case = goldens.model_case(FUNCTIONAL)
+    config = config_of(FUNCTIONAL)
+    config["config"]["layers"].reverse()
+    model = lcfast.model_from_json(json.dumps(config))
+    loaded = lcfast.load_model(case.path)
+    values = {weight.name: weight.value for weight in loaded.weights}
+    model.set_weights([values[weight.name] for weight in model.weights])
+    for got, expected in zip(model.predict(case.x), loaded.predict(case.x), strict=True):
+        assert_same_bits(got, expected)
+
+
+def test_inputs_and_outputs_may_be_one_alone_or_a_list_of_one():
+    config = config_of("functional_branches")
+    for key in ("input_layers", "output_layers"):
+        given = config["config"][key]
+        alone = given if isinstance(given[0], str) else given[0]
+        for value in (alone, [alone]):
+            config["config"][key] = value
+            assert lcfast.model_from_json(json.dumps(config)).output_shape == (None, 3)
+
+
+def test_a_deep_model_does_not_meet_the_limit_of_recursion():
+    layers = [entry("InputLayer", name="x", batch_input_shape=[None, 2])]
+    for i in range(1200):
+        layers.append(entry("ReLU", name=f"relu{i}"))
+        layers[-1]["inbound_nodes"] = calls((f"relu{i - 1}" if i else "x", 0))
+    config = {"layers": layers, "input_layers": [["x", 0, 0]]}
+    config["output_layers"] = [["relu1199", 0, 0]]
+    model = lcfast.model_from_json(json.dumps({"class_name": "Functional", "config": config}))
+    assert len(model.layers) == 1201
+
+
+# ---------------------------------------------------------------- sizes and values
+
+
+HUGE = [2**31 - 1, 2**31, 2**40, 2**63, 10**30]
+
+
+@pytest.mark.parametrize("size", HUGE, ids=["2**31-1", "2**31", "2**40", "2**63", "10**30"])
+@pytest.mark.parametrize(
+    ("layer", "key"),
+    [
+        ("dense", "units"),
+        ("locally_connected1d", "filters"),
+        ("locally_connected1d", "kernel_size"),
+        ("locally_connected1d", "strides"),
+        ("locally_connected1d_input", "batch_input_shape"),
+    ],
+)
+def test_a_huge_size_is_refused_before_anything_is_allocated(layer, key, size, tmp_path):
+    config = config_of("sequential_1d")
+    found = layer_named(config, layer)["config"]
+    for place in (found, config["config"]["layers"][1]["config"]):
+        if key == "batch_input_shape":
+            place[key] = [None, size, 4]
+    if key != "batch_input_shape":
+        found[key] = [size] if isinstance(found[key], list) else size
+    path = with_config(config, copied("sequential_1d", tmp_path))
+    refusal(lcfast.load_model, goldens.DIRECTORY / "unsupported.h5")  # imports are no allocations
+    tracemalloc.start()
+    try:
+        refusal(lcfast.load_model, path)
+        assert tracemalloc.get_traced_memory()[1] < 4e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_json_whose_weights_no_memory_holds_is_refused():
+    largest = 2**31 - 1
+    layer = entry("Dense", name="dense", units=largest, batch_input_shape=[None, largest])
+    assert "dense" in refused_json(sequential(layer))
+
+
+@pytest.mark.parametrize(
+    "value", ["text", "", None, [], {}, [[]], {"a": {"b": [1]}}, -1, 0.5, True, 1e308, "x" * 9999]
+)
+@pytest.mark.parametrize("number", range(4))
+def test_a_value_of_another_type_is_refused_or_loaded_but_never_raises_another_error(number, value):
+    config = config_of("regularized")
+    layer = config["config"]["layers"][number]
+    for key in list(layer["config"]):
+        changed = copy.deepcopy(config)
+        changed["config"]["layers"][number]["config"][key] = value
+        accepts_only_a_model_or_a_refusal(lcfast.model_from_json, json.dumps(changed))
+
+
+def accepts_only_a_model_or_a_refusal(load, given):
+    """Load; what loads must also score."""
+    try:
+        model = load(given)
+    except ModelFileError:
+        return False
+    shapes = model.input_shape if isinstance(model.input_shape, list) else [model.input_shape]
+    if sum(np.prod([size or 2 for size in shape[1:]]) for shape in shapes) < 10_000:
+        x = [np.ones((2, *(size or 2 for size in shape[1:]))) for shape in shapes]
+        y = model.predict(x if len(x) > 1 else x[0])
+        assert len(y) == len(model.outputs) if isinstance(y, list) else len(y) == 2
+    return True
+
+
+# ---------------------------------------------------------------- random damage
+
+
+LARGEST = 2**31 - 1
+JUNK = [
+    *(None, True, False, 0, 1, 2, -1, 7, LARGEST, 2**40, -(2**40), 0.5, -0.5, 1e308, 1e-9),
+    *("", "x", "same", "relu", "channels_first", "float64", "Lambda", "Dense", "x" * 5000),
+    *([], {}, [None], [[]], [1, 2, 3], [-1], ["x"], {"x": 1}, {"class_name": "Zeros"}),
+    *({"class_name": "Identity"}, {"class_name": "Constant", "config": {"value": [1, 2]}}),
+    {"class_name": "Lambda", "config": {"function": "x"}},
+    {"class_name": "Dense", "config": {}},
+    [["x", 0, 0, {}]],
+    [[["dense", 0, 0, {}]]],
+]
+
+
+def places(node):
+    """Every (container, key) of a JSON value."""
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in items:
+        yield node, key
+        if isinstance(value, dict | list):
+            yield from places(value)
+
+
+def damage(config, rng):
+    """Replace, delete, duplicate or exchange one to three random parts of a config."""
+    for _ in range(rng.randint(1, 3)):
+        found = list(places(config))
+        if not found:
+            break
+        container, key = rng.choice(found)
+        what = rng.choice(["replace", "delete", "duplicate", "exchange"])
+        if what == "replace":
+            container[key] = copy.deepcopy(rng.choice(JUNK))
+        elif what == "delete":
+            del container[key]
+        elif what == "duplicate" and isinstance(container, list):
+            container.insert(rng.randint(0, len(container)), copy.deepcopy(container[key]))
+        elif what == "duplicate":
+            container[rng.choice(["name", "config", "class_name", key + "2"])] = container[key]
+        else:
+            other, place = rng.choice(found)
+            container[key] = copy.deepcopy(other[place])
+    return config
+
+
+@pytest.mark.parametrize(
+    "name", [FUNCTIONAL, "sequential_2d", "regularized", "functional_branches"]
+)
+def test_a_damaged_config_is_refused_or_makes_a_model_that_works(name, tmp_path):
+    original, path = json.dumps(config_of(name)), copied(name, tmp_path)
+    loaded = 0
+    for seed in range(100):
+        text = json.dumps(damage(json.loads(original), random.Random(f"{name} {seed}")))
+        with_config(text, path)
+        loaded += accepts_only_a_model_or_a_refusal(lcfast.load_model, path)
+        if str(LARGEST) not in text:  # a JSON alone gets its weights made, whatever their size
+            accepts_only_a_model_or_a_refusal(lcfast.model_from_json, text)
+    assert 0 < loaded < 90
+
+
+# ---------------------------------------------------------------- imports
+
+
+def test_loading_imports_nothing_of_tensorflow():
+    code = (
+        "import sys, lcfast; lcfast.load_model(sys.argv[1]); "
+        "print(sorted({m.split('.')[0] for m in sys.modules} & "
+        "{'tensorflow', 'keras', 'tf_keras', 'torch'}))"
+    )
+    path = str(goldens.model_path("sequential_1d"))
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
