@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import json
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
 
 LARGEST_SIZE = 2**31 - 1  # Keras and TensorFlow count sizes in 32 bits
@@ -102,6 +104,22 @@ def checked_padding(padding: Any, allowed: Sequence[str] = ("valid", "same")) ->
         return padding.lower()
     names = ", ".join(repr(name) for name in allowed)
     raise ValueError(f"The `padding` argument must be one of {names}. Received: {padding!r}.")
+
+
+def checked_dtype(dtype: Any) -> np.dtype:
+    """Return float32 or float64 of a name, a numpy dtype or a Keras dtype policy; None: float32."""
+    named = dtype
+    if isinstance(dtype, dict):  # {"class_name": "Policy", "config": {"name": "float32"}}
+        config = dtype.get("config")
+        named = config.get("name") if isinstance(config, dict) else dtype
+    if named is None:
+        return np.dtype(np.float32)
+    if isinstance(named, str | type | np.dtype):
+        with contextlib.suppress(TypeError, ValueError, SyntaxError):
+            checked = np.dtype(named)
+            if checked in ops.REAL_DTYPES and checked.isnative:
+                return checked
+    raise ValueError(f"The `dtype` argument must be float32 or float64. Received: {dtype!r}.")
 
 
 def positive_int(value: Any, name: str, most: float = LARGEST_SIZE) -> int:

@@ -7,29 +7,30 @@ call in another thread computes with the old weights or with the new ones, never
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import itertools
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from lcfast.layers import arguments
+from lcfast.layers import arguments, calls
+from lcfast.layers.computing import Computing, Pullback, apart
+from lcfast.layers.nodes import SymbolicSide
 from lcfast.layers.symbolic import Node, Shape, SymbolicTensor, is_symbolic
-from lcfast.layers.weights import Record, WeightHolder
 from lcfast.local_conv import ops
 
-Pullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
+__all__ = ["BUILD_LOCK", "Layer", "Pullback", "apart", "numbered_name"]
 
 BUILD_LOCK = threading.RLock()  # two threads may make the first call together
 # Keras numbers unnamed layers through the process: dense, dense_1, ...
 _NAME_COUNTS: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 
 
-class Layer(WeightHolder):
+class Layer(Computing, SymbolicSide):
     """The base of all layers, with the arguments that every Keras layer takes.
 
     Parameters
@@ -46,6 +47,8 @@ class Layer(WeightHolder):
         The batch to go with `input_shape`.
     weights : list of ndarray, optional
         Values to set when the layer is built.
+    activity_regularizer : str, dict or callable, optional
+        Penalty of the output, one of `losses` after a call.
     dynamic : bool
         Kept for Keras's sake; everything here is computed eagerly.
 
@@ -61,7 +64,7 @@ class Layer(WeightHolder):
     ('scores', 'float64', (None, 3))
     """
 
-    takes_list: ClassVar[bool] = False
+    takes_list: bool = False
 
     def __init__(
         self,
@@ -74,16 +77,22 @@ class Layer(WeightHolder):
         batch_size: int | None = None,
         weights: Sequence[Any] | None = None,
         dynamic: bool = False,
+        activity_regularizer: Any = None,
         **unknown: Any,
     ) -> None:
         if unknown:
             names = ", ".join(repr(key) for key in unknown)
             raise TypeError(f"{type(self).__name__} does not take these arguments: {names}.")
-        super().__init__(weights)
-        self.name = _checked_name(name) if name is not None else self.automatic_name()
-        self.dtype = checked_dtype(dtype).name
-        self.trainable = arguments.checked_flag(trainable, "trainable")
-        self.dynamic = arguments.checked_flag(dynamic, "dynamic")
+        super().__init__(
+            _checked_name(name) if name is not None else self.automatic_name(),
+            arguments.checked_dtype(dtype).name,
+            arguments.checked_flag(trainable, "trainable"),
+            weights,
+        )
+        self._dynamic = arguments.checked_flag(dynamic, "dynamic")
+        self.activity_regularizer = activity_regularizer
+        self._added = []
+        self._added_for = []
         self.built = False
         if batch_input_shape is None and input_shape is not None:
             batch_input_shape = (
@@ -103,25 +112,49 @@ class Layer(WeightHolder):
         words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", cls.__name__)
         return numbered_name(re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower())
 
+    @property
+    def dynamic(self) -> bool:
+        """The argument `dynamic` of the constructor, of the layer or of a sublayer."""
+        return any(layer._dynamic for layer in self.flat_layers())
+
     # ------------------------------------------------------------ what a layer defines
 
-    def build(self, input_shape: Shape) -> None:
-        """Make the weights for inputs of this shape; the batch, first, is None or a number."""
-        self.finish_build(())
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape; the batch, first, is None or a number.
+
+        Parameters
+        ----------
+        input_shape : tuple of int or None
+            Shape of the input, batch first; a list of shapes for layers that take several.
+
+        Examples
+        --------
+        >>> import lcfast
+        >>> layer = lcfast.Dense(2)
+        >>> layer.build((None, 3))
+        >>> layer.count_params()
+        8
+        """
+        if type(self).build is Layer.build:
+            self.complete_build()
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        """Return the shape of the output, batch first, for an input of `input_shape`."""
-        return tuple(input_shape)
+        """Return the shape of the output, batch first, for an input of `input_shape`.
 
-    def forward(
-        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return the output; `out` may be used for it, or left alone."""
-        raise TypeError(f"Layer {self.name} ({type(self).__name__}) does not define `forward`.")
+        A layer that defines `call` alone is called on zeros to see it.
 
-    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
-        """Return the output and the function (dy) -> (dx, dweights)."""
-        raise TypeError(f"Layer {self.name} ({type(self).__name__}) does not define `linearize`.")
+        Raises
+        ------
+        ValueError
+            If such a layer has inputs of unknown sizes, or gives no row for each row.
+
+        Examples
+        --------
+        >>> import lcfast
+        >>> lcfast.LocallyConnected1D(64, 3).compute_output_shape((None, 10, 32))
+        (None, 8, 64)
+        """
+        return self._shape_by_call(input_shape) if self._computes_by_call else tuple(input_shape)
 
     def check_input_shape(self, shape: Any) -> None:
         """Raise ValueError where a built layer cannot take inputs of this shape."""
@@ -134,6 +167,7 @@ class Layer(WeightHolder):
         training: bool | None = None,
         mask: Any = None,
         out: np.ndarray | None = None,
+        **call_arguments: Any,
     ) -> Any:
         """Compute on arrays, or record a node on symbolic tensors.
 
@@ -144,9 +178,11 @@ class Layer(WeightHolder):
         training : bool, optional
             True only where the layer behaves the same; lcfast scores, it does not train.
         mask : None
-            Masks are not supported.
+            Masks are not supported, except by a subclass whose `call` takes one.
         out : ndarray, optional
             Where the output goes, of the right shape and dtype.
+        **call_arguments
+            Further arguments of the `call` of a subclass.
 
         Returns
         -------
@@ -158,16 +194,36 @@ class Layer(WeightHolder):
             If the input or `out` has the wrong type, dtype, rank or shape, or a mask is given.
         """
         if is_symbolic(inputs):
+            if call_arguments:
+                raise TypeError(f"A symbolic call takes no {', '.join(call_arguments)}.")
             return self._connect(inputs)
-        self.compute_mask(inputs, mask)
+        if not (self._computes_by_call and "mask" in self._call_takes):
+            self.compute_mask(inputs, mask)
+        elif mask is not None:
+            call_arguments["mask"] = mask
         arrays = self._arrays(inputs)
-        y = self.forward(self.record(), arrays, training=bool(training), out=out)
+        if self._costs_nothing():
+            y = self.compute(self.record(), arrays, training, out, **call_arguments)
+        else:
+            with calls.counting_losses(self.flat_layers, inputs):
+                y = self.compute(self.record(), arrays, training, out, **call_arguments)
         if out is None:
             return apart(y, arrays)
         target = ops.as_output(out, y.shape, y.dtype)
         if y is not target:
             target[...] = y
         return target
+
+    def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer; another name of `__call__`.
+
+        Examples
+        --------
+        >>> import numpy as np, lcfast
+        >>> lcfast.ReLU().apply(np.array([[-1.0, 1.0]]))
+        array([[0., 1.]], dtype=float32)
+        """
+        return self(inputs, *args, **kwargs)
 
     def vjp(self, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """Compute the output and the function that pulls gradients back through the layer.
@@ -189,7 +245,8 @@ class Layer(WeightHolder):
             in the order and shapes of `get_weights()`.
         """
         arrays = self._arrays(inputs)
-        y, pullback = self.linearize(self.record(), arrays)
+        with calls.counting_losses(self.flat_layers, inputs):
+            y, pullback = self.compute_linearized(self.record(), arrays)
 
         def checked_pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
             dy = ops.as_array(dy, y.dtype, "the gradient of the output")
@@ -213,21 +270,37 @@ class Layer(WeightHolder):
                 f"Layer {self.name} does not support masking, but was passed a mask: {mask!r}."
             )
 
+    def _costs_nothing(self) -> bool:
+        """Whether no call in this thread can leave a loss; then nothing needs to be kept."""
+        plain = not (self._computes_by_call or self._activity_regularizer or self._holders)
+        return plain and not calls.THREAD.losses
+
     def _connect(self, inputs: Any) -> SymbolicTensor:
         tensors = tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)
+        self._take_list_if(isinstance(inputs, list | tuple))
         if not self.takes_list and len(tensors) != 1:
             raise ValueError(f"Layer {self.name} takes one input. Received: {len(tensors)}.")
         shapes = [tensor.shape for tensor in tensors]
         shape = shapes if self.takes_list else shapes[0]
         self._ensure_built(shape)
         self.check_input_shape(shape)
-        node = Node(self, tensors, self.compute_output_shape(shape))
+        node = Node(self, tensors, self.shape_of_output(shape))
         self._nodes.append(node)
         return node.output
+
+    def _take_list_if(self, given: bool) -> None:
+        # A `call` may take a list: it is what the first call is made on.
+        if self._computes_by_call and given and not self.takes_list and not self.built:
+            self.takes_list = True
 
     def _arrays(self, inputs: Any) -> Any:
         """The inputs as arrays of the layer's dtype, after the layer was built for them."""
         dtype = np.dtype(self.dtype)
+        self._take_list_if(
+            isinstance(inputs, list | tuple)
+            and len(inputs) > 0
+            and all(isinstance(item, np.ndarray) for item in inputs)
+        )
         if self.takes_list:
             if not isinstance(inputs, list | tuple):
                 raise ValueError(f"Layer {self.name} takes a list of inputs, not one array.")
@@ -277,31 +350,33 @@ class Layer(WeightHolder):
         """
         return cls(**config)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Return a layer of its own with the same name, configuration and weights, not connected.
+
+        Examples
+        --------
+        >>> import copy, lcfast
+        >>> layer = lcfast.Dense(2, name="scores", input_shape=(3,))
+        >>> copy.deepcopy(layer).name
+        'scores'
+        """
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        values = vars(twin)
+        # Records and slots cannot be changed, so both may have them.
+        values.update(vars(self), _nodes=[], _weights={}, _holders=dict(vars(self)["_holders"]))
+        memo.update((id(weight), twin.weight_of(slot)) for slot, weight in self._weights.items())
+        for name, value in vars(self).items():
+            if name not in _SHARED_BY_COPIES:
+                values[name] = copy.deepcopy(value, memo)
+        return twin
+
     def __repr__(self) -> str:
         return f"<lcfast.{type(self).__name__} {self.name}>"
 
 
-def checked_dtype(dtype: Any) -> np.dtype:
-    """Return float32 or float64 of a name, a numpy dtype or a Keras dtype policy; None: float32."""
-    named = dtype
-    if isinstance(dtype, dict):  # {"class_name": "Policy", "config": {"name": "float32"}}
-        config = dtype.get("config")
-        named = config.get("name") if isinstance(config, dict) else dtype
-    if named is None:
-        return np.dtype(np.float32)
-    if isinstance(named, str | type | np.dtype):
-        with contextlib.suppress(TypeError, ValueError, SyntaxError):
-            checked = np.dtype(named)
-            if checked in ops.REAL_DTYPES and checked.isnative:
-                return checked
-    raise ValueError(f"The `dtype` argument must be float32 or float64. Received: {dtype!r}.")
-
-
-def apart(array: np.ndarray, others: Any) -> np.ndarray:
-    """`array`, or a copy where it may lie in the memory of the others."""
-    others = others if isinstance(others, list) else [others]
-    shared = any(np.may_share_memory(array, other) for other in others)
-    return array.copy() if shared else array
+# What a deep copy has anew, or in common with the layer, because nothing can change it.
+_SHARED_BY_COPIES = frozenset({"_nodes", "_weights", "_holders", "_record", "_slots"})
 
 
 def numbered_name(stem: str, first: int = 0) -> str:

@@ -95,6 +95,22 @@ class InputLayer(Layer):
         """The output, and the function (dy) -> (dx, [])."""
         return inputs, lambda dy: (dy, [])
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Return a layer of its own with the same name, and a tensor of its own."""
+        twin = super().__deepcopy__(memo)
+        twin._nodes.append(Node(twin, (), self.tensor.shape))
+        return twin
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the tensor in a list, as Keras gives it for an InputLayer."""
+        return [self.tensor.shape]
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the tensor in a list, as Keras gives it for an InputLayer."""
+        return [self.tensor.shape]
+
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it."""
         return {

@@ -35,14 +35,13 @@ class LinearLayer(Layer):
         engine: str | None,
         **layer_arguments: Any,
     ) -> None:
-        super().__init__(**layer_arguments)
+        super().__init__(activity_regularizer=activity_regularizer, **layer_arguments)
         self.activation = activating.resolve(activation, self)
         self.use_bias = arguments.checked_flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
         self.engine = ops.checked_engine(engine)
@@ -61,9 +60,19 @@ class LinearLayer(Layer):
         self, kernel_shape: tuple[int, ...], bias_shape: tuple[int, ...]
     ) -> None:
         """Make the weights in the shapes in which Keras stores them."""
-        slots = [WeightSlot("kernel", kernel_shape, self.kernel_initializer, True)]
+        slots = [
+            WeightSlot(
+                "kernel", kernel_shape, self.kernel_initializer, True,
+                self.kernel_regularizer, self.kernel_constraint,
+            )
+        ]  # fmt: skip
         if self.use_bias:
-            slots.append(WeightSlot("bias", bias_shape, self.bias_initializer, True))
+            slots.append(
+                WeightSlot(
+                    "bias", bias_shape, self.bias_initializer, True,
+                    self.bias_regularizer, self.bias_constraint,
+                )
+            )  # fmt: skip
         self.finish_build(slots)
 
     def forward_rows(

@@ -29,11 +29,12 @@ class LocallyConnected1D(LocallyConnected):
     kernel_initializer, bias_initializer : str, dict or callable
         First values of the weights.
     kernel_regularizer, bias_regularizer, activity_regularizer : str, dict or callable, optional
-        Kept with the layer; scoring does not depend on them.
+        Penalties of the weights and the output, listed by `losses`; scoring ignores them.
     kernel_constraint, bias_constraint : str, dict or callable, optional
-        Likewise.
+        What `apply_constraints` projects the weights with; scoring ignores them.
     implementation : int
-        Which weights are stored.  1: a kernel of shape (output steps, kernel_size * channels, F);
+        Which weights are stored, as in Keras.
+        1: a kernel of shape (output steps, kernel_size * channels, F);
         2: a dense one of shape (*input shape, *output shape), whose values that
         connect nothing are dropped and come back as 0; 3: the connected weights as
         one vector.
@@ -89,11 +90,12 @@ class LocallyConnected2D(LocallyConnected):
     kernel_initializer, bias_initializer : str, dict or callable
         First values of the weights.
     kernel_regularizer, bias_regularizer, activity_regularizer : str, dict or callable, optional
-        Kept with the layer; scoring does not depend on them.
+        Penalties of the weights and the output, listed by `losses`; scoring ignores them.
     kernel_constraint, bias_constraint : str, dict or callable, optional
-        Likewise.
+        What `apply_constraints` projects the weights with; scoring ignores them.
     implementation : int
-        Which weights are stored.  1: a kernel of shape (output rows * columns, kernel rows *
+        Which weights are stored, as in Keras.
+        1: a kernel of shape (output rows * columns, kernel rows *
         columns * channels, F); 2: a dense one of shape (*input shape, *output shape), whose
         values that connect nothing are dropped and come back as 0; 3: the connected weights as
         one vector.

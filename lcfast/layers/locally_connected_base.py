@@ -11,6 +11,7 @@ import numpy as np
 
 from lcfast.layers import activating, arguments
 from lcfast.layers.base import Pullback
+from lcfast.layers.dialects import in_keras_2
 from lcfast.layers.linear import LinearLayer
 from lcfast.layers.symbolic import Shape
 from lcfast.layers.weights import Record
@@ -202,7 +203,7 @@ class LocallyConnected(LinearLayer):
         geometry, dtype = self._built_geometry(), np.dtype(self.dtype)
         vector = draw((geometry.connections,), dtype)
         rest = [slot.initial_value(dtype) for slot in self._slots[1:]]
-        self.swap_record((self._kernel_of_vector(vector), *rest))
+        self.swap_own_record((self._kernel_of_vector(vector), *rest))
 
     def stored_gradients(self, gradients: list[np.ndarray]) -> list[np.ndarray]:
         """The gradients of kernel and bias in the shapes in which Keras stores them."""
@@ -231,7 +232,7 @@ class LocallyConnected(LinearLayer):
         (6, 8)
         """
         geometry = self._built_geometry()
-        kernel = self.record()[0]
+        kernel = self.own_record()[0]
         if not isinstance(kernel, sparse.SparseKernel):
             kernel = sparse.connected(geometry, layouts.vector_of_kernel(kernel, geometry))
         pattern, numbers = kernel.transposed
@@ -328,7 +329,7 @@ class LocallyConnected(LinearLayer):
     def _vector_and_rest(self) -> tuple[np.ndarray, Any]:
         """The vector of all connections, and the bias, of one record."""
         geometry = self._built_geometry()
-        kernel, *rest = self.record()
+        kernel, *rest = self.own_record()
         if isinstance(kernel, sparse.SparseKernel):
             return kernel.vector(geometry.connections), rest
         return layouts.vector_of_kernel(kernel, geometry), rest
@@ -355,6 +356,11 @@ class LocallyConnected(LinearLayer):
         return layouts.stored_of_kernel(kernel, geometry, self.implementation)
 
     # ------------------------------------------------------------ configuration
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a layer from what `get_config` gave, in the names of Keras 1 too."""
+        return super().from_config(in_keras_2(config, cls.spatial_dimensions))
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it; `engine` and `prune` are not part."""

@@ -20,7 +20,6 @@ class Merge(Layer):
     def build(self, input_shape: Any) -> None:
         """Check that the shapes go together."""
         self.check_input_shape(input_shape)
-        self.finish_build(())
 
     def check_input_shape(self, shape: Any) -> None:
         """Raise ValueError unless there are shapes, and they go together."""

@@ -118,9 +118,19 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
             )
         slots = []
         if self.scale:
-            slots.append(WeightSlot("gamma", (self.size,), self.gamma_initializer, True))
+            slots.append(
+                WeightSlot(
+                    "gamma", (self.size,), self.gamma_initializer, True,
+                    self.gamma_regularizer, self.gamma_constraint,
+                )
+            )  # fmt: skip
         if self.center:
-            slots.append(WeightSlot("beta", (self.size,), self.beta_initializer, True))
+            slots.append(
+                WeightSlot(
+                    "beta", (self.size,), self.beta_initializer, True,
+                    self.beta_regularizer, self.beta_constraint,
+                )
+            )  # fmt: skip
         slots += [
             WeightSlot("moving_mean", (self.size,), self.moving_mean_initializer, False),
             WeightSlot("moving_variance", (self.size,), self.moving_variance_initializer, False),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from lcfast.layers.calls import THREAD
 from lcfast.local_conv import ops
 from lcfast.vocabulary import initializers
+from lcfast.vocabulary.constraints import ConstraintLike
+from lcfast.vocabulary.regularizers import RegularizerLike
 
 Record = tuple[np.ndarray, ...]
+# Held while the records of several layers are taken or replaced: an answer sees all or none.
+SWAP_LOCK = threading.RLock()
 
 
 class Weight(NDArrayOperatorsMixin):
@@ -32,7 +38,7 @@ class Weight(NDArrayOperatorsMixin):
     dtype : numpy.dtype
         float32 or float64.
     trainable : bool
-        Whether training would change it.
+        Whether training would change it, as far as the weight itself is concerned.
     read : callable
         Returns the value, read-only.
     """
@@ -56,6 +62,18 @@ class Weight(NDArrayOperatorsMixin):
         """The value, read-only."""
         return self._read()
 
+    @value.setter
+    def value(self, value: Any) -> None:
+        raise AttributeError(
+            f"You cannot assign to the value of the weight {self.name}: use `set_weights` of its "
+            "layer, which replaces all of them at once."
+        )
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return len(self.shape)
+
     @property
     def size(self) -> int:
         """How many numbers it holds."""
@@ -73,22 +91,38 @@ class Weight(NDArrayOperatorsMixin):
         values = [item.value if isinstance(item, Weight) else item for item in inputs]
         return getattr(ufunc, method)(*values, **options)
 
+    def __getitem__(self, key: Any) -> Any:
+        return self.value[key]
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __getattr__(self, name: str) -> Any:
+        # Whatever else an array has: T, reshape, sum, astype, ...
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"A weight has no attribute {name!r}.")
+        return getattr(self.value, name)
+
     def __repr__(self) -> str:
         return f"<lcfast.Weight {self.name} {self.shape} {self.dtype}>"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WeightSlot:
-    """What is known of a weight before it has a value."""
+    """What is known of a weight before it has a value; two of one name are two."""
 
     name: str
     shape: tuple[int, ...]
     initializer: initializers.InitializerLike | None
     trainable: bool
+    regularizer: RegularizerLike | None = None
+    constraint: ConstraintLike | None = None
+    dtype: np.dtype | None = None  # None: the layer's
 
     def initial_value(self, dtype: np.dtype) -> np.ndarray:
         """A first value, read-only; GlorotUniform where there is no initializer, as in Keras."""
         initializer = self.initializer or initializers.GlorotUniform()
+        dtype = self.dtype or dtype
         return frozen(initializer(self.shape, dtype), dtype)
 
 
@@ -111,16 +145,34 @@ class WeightHolder:
     those back; where a layer computes with the stored arrays themselves, both do nothing.
     """
 
-    name: str
-    dtype: str
-    trainable: bool
     built: bool
 
-    def __init__(self, initial_weights: Sequence[Any] | None) -> None:
+    def __init__(
+        self, name: str, dtype: str, trainable: bool, initial_weights: Sequence[Any] | None
+    ) -> None:
+        self._name = name
+        self._dtype = dtype
+        self._trainable = trainable
         self._initial_weights = None if initial_weights is None else list(initial_weights)
         self._awaits_weights = False
         self._slots: tuple[WeightSlot, ...] = ()
         self._record: Any = ()
+        self._weights: dict[WeightSlot, Weight] = {}
+
+    @property
+    def name(self) -> str:
+        """The name of the layer."""
+        return self._name
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the weights, the computation and the output: "float32" or "float64"."""
+        return self._dtype
+
+    @property
+    def trainable(self) -> bool:
+        """Whether `trainable_weights` lists the weights."""
+        return self._trainable
 
     def pack(self, stored: Record) -> Any:
         """Return the record that computes, of read-only arrays as Keras stores them."""
@@ -131,23 +183,35 @@ class WeightHolder:
         stored: Record = record
         return stored
 
+    def own_record(self) -> Any:
+        """The layer's own weights as one immutable whole; in a call, those that it took."""
+        return THREAD.records.get(self, self._record)
+
+    def swap_own_record(self, record: Any) -> None:
+        """Let the layer's own weights be `record` from the next call on."""
+        self._record = record
+
     def record(self) -> Any:
         """The weights as one immutable whole: what a call takes once."""
-        return self._record
+        return self.own_record()
 
     def swap_record(self, record: Any) -> None:
         """Compute with `record` from the next call on; calls under way keep the one they took."""
-        self._record = record
+        self.swap_own_record(record)
 
     def finish_build(self, slots: Sequence[WeightSlot]) -> None:
-        """Take the slots, give them their first values, and only then be built."""
+        """Take the slots and give them their first values; after `build` the layer is built."""
         # Keras lists and stores trainable weights before the others.
         self._slots = tuple(sorted(slots, key=lambda slot: not slot.trainable))
-        if self._initial_weights is not None:
-            self.swap_record(self.checked_record(self._initial_weights))
-            self._initial_weights = None
-        elif not self._awaits_weights:
+        self._weights = {}
+        if self._initial_weights is None and not self._awaits_weights:
             self.initialize_weights()
+
+    def complete_build(self) -> None:
+        """Take the values that the constructor was given, and be built: the last of a build."""
+        if self._initial_weights is not None:
+            self.set_weights(self._initial_weights)
+            self._initial_weights = None
         self.built = True
 
     def await_weights(self) -> None:
@@ -157,7 +221,7 @@ class WeightHolder:
     def initialize_weights(self) -> None:
         """Give all weights new values from their initializers."""
         dtype = np.dtype(self.dtype)
-        self.swap_record(self.pack(tuple(slot.initial_value(dtype) for slot in self._slots)))
+        self.swap_own_record(self.pack(tuple(slot.initial_value(dtype) for slot in self._slots)))
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the weights, in Keras's order and shapes; [] before the layer is built.
@@ -166,7 +230,11 @@ class WeightHolder:
         -------
         list of ndarray
         """
-        return [own(value) for value in self.unpack(self.record())]
+        return [own(value) for value in self.stored(self.record())]
+
+    def stored(self, record: Any) -> Sequence[np.ndarray]:
+        """The arrays of `get_weights()`, of a record; read-only."""
+        return self.unpack(record)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the weights, all at once, from arrays in the order and shapes of `get_weights()`.
@@ -188,6 +256,10 @@ class WeightHolder:
         return [slot.shape for slot in self._slots]
 
     def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
+        """Return the record that `weights` make, or raise what `set_weights` raises."""
+        return self.own_checked_record(weights, copy)
+
+    def own_checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
         """Return the record that `weights` make, or raise what `set_weights` raises.
 
         Without `copy` arrays that fit as they are become the layer's own, and read-only.
@@ -199,9 +271,9 @@ class WeightHolder:
                 f"Layer {self.name} expects {len(self._slots)} weights, but {len(values)} were "
                 f"given{hint}."
             )
-        dtype = np.dtype(self.dtype)
         record = []
         for slot, value in zip(self._slots, values, strict=True):
+            dtype = slot.dtype or np.dtype(self.dtype)
             what = f"The weight {slot.name} of layer {self.name}"
             array = ops.as_array(value, dtype, what)
             if array.shape != slot.shape:
@@ -219,27 +291,44 @@ class WeightHolder:
     @property
     def trainable_weights(self) -> list[Weight]:
         """The weights that training would change; [] where `trainable` is False."""
-        return [weight for weight in self._all_weights() if weight.trainable]
+        return [self.weight_of(slot) for slot in self._slots if slot.trainable and self.trainable]
 
     @property
     def non_trainable_weights(self) -> list[Weight]:
         """The weights that training would leave alone."""
-        return [weight for weight in self._all_weights() if not weight.trainable]
-
-    def _all_weights(self) -> list[Weight]:
         return [
-            Weight(
-                f"{self.name}/{slot.name}:0",
-                slot.shape,
-                np.dtype(self.dtype),
-                slot.trainable and self.trainable,
-                functools.partial(self._stored, i),
-            )
-            for i, slot in enumerate(self._slots)
+            self.weight_of(slot) for slot in self._slots if not (slot.trainable and self.trainable)
         ]
 
-    def _stored(self, i: int) -> np.ndarray:
-        return self.unpack(self.record())[i]
+    @property
+    def variables(self) -> list[Weight]:
+        """All weights; another name of `weights`."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Weight]:
+        """Another name of `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Weight]:
+        """Another name of `non_trainable_weights`."""
+        return self.non_trainable_weights
+
+    def weight_of(self, slot: WeightSlot) -> Weight:
+        """The weight of one of the layer's own slots, always the same object."""
+        if slot not in self._weights:
+            self._weights[slot] = Weight(
+                f"{self.name}/{slot.name}:0",
+                slot.shape,
+                slot.dtype or np.dtype(self.dtype),
+                slot.trainable,
+                functools.partial(self._stored_in, slot),
+            )
+        return self._weights[slot]
+
+    def _stored_in(self, slot: WeightSlot) -> np.ndarray:
+        return self.unpack(self.own_record())[self._slots.index(slot)]
 
     def trainable_slots(self) -> list[int]:
         """Which of `get_weights()` are trainable."""
@@ -258,4 +347,4 @@ class WeightHolder:
                 f"You tried to call `count_params` on {self.name}, but the layer isn't built. "
                 "You can build it manually via: `layer.build(batch_input_shape)`."
             )
-        return sum(math.prod(slot.shape) for slot in self._slots)
+        return sum(math.prod(shape) for shape in self.weight_shapes())

@@ -9,7 +9,7 @@ import numpy as np
 
 from lcfast.models.graph import Graph, Step
 
-PullAll = Callable[[Sequence[np.ndarray]], tuple[list[np.ndarray], list[list[np.ndarray]]]]
+PullAll = Callable[..., tuple[list[np.ndarray], list[list[np.ndarray]]]]
 
 
 def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
@@ -20,7 +20,7 @@ def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
     for step in graph.steps:
         layer = graph.layers[step.layer]
         taken = [shapes[i] for i in step.inputs]
-        shapes[step.output] = layer.compute_output_shape(taken if layer.takes_list else taken[0])
+        shapes[step.output] = layer.shape_of_output(taken if layer.takes_list else taken[0])
     return [shapes[i] for i in graph.outputs]
 
 
@@ -45,7 +45,7 @@ def run(
         values[i] = x
     last = graph.outputs[0] if len(graph.outputs) == 1 else None
     for step in graph.steps:
-        values[step.output] = graph.layers[step.layer].forward(
+        values[step.output] = graph.layers[step.layer].compute(
             weights[step.layer],
             _taken(graph, step, values),
             training=training,
@@ -59,21 +59,29 @@ def run(
 def linearize(
     graph: Graph, weights: Sequence[Any], inputs: Sequence[np.ndarray]
 ) -> tuple[list[np.ndarray], PullAll]:
-    """The outputs, and the function (dys) -> (dx of each input, dweights of each layer)."""
+    """The outputs, and the function (dys) -> (dx of each input, dweights of each layer).
+
+    With `with_activity` the function adds the gradients of the activity regularizers.
+    """
     values: list[Any] = [None] * len(graph.nodes)
     for i, x in zip(graph.inputs, inputs, strict=True):
         values[i] = x
     pullbacks = []
+    activities = {}  # the outputs that have a penalty
     for step in graph.steps:
-        values[step.output], pullback = graph.layers[step.layer].linearize(
+        values[step.output], pullback = graph.layers[step.layer].compute_linearized(
             weights[step.layer], _taken(graph, step, values)
         )
         pullbacks.append(pullback)
+        if graph.layers[step.layer].activity_regularizer is not None:
+            activities[step.output] = values[step.output]
     outputs = [values[i] for i in graph.outputs]
     shapes = [(values[i].shape, values[i].dtype) for i in graph.inputs]
     del values
 
-    def pull(dys: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
+    def pull(
+        dys: Sequence[np.ndarray], with_activity: bool = False
+    ) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
         gradients: list[Any] = [None] * len(graph.nodes)
 
         def add(i: int, part: np.ndarray) -> None:
@@ -84,6 +92,10 @@ def linearize(
             add(i, dy)
         of_weights: list[Any] = [None] * len(graph.layers)
         for step, pullback in zip(reversed(graph.steps), reversed(pullbacks), strict=True):
+            if with_activity and step.output in activities:
+                penalty = graph.layers[step.layer].activity_penalty(activities[step.output])
+                if penalty is not None:
+                    add(step.output, penalty)
             if gradients[step.output] is None:
                 continue
             dx, dweights = pullback(gradients[step.output])

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import math
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from lcfast.layers import arguments
+from lcfast.layers import arguments, calls
 from lcfast.layers.base import Layer, apart
-from lcfast.layers.symbolic import SymbolicTensor
-from lcfast.layers.weights import Weight, own
+from lcfast.layers.input import InputLayer
+from lcfast.layers.symbolic import Node, SymbolicTensor
 from lcfast.local_conv import ops
 from lcfast.models.execution import linearize, output_shapes, run
 from lcfast.models.graph import Graph, trace
 from lcfast.models.summary import summary_lines
+from lcfast.models.weights import LayersOfGraph
 
 ModelPullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
 
 
-class Model(Layer):
+class Model(LayersOfGraph):
     """The layers between symbolic inputs and outputs.
 
     Parameters
@@ -54,7 +55,6 @@ class Model(Layer):
         self, inputs: Any, outputs: Any, name: str | None = None, trainable: bool = True
     ) -> None:
         super().__init__(name=name, trainable=trainable)
-        self._lock = threading.Lock()
         self._takes_list = isinstance(inputs, list | tuple)
         self._gives_list = isinstance(outputs, list | tuple)
         self._set_graph(_as_list(inputs), _as_list(outputs))
@@ -104,6 +104,21 @@ class Model(Layer):
         raise ValueError(f"No such layer: {name if index is None else index}. There are: {names}.")
 
     @property
+    def input(self) -> Any:
+        """The symbolic input; a list where there are several."""
+        return _one_or_all(self._built_tensors("inputs"))
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output; a list where there are several."""
+        return _one_or_all(self._built_tensors("outputs"))
+
+    def _symbolic_calls(self) -> list[tuple[Any, Any]]:
+        if self._graph is None:
+            return []
+        return [(_one_or_all(self.inputs), _one_or_all(self.outputs)), *super()._symbolic_calls()]
+
+    @property
     def input_shape(self) -> Any:
         """Shape of the input, batch first; a list where there are several inputs."""
         shapes = [tensor.shape for tensor in self._built_tensors("inputs")]
@@ -131,63 +146,33 @@ class Model(Layer):
         for line in summary_lines(self):
             (print_fn or print)(line)
 
-    # ------------------------------------------------------------ weights
-
-    def record(self) -> tuple[Any, ...]:
-        """The records of all layers, taken together: never half of a `set_weights`."""
-        with self._lock:
-            return tuple(layer.record() for layer in self._traced().layers)
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Return copies of the weights of all layers, in Keras's order."""
-        layers = self._traced().layers
-        records = zip(layers, self.record(), strict=True)
-        return [own(value) for layer, record in records for value in layer.unpack(record)]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set the weights of all layers, all at once, from arrays as `get_weights()` orders them.
-
-        Raises
-        ------
-        ValueError
-            If their number or a shape is wrong; then nothing is changed.
-        """
-        values = list(weights)
-        layers = self._traced().layers
-        expected = sum(len(layer.weight_shapes()) for layer in layers)
-        if len(values) != expected:
-            raise ValueError(
-                f"Model {self.name} expects {expected} weights, but {len(values)} were given."
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Return a model of its own, with layers of its own and the same weights."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        kept = {k: v for k, v in vars(self).items() if k not in ("inputs", "outputs", "_graph")}
+        vars(twin).update(kept, _holders={}, _nodes=[], inputs=[], outputs=[], _graph=None)
+        tensors: dict[Node, SymbolicTensor] = {}
+        if self._graph is not None:
+            given = [tensor.node for tensor in self.inputs]
+            for node in self._graph.nodes:  # each after those that it needs
+                layer = copy.deepcopy(node.layer, memo)
+                taken = [tensors[tensor.node] for tensor in node.inputs if node not in given]
+                if isinstance(layer, InputLayer):
+                    tensors[node] = layer.tensor
+                else:
+                    tensors[node] = Node(layer, tuple(taken), node.output.shape).output
+                    layer._nodes.append(tensors[node].node)
+        for name, value in kept.items():
+            if name not in ("_nodes", "_holders"):
+                vars(twin)[name] = copy.deepcopy(value, memo)
+        if self._graph is not None:
+            Model._set_graph(
+                twin,
+                [tensors[tensor.node] for tensor in self.inputs],
+                [tensors[tensor.node] for tensor in self.outputs],
             )
-        records = []
-        for layer in layers:
-            count = len(layer.weight_shapes())
-            records.append(layer.checked_record(values[:count]))
-            values = values[count:]
-        with self._lock:
-            for layer, record in zip(layers, records, strict=True):
-                layer.swap_record(record)
-
-    def _all_weights(self) -> list[Weight]:
-        weights = [weight for layer in self._traced().layers for weight in layer.weights]
-        if self.trainable:
-            return weights
-        return [Weight(w.name, w.shape, w.dtype, False, w.numpy) for w in weights]
-
-    @property
-    def weights(self) -> list[Weight]:
-        """The weights of all layers, layer by layer."""
-        return self._all_weights()
-
-    def count_params(self) -> int:
-        """Return how many numbers the weights hold.
-
-        Raises
-        ------
-        ValueError
-            If the model is not built yet.
-        """
-        return sum(layer.count_params() for layer in self._traced().layers)
+        return twin
 
     # ------------------------------------------------------------ computing
 
@@ -209,7 +194,12 @@ class Model(Layer):
         return outputs if self._gives_list else outputs[0]
 
     def __call__(
-        self, inputs: Any, training: bool | None = None, mask: Any = None, out: Any = None
+        self,
+        inputs: Any,
+        training: bool | None = None,
+        mask: Any = None,
+        out: Any = None,
+        **call_arguments: Any,
     ) -> Any:
         """Compute on arrays, all rows at once; see `predict` for many rows.
 
@@ -234,13 +224,17 @@ class Model(Layer):
             If an input or `out` has the wrong type, dtype, rank or shape.
         """
         if not self._gives_list:
-            return super().__call__(inputs, training, mask, out)
+            return super().__call__(inputs, training, mask, out, **call_arguments)
         if out is not None:
             raise ValueError(f"Model {self.name} has a list of outputs; `out` takes one array.")
         self.compute_mask(inputs, mask)
         arrays = self._arrays(inputs)
-        outputs = self.forward(self.record(), arrays, training=bool(training))
+        with calls.counting_losses(self.flat_layers, inputs):
+            outputs = self.forward(self.record(), arrays, training=bool(training))
         return [apart(y, [*arrays, *outputs[:i]]) for i, y in enumerate(outputs)]
+
+    def _costs_nothing(self) -> bool:
+        return False  # its layers may
 
     def vjp(self, inputs: Any) -> tuple[Any, ModelPullback]:
         """Compute the outputs and the function that pulls gradients back through the model.
@@ -263,12 +257,9 @@ class Model(Layer):
         """
         arrays = self._arrays(inputs)
         graph = self._traced()
-        y, pull = linearize(graph, self.record(), arrays)
-        trainable = [
-            (number, i)
-            for number, layer in enumerate(graph.layers)
-            for i in (layer.trainable_slots() if self.trainable else [])
-        ]
+        with calls.counting_losses(self.flat_layers, inputs):
+            y, pull = linearize(graph, self.record(), arrays)
+        trainable = self._trainable_places()
 
         def pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
             dys = list(dy) if self._gives_list else [dy]
@@ -351,7 +342,8 @@ class Model(Layer):
         for start in range(0, max(rows, 1), batch_size):
             batch = [array[start : start + batch_size] for array in rows_of]
             arrays = self._arrays(batch if len(batch) > 1 else batch[0])
-            outputs = self.forward(record, arrays)
+            with calls.without_losses():
+                outputs = self.forward(record, arrays)
             for i, y in enumerate(outputs if self._gives_list else [outputs]):
                 if start == 0:
                     shape = (rows, *y.shape[1:])
@@ -405,6 +397,10 @@ class Model(Layer):
                 raise ValueError(f"{what} has shape {array.shape}; expected ({expected}).")
             arrays.append(array)
         return arrays
+
+
+def _one_or_all(tensors: list[Any]) -> Any:
+    return tensors if len(tensors) > 1 else tensors[0]
 
 
 def _as_list(value: Any) -> list[Any]:

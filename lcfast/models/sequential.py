@@ -106,20 +106,23 @@ class Sequential(Model):
         if not self._chain:
             raise TypeError("There are no layers in the model.")
         self._chain.pop()
-        start = self.inputs[0] if self.built else None
+        if not self.built:
+            return
+        start, output = self.inputs[0], self.outputs[0]
         self.built = False
         self._set_graph((), ())
-        if start is not None and self._chain:
-            output = start
-            for layer in self._chain:
-                output = output if layer is start.node.layer else layer(output)
-            self._set_graph([start], [output])
+        if self._chain:
+            self._set_graph([start], [output.node.inputs[0]])
 
     def build(self, input_shape: Any) -> None:
         """Build all layers for inputs of this shape, batch first."""
         with BUILD_LOCK:
             if not self.built:
                 self._begin(tuple(input_shape), self._chain)
+
+    def sublayers(self) -> list[Any]:
+        """The layers, those of a model that is not built yet too."""
+        return list(self._graph.layers) if self._graph is not None else list(self._chain)
 
     @property
     def layers(self) -> list[Layer]:

@@ -821,7 +821,8 @@ def test_calls_take_keras_s_arguments_by_place():
     parameters = inspect.signature(lcfast.Dense.__call__).parameters
     defaults = {name: parameter.default for name, parameter in list(parameters.items())[1:]}
     assert list(defaults.items()) == [
-        *(("inputs", NEEDED), ("training", None), ("mask", None), ("out", None))
+        *(("inputs", NEEDED), ("training", None), ("mask", None), ("out", None)),
+        ("call_arguments", NEEDED),  # by name: what the `call` of a subclass takes
     ]
 
 

@@ -1,0 +1,300 @@
+"""What a layer that users write is made of: weights it adds itself, and layers that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lcfast.layers import arguments
+from lcfast.layers.weights import SWAP_LOCK, Weight, WeightHolder, WeightSlot
+from lcfast.vocabulary import constraints, initializers, regularizers
+
+# Arguments of Keras's add_weight that matter to TensorFlow alone.
+_OF_TENSORFLOW = frozenset(
+    {
+        *("use_resource", "synchronization", "aggregation", "getter", "collections"),
+        *("partitioner", "caching_device", "layout", "experimental_autocast"),
+    }
+)
+# What a layer keeps in lists and dicts of its own, where no sublayer can be.
+_INTERNAL = frozenset(
+    {"_nodes", "_slots", "_record", "_weights", "_initial_weights", "_added", "_added_for"}
+)
+Place = tuple["Tracker", int]  # the layer that stores a weight, and which of its own it is
+
+
+class Composite:
+    """The record of a layer that holds others: the own record of each of them."""
+
+    def __init__(self, of: Mapping[Tracker, Any]) -> None:
+        self.of = of
+
+
+class Tracker(WeightHolder):
+    """A holder of weights that also has those of the layers assigned to its attributes.
+
+    Its record is its own one where it holds no layers, else a `Composite`.
+    """
+
+    _holders: dict[str, None]  # the attributes that hold layers, or may
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign an attribute, and track the layers in it, in lists and dicts too.
+
+        Raises
+        ------
+        AttributeError
+            If the name is that of a property that cannot be set.
+        """
+        try:
+            object.__setattr__(self, name, value)
+        except AttributeError:
+            raise AttributeError(
+                f'Can\'t set the attribute "{name}", likely because it conflicts with an existing '
+                "read-only @property of the object. Please choose a different name."
+            ) from None
+        holders = vars(self).setdefault("_holders", {})
+        # A list may get its layers later.
+        changeable = isinstance(value, list | dict) and name not in _INTERNAL
+        held = name in vars(self)  # not by a property
+        if held and (changeable or any(_layers_in(value))):
+            holders[name] = None
+        else:
+            holders.pop(name, None)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        vars(self)["_holders"].pop(name, None)
+
+    def sublayers(self) -> list[Any]:
+        """The layers assigned to attributes, each once, in the order of the attributes."""
+        values = vars(self)
+        holders = values["_holders"]
+        if not holders:
+            return []
+        return list(dict.fromkeys(part for name in holders for part in _layers_in(values[name])))
+
+    def flat_layers(self) -> list[Any]:
+        """The layer, those that it holds, and what they hold, each once."""
+        flat: dict[Any, None] = {self: None}
+        for part in self.sublayers():
+            flat.update(dict.fromkeys(part.flat_layers()))
+        return list(flat)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether `trainable_weights` lists the weights; setting it sets it in all sublayers."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        checked = arguments.checked_flag(value, "trainable")
+        for layer in self.flat_layers():
+            layer._trainable = checked
+
+    def add_weight(
+        self,
+        name: str | None = None,
+        shape: Sequence[int] | None = None,
+        dtype: Any = None,
+        initializer: Any = None,
+        regularizer: Any = None,
+        trainable: bool | None = None,
+        constraint: Any = None,
+        **of_tensorflow: Any,
+    ) -> Weight:
+        """Add a weight to the layer, from `build` or `__init__` of a subclass.
+
+        Parameters
+        ----------
+        name : str, optional
+            The weight is called `{layer}/{name}:0`.
+        shape : tuple of int, optional
+            () where it is missing.
+        dtype : str or numpy.dtype, optional
+            "float32" or "float64"; the layer's where it is missing.
+        initializer : str, dict or callable, optional
+            GlorotUniform where it is missing.
+        regularizer : str, dict or callable, optional
+            Its penalty is one of `losses`.
+        trainable : bool, optional
+            Whether training would change it: True where it is missing.
+        constraint : str, dict or callable, optional
+            What `apply_constraints` projects it with.
+        **of_tensorflow
+            Arguments that matter to TensorFlow alone, such as `synchronization`.
+
+        Returns
+        -------
+        Weight
+            An array to numpy: `x @ self.w`.
+
+        Raises
+        ------
+        TypeError
+            If there is an argument that Keras does not have.
+        ValueError
+            If an argument is not one that the layer takes.
+
+        References
+        ----------
+        https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Layer
+
+        Examples
+        --------
+        >>> import numpy as np, lcfast
+        >>> class Scale(lcfast.Layer):
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight("factor", (input_shape[-1],), initializer="ones")
+        ...     def call(self, inputs):
+        ...         return inputs * self.factor
+        >>> layer = Scale(name="scale")
+        >>> layer(np.ones((1, 3)))
+        array([[1., 1., 1.]], dtype=float32)
+        >>> layer.weights
+        [<lcfast.Weight scale/factor:0 (3,) float32>]
+        """
+        for argument in of_tensorflow:
+            if argument not in _OF_TENSORFLOW:
+                raise TypeError(f"Unknown keyword argument of add_weight: {argument!r}.")
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"The `name` of a weight must be a string. Received: {name!r}.")
+        sizes = arguments.checked_shape(() if shape is None else shape, "shape")
+        known = tuple(size for size in sizes if size is not None)
+        if len(known) != len(sizes):
+            raise ValueError(
+                f"The weight {name!r} of layer {self.name} needs a shape without None. "
+                f"Received: {sizes}."
+            )
+        slot = WeightSlot(
+            name or "Variable",
+            known,
+            initializers.get(initializer),
+            arguments.checked_flag(True if trainable is None else trainable, "trainable"),
+            regularizers.get(regularizer),
+            constraints.get(constraint),
+            None if dtype is None else arguments.checked_dtype(dtype),
+        )
+        self._add_slot(slot)
+        return self.weight_of(slot)
+
+    def add_variable(self, *args: Any, **kwargs: Any) -> Weight:
+        """Add a weight; the name that `add_weight` had before.
+
+        Examples
+        --------
+        >>> import lcfast
+        >>> lcfast.Layer(name="own").add_variable("scale", (2,)).name
+        'own/scale:0'
+        """
+        return self.add_weight(*args, **kwargs)
+
+    def _add_slot(self, slot: WeightSlot) -> None:
+        slots, record = list(self._slots), list(self.own_record())
+        place = sum(other.trainable for other in slots) if slot.trainable else len(slots)
+        slots.insert(place, slot)
+        if not self._awaits_weights:
+            record.insert(place, slot.initial_value(np.dtype(self.dtype)))
+        self._slots = tuple(slots)
+        self.swap_own_record(tuple(record))
+
+    # ------------------------------------------------------------ all weights together
+
+    def record(self) -> Any:
+        """The weights as one immutable whole, those of the sublayers too."""
+        if not self._holders or not self.sublayers():
+            return self.own_record()
+        with SWAP_LOCK:
+            return Composite({layer: layer.own_record() for layer in self.flat_layers()})
+
+    def swap_record(self, record: Any) -> None:
+        """Compute with `record` from the next call on; calls under way keep the one they took."""
+        if not isinstance(record, Composite):
+            self.swap_own_record(record)
+            return
+        with SWAP_LOCK:
+            for layer, own in record.of.items():
+                layer.swap_own_record(own)
+
+    def records_of(self, record: Any) -> Mapping[Any, Any]:
+        """The own record of this layer and of all that it holds."""
+        return record.of if isinstance(record, Composite) else {self: record}
+
+    def stored(self, record: Any) -> Sequence[np.ndarray]:
+        """The arrays of `get_weights()`, of a record; read-only."""
+        if not isinstance(record, Composite):
+            return self.unpack(record)
+        arrays = {layer: layer.unpack(own) for layer, own in record.of.items()}
+        return [arrays[layer][i] for layer, i in self.places()]
+
+    def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
+        """Return the record that `weights` make, or raise what `set_weights` raises."""
+        if not self.sublayers():
+            return self.own_checked_record(weights, copy)
+        values, places = list(weights), self.places()
+        if len(values) != len(places):
+            raise ValueError(
+                f"Layer {self.name} expects {len(places)} weights, but {len(values)} were given."
+            )
+        of_layer = dict(zip(places, values, strict=True))
+        return Composite(
+            {
+                layer: layer.own_checked_record(
+                    [of_layer[layer, i] for i in range(len(layer._slots))], copy
+                )
+                for layer in self.flat_layers()
+            }
+        )
+
+    def places(self) -> list[Place]:
+        """Where each of `get_weights()` is stored, in Keras's order."""
+        trained, others = self.split_places()
+        return trained + others
+
+    def split_places(self) -> tuple[list[Place], list[Place]]:
+        """The trainable ones, own before those of sublayers, and likewise the others."""
+        own: list[Place] = [(self, i) for i in range(len(self._slots))]
+        trained = [(self, i) for i, slot in enumerate(self._slots) if slot.trainable]
+        others = [place for place in own if place not in trained]
+        parts = [part.split_places() for part in self.sublayers()]
+        if not self.trainable:
+            of_parts = [place for part in parts for places in part for place in places]
+            return [], _each_once(own + of_parts)
+        trained = _each_once(trained + [place for part, _ in parts for place in part])
+        others = _each_once(others + [place for _, part in parts for place in part])
+        return trained, others
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """The weights that training would change; [] where `trainable` is False."""
+        return [layer.weight_of(layer._slots[i]) for layer, i in self.split_places()[0]]
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The weights that training would leave alone."""
+        return [layer.weight_of(layer._slots[i]) for layer, i in self.split_places()[1]]
+
+    def weight_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of `get_weights()`."""
+        return [layer._slots[i].shape for layer, i in self.places()]
+
+    def trainable_slots(self) -> list[int]:
+        """Which of `get_weights()` are trainable."""
+        return list(range(len(self.split_places()[0])))
+
+
+def _layers_in(value: Any) -> Iterator[Tracker]:
+    if isinstance(value, Tracker):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _layers_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _layers_in(item)
+
+
+def _each_once(places: list[Place]) -> list[Place]:
+    return list(dict.fromkeys(places))
