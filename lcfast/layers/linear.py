@@ -13,6 +13,18 @@ from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import Geometry
 from lcfast.vocabulary import constraints, initializers, regularizers
 
+_ARGUMENTS = (
+    "activation",
+    "use_bias",
+    "kernel_initializer",
+    "bias_initializer",
+    "kernel_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "kernel_constraint",
+    "bias_constraint",
+)
+
 
 class LinearLayer(Layer):
     """A layer with a kernel, perhaps a bias, and an activation, in Keras's arguments.
@@ -126,6 +138,10 @@ class LinearLayer(Layer):
         product = self.product(weights, x, geometry)
         y, pull = activating.linearized(self.activation, product, self._call)
         return y, lambda dy: self.pull_rows(weights, x, pull(dy), geometry)
+
+    def linear_arguments(self) -> dict[str, Any]:
+        """The arguments that all of them have, as objects: not every one has a name in a file."""
+        return {name: getattr(self, name) for name in _ARGUMENTS}
 
     def linear_config(self) -> dict[str, Any]:
         """The part of the config that all of them have, in Keras's order."""

@@ -268,9 +268,9 @@ class LocallyConnected(LinearLayer):
         >>> [w.shape for w in layer.with_implementation(3).get_weights()]
         [(24,), (4, 2)]
         """
-        config = {**self.get_config(), "implementation": implementation}
         vector, rest = self._vector_and_rest()
-        return self._converted(config, engine, vector, rest)
+        changes = {"implementation": implementation, "engine": engine}
+        return self._converted(changes, vector, rest)
 
     def with_data_format(self: Self, data_format: str) -> Self:
         """Return a layer that computes the same on inputs and outputs of another data format.
@@ -299,7 +299,7 @@ class LocallyConnected(LinearLayer):
         """
         target = arguments.checked_data_format(data_format)
         geometry = self._built_geometry()
-        config = {**self.get_config(), "data_format": target}
+        changes: dict[str, Any] = {"data_format": target, "engine": self.engine}
         vector, rest = self._vector_and_rest()
         if target != self.data_format:
             if activating.runs_over_an_axis(self.activation):
@@ -308,16 +308,15 @@ class LocallyConnected(LinearLayer):
                     f"axis (or may do so); with data_format={target!r} that would be another one."
                 )
             if self.batch_input_shape is not None:
-                config["batch_input_shape"] = _moved_shape(self.batch_input_shape, target)
+                changes["batch_input_shape"] = _moved_shape(self.batch_input_shape, target)
             vector = layouts.vector_in_format(vector, geometry, target)
             rest = [read_only(layouts.bias_in_format(bias, geometry)) for bias in rest]
-        return self._converted(config, self.engine, vector, rest)
+        return self._converted({**changes, "prune": self.prune}, vector, rest)
 
-    def _converted(
-        self: Self, config: dict[str, Any], engine: str | None, vector: np.ndarray, rest: Any
-    ) -> Self:
-        """A layer of `config` with these weights."""
-        layer: Self = type(self).from_config({**config, "engine": engine})
+    def _converted(self: Self, changes: dict[str, Any], vector: np.ndarray, rest: Any) -> Self:
+        """A layer with changed arguments and these weights."""
+        unchanged = {**super().get_config(), **self._shape_config(), **self.linear_arguments()}
+        layer = type(self)(**{**unchanged, **changes})
         layer.await_weights()
         geometry = self._built_geometry()
         shape = (None, *geometry.input_shape)
@@ -364,14 +363,16 @@ class LocallyConnected(LinearLayer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it; `engine` and `prune` are not part."""
+        return {**super().get_config(), **self._shape_config(), **self.linear_config()}
+
+    def _shape_config(self) -> dict[str, Any]:
+        """The part of the configuration that says which weights there are."""
         return {
-            **super().get_config(),
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "padding": self.padding,
             "data_format": self.data_format,
-            **self.linear_config(),
             "implementation": self.implementation,
         }
 

@@ -181,6 +181,17 @@ def test_only_a_built_layer_can_be_converted(convert):
         getattr(layer, convert)(*arguments.get(convert, ()))
 
 
+def test_a_layer_whose_activation_is_a_function_can_be_converted():
+    layer = lcfast.LocallyConnected1D(
+        2, 2, activation=np.sin, kernel_initializer=lambda s, d: np.ones(s, d)
+    )
+    layer.build((None, 5, 1))
+    other = layer.with_implementation(3)
+    x = np.random.default_rng(0).standard_normal((3, 5, 1)).astype("f4")
+    assert_same_bits(other(x), layer(x))
+    assert other.activation is layer.activation
+
+
 def test_a_conversion_leaves_the_layer_alone():
     layer = random_layer(lcfast.LocallyConnected1D, "channels_last", 3, "valid")
     before = layer.get_weights()

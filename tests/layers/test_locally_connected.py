@@ -364,7 +364,7 @@ def test_another_data_format_is_refused(kind, data_format):
 @pytest.mark.parametrize(
     ("argument", "value", "message"),
     [
-        ("activation", "nothing", "The activation 'nothing' is not one of those"),
+        ("activation", "nothing", "'nothing' is not a known activation"),
         ("use_bias", "yes", "The `use_bias` argument must be True or False"),
         ("kernel_initializer", "nothing", "'nothing' is not a known initializer"),
         ("bias_regularizer", "nothing", "'nothing' is not a known regularizer"),

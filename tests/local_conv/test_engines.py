@@ -18,7 +18,7 @@ from cases import (
     rounding_of_chains,
 )
 
-from lcfast.local_conv import ops, reference
+from lcfast.local_conv import ops, reference, reference_activations
 from lcfast.local_conv.ops import Call
 
 every_path = pytest.mark.parametrize("path", PATHS)
@@ -82,7 +82,7 @@ def after_activation(activation, z, tolerance):
         "tanh": 1,
         "sigmoid": 0.25,
         "elu": max(1, alpha),
-        "selu": reference.SELU_SCALE * reference.SELU_ALPHA,
+        "selu": reference_activations.SELU_SCALE * reference_activations.SELU_ALPHA,
     }[name]
     own = ULPS_OF_AN_ACTIVATION * (limits.eps * wide + limits.smallest_subnormal)
     return y, steepest * tolerance + own
