@@ -1,4 +1,4 @@
-"""Builds the one extension module.  Metadata lives in pyproject.toml.
+"""Builds the extension modules.  Metadata lives in pyproject.toml.
 
 The environment variable LCFAST_OPENMP=0 builds without threads.
 """
@@ -14,10 +14,10 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 C_DIRECTORY = "lcfast/local_conv/c"
+KERNELS = f"{C_DIRECTORY}/kernels.c"
 # No contraction: the kernels fuse through LC_FMA alone, so that every compiler gives the same
 # bits.  The other two only free the compiler from errno and trap flags that nobody reads.
-FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-FLAGS += ["-fvisibility=hidden"]
+FLAGS = "-std=c11 -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math -fvisibility=hidden"
 
 PROBE = """
 #include <omp.h>
@@ -71,10 +71,10 @@ def extension(name: str, *c_sources: str) -> Extension:
         depends=[str(path) for path in Path(C_DIRECTORY).glob("*.[ch]")],
         include_dirs=[C_DIRECTORY],
         define_macros=openmp_macros,
-        extra_compile_args=FLAGS + openmp_flags,
+        extra_compile_args=FLAGS.split() + openmp_flags,
         extra_link_args=openmp_flags,
     )
 
 
-modules = [extension("_direct", f"{C_DIRECTORY}/kernels.c"), extension("_sparse")]
+modules = [extension("_direct", KERNELS), extension("_sparse"), extension("_activation")]
 setup(ext_modules=cythonize(modules, build_dir="build"))

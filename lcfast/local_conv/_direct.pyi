@@ -1,9 +1,7 @@
-"""What the extension gives Python; ops.py is the only one that calls the kernels."""
+"""What the extension gives Python; ops.py is the only one that calls its kernels."""
 
 from typing import Any
 
-ELEMENTWISE: dict[str, int]
-ROWS: dict[str, int]
 PATH_NAMES: tuple[str, ...]
 SUPPORTED_PATHS: tuple[int, ...]
 HAS_OPENMP: bool
@@ -15,7 +13,3 @@ forward: Any
 input_gradient: Any
 kernel_gradient: Any
 sum_rows: Any
-activate: Any
-activation_gradient: Any
-activate_rows: Any
-row_gradient: Any

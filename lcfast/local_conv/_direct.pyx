@@ -37,14 +37,7 @@ cdef enum:
     ROW_BLOCK = 48               # rows of the batch in a tile: their windows stay in L1 and L2
     KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 while the rows pass by
     COLUMN_BLOCK = 64            # the least that a wide kernel (Dense) is cut into
-    ELEMENT_BLOCK = 1 << 14      # elements of an activation in a task
 
-ELEMENTWISE = {"linear": LC_LINEAR, "relu": LC_RELU, "tanh": LC_TANH, "sigmoid": LC_SIGMOID, "elu":
-               LC_ELU, "selu": LC_SELU, "exponential": LC_EXPONENTIAL, "softplus": LC_SOFTPLUS,
-               "softsign": LC_SOFTSIGN, "hard_sigmoid": LC_HARD_SIGMOID, "relu6": LC_RELU6,
-               "leaky_relu": LC_LEAKY_RELU, "swish": LC_SWISH, "mish": LC_MISH, "gelu": LC_GELU,
-               "gelu_approximate": LC_GELU_APPROXIMATE}
-ROWS = {"softmax": LC_SOFTMAX, "log_softmax": LC_LOG_SOFTMAX}
 PATH_NAMES = tuple([lc_path_names[path].decode() for path in range(LC_PATHS)])
 SUPPORTED_PATHS = tuple([path for path in range(LC_PATHS) if lc_path_supported(path)])
 HAS_OPENMP = bool(lc_openmp())
@@ -365,7 +358,7 @@ def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] d
     free(packed)
 
 
-# ---------------------------------------------------------------- sums and activations
+# ---------------------------------------------------------------- sums
 
 cdef void sum_block(int path, int64_t rows, int64_t columns, int64_t first, int64_t width,
                     const real *values, real *total) noexcept nogil:
@@ -398,73 +391,3 @@ def sum_rows(int64_t rows, int64_t columns, const real[::1] values, real[::1] to
         first = task * COLUMN_BLOCK
         sum_block(path, rows, columns, first, min(<int64_t>COLUMN_BLOCK, columns - first),
                   values_start, total_start)
-
-
-def activate(real[::1] y, int activation, double alpha, int path, int threads):
-    """y[i] = activation(y[i]), in place."""
-    cdef int64_t count = y.shape[0]
-    cdef real *y_start = &y[0]
-    cdef int64_t tasks = ceiling(count, ELEMENT_BLOCK)
-    cdef int64_t task
-    for task in prange(tasks, nogil=True, num_threads=threads, schedule="static"):
-        activate_block(path, activation, alpha,
-                       min(<int64_t>ELEMENT_BLOCK, count - task * ELEMENT_BLOCK),
-                       y_start + task * ELEMENT_BLOCK)
-
-
-def activation_gradient(const real[::1] value, const real[::1] dy, real[::1] dz, int activation,
-                        double alpha, int path, int threads):
-    """dz[i] = dy[i] * activation'(z[i]); `value` is y or z, as the activation wants it."""
-    cdef int64_t count = value.shape[0]
-    cdef const real *value_start = &value[0]
-    cdef const real *dy_start = &dy[0]
-    cdef real *dz_start = &dz[0]
-    cdef int64_t tasks = ceiling(count, ELEMENT_BLOCK)
-    cdef int64_t task, first, size
-    for task in prange(tasks, nogil=True, num_threads=threads, schedule="static"):
-        first = task * ELEMENT_BLOCK
-        size = min(<int64_t>ELEMENT_BLOCK, count - first)
-        if real is float:
-            lc_table_f32[path].activation_gradient(activation, <float>alpha, size,
-                                                   value_start + first, dy_start + first,
-                                                   dz_start + first)
-        else:
-            lc_table_f64[path].activation_gradient(activation, alpha, size, value_start + first,
-                                                   dy_start + first, dz_start + first)
-
-
-def activate_rows(int64_t rows, int64_t columns, const real[::1] x, real[::1] y, int activation,
-                  int path, int threads):
-    """y[r,:] = activation(x[r,:]); `y` may be `x`."""
-    cdef const real *x_start = &x[0]
-    cdef real *y_start = &y[0]
-    cdef int64_t block = max(ELEMENT_BLOCK // columns, 1)
-    cdef int64_t task, first, size
-    for task in prange(ceiling(rows, block), nogil=True, num_threads=threads, schedule="static"):
-        first = task * block * columns
-        size = min(block, rows - task * block)
-        if real is float:
-            lc_table_f32[path].activate_rows(activation, size, columns, x_start + first,
-                                             y_start + first)
-        else:
-            lc_table_f64[path].activate_rows(activation, size, columns, x_start + first,
-                                             y_start + first)
-
-
-def row_gradient(int64_t rows, int64_t columns, const real[::1] y, const real[::1] dy,
-                 real[::1] dx, int activation, int path, int threads):
-    """dx[r,c] = sum_i dy[r,i] d y[r,i] / d x[r,c], written in terms of y = activation(x)."""
-    cdef const real *y_start = &y[0]
-    cdef const real *dy_start = &dy[0]
-    cdef real *dx_start = &dx[0]
-    cdef int64_t block = max(ELEMENT_BLOCK // columns, 1)
-    cdef int64_t task, first, size
-    for task in prange(ceiling(rows, block), nogil=True, num_threads=threads, schedule="static"):
-        first = task * block * columns
-        size = min(block, rows - task * block)
-        if real is float:
-            lc_table_f32[path].row_gradient(activation, size, columns, y_start + first,
-                                            dy_start + first, dx_start + first)
-        else:
-            lc_table_f64[path].row_gradient(activation, size, columns, y_start + first,
-                                            dy_start + first, dx_start + first)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lcfast.local_conv import _direct, reference
+from lcfast.local_conv import _activation, reference
+from lcfast.local_conv._activation import ELEMENTWISE, ROWS
 from lcfast.local_conv.arrays import as_array, as_batch, as_output, check_same_rows
 from lcfast.local_conv.call import DEFAULT_CALL, Call, by_dtype
 from lcfast.local_conv.threads import threads_for
@@ -76,11 +77,11 @@ def activation_gradient(
     dz = np.empty_like(dy)
     flat = value.reshape(-1), dy.reshape(-1), dz.reshape(-1)
     threads = threads_for(value.size * WORK_OF_AN_ACTIVATION, call.threads)
-    if name in _direct.ROWS:
+    if name in ROWS:
         rows, columns = math.prod(value.shape[:-1]), value.shape[-1]
-        _ROW_GRADIENT[value.dtype](rows, columns, *flat, _direct.ROWS[name], call.path(), threads)
+        _ROW_GRADIENT[value.dtype](rows, columns, *flat, ROWS[name], call.path(), threads)
     else:
-        code = _direct.ELEMENTWISE[name]
+        code = ELEMENTWISE[name]
         _ACTIVATION_GRADIENT[value.dtype](*flat, code, alpha, call.path(), threads)
     return dz
 
@@ -90,14 +91,14 @@ def activate_in_place(y: np.ndarray, activation: Activation, call: Call) -> None
     name, alpha = activation
     threads = threads_for(y.size * WORK_OF_AN_ACTIVATION, call.threads)
     flat = y.reshape(-1)
-    if name in _direct.ROWS:
+    if name in ROWS:
         rows, columns = math.prod(y.shape[:-1]), y.shape[-1]
-        _ACTIVATE_ROWS[y.dtype](rows, columns, flat, flat, _direct.ROWS[name], call.path(), threads)
+        _ACTIVATE_ROWS[y.dtype](rows, columns, flat, flat, ROWS[name], call.path(), threads)
     elif name != "linear":
-        _ACTIVATE[y.dtype](flat, _direct.ELEMENTWISE[name], alpha, call.path(), threads)
+        _ACTIVATE[y.dtype](flat, ELEMENTWISE[name], alpha, call.path(), threads)
 
 
-_ACTIVATE = by_dtype(_direct.activate)
-_ACTIVATION_GRADIENT = by_dtype(_direct.activation_gradient)
-_ACTIVATE_ROWS = by_dtype(_direct.activate_rows)
-_ROW_GRADIENT = by_dtype(_direct.row_gradient)
+_ACTIVATE = by_dtype(_activation.activate)
+_ACTIVATION_GRADIENT = by_dtype(_activation.activation_gradient)
+_ACTIVATE_ROWS = by_dtype(_activation.activate_rows)
+_ROW_GRADIENT = by_dtype(_activation.row_gradient)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lcfast.local_conv import _direct, reference, sparse
+from lcfast.local_conv._activation import ELEMENTWISE
 from lcfast.local_conv.activation import (
     LINEAR,
     Activation,
@@ -101,7 +102,7 @@ def forward(
         if y is not target:
             target[...] = y
         return target
-    fused = activation if activation.name in _direct.ELEMENTWISE else LINEAR
+    fused = activation if activation.name in ELEMENTWISE else LINEAR
     _FORWARD[dtype](
         geometry.padded,
         len(x),
@@ -109,7 +110,7 @@ def forward(
         kernel.reshape(-1),
         bias,
         y.reshape(-1),
-        _direct.ELEMENTWISE[fused.name],
+        ELEMENTWISE[fused.name],
         fused.alpha,
         call.path(),
         threads_for(len(x) * geometry.positions * geometry.patch_size * geometry.filters,
