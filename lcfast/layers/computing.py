@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -59,23 +59,13 @@ class Computing(LossHolder):
             "(dy) -> (dx, dweights), to have gradients."
         )
 
-    def build(self, input_shape: Any) -> None:
-        """Make the weights for inputs of this shape; `Layer` says more."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # what Layer defines, and this part of it relies on
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
-        """Return the shape of the output, batch first; `Layer` says more."""
-        raise NotImplementedError
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        """Return None; `Layer` says more."""
-        raise NotImplementedError
-
-    def _arrays(self, inputs: Any) -> Any:
-        raise NotImplementedError
-
-    def _ensure_built(self, input_shape: Any) -> None:
-        raise NotImplementedError
+        def build(self, input_shape: Any) -> None: ...  # noqa: D102
+        def compute_output_shape(self, input_shape: Any) -> Shape: ...  # noqa: D102
+        def compute_mask(self, inputs: Any, mask: Any = None) -> None: ...  # noqa: D102
+        def _arrays(self, inputs: Any) -> Any: ...
+        def _ensure_built(self, input_shape: Any) -> None: ...
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Compute on arrays: what `__call__` wraps, and what a subclass defines.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lcfast.layers import arguments
 from lcfast.layers.symbolic import Node, SymbolicTensor
@@ -16,10 +16,10 @@ class SymbolicSide:
 
     _nodes: list[Node]
 
-    @property
-    def name(self) -> str:
-        """The name of the layer."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # what Layer defines
+
+        @property
+        def name(self) -> str: ...  # noqa: D102
 
     @property
     def scope_name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,8 +19,9 @@ class LayersOfGraph(Layer):
 
     _graph: Graph | None
 
-    def _traced(self) -> Graph:
-        raise NotImplementedError
+    if TYPE_CHECKING:  # what Model defines
+
+        def _traced(self) -> Graph: ...
 
     def record(self) -> tuple[Any, ...]:
         """The records of all layers, taken together: never half of a `set_weights`."""
