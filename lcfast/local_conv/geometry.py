@@ -157,11 +157,14 @@ class Geometry:
     @cached_property
     def run_offsets(self) -> np.ndarray:
         """Where each run starts, counted in inputs from the start of the window: int64 (runs,)."""
-        kernel_rows = np.arange(math.prod(self.kernel_size[:-1]), dtype=np.int64)
-        if not self.channels_first:
-            return kernel_rows * (self.input_size[-1] * self.channels)
-        channel_starts = np.arange(self.channels, dtype=np.int64) * math.prod(self.input_size)
-        return (channel_starts[:, None] + kernel_rows * self.input_size[-1]).ravel()
+        offsets = np.arange(math.prod(self.kernel_size[:-1]), dtype=np.int64)
+        if self.channels_first:
+            channels = np.arange(self.channels, dtype=np.int64) * math.prod(self.input_size)
+            offsets = (channels[:, None] + offsets * self.input_size[-1]).ravel()
+        else:
+            offsets *= self.input_size[-1] * self.channels
+        offsets.flags.writeable = False  # layers share geometries
+        return offsets
 
     @cached_property
     def output_columns(self) -> int:

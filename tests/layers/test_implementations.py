@@ -111,6 +111,16 @@ def test_every_engine_gives_what_keras_gives(name, engine):
         assert_near(got, expected, layer.dtype)
 
 
+@pytest.mark.parametrize(("filters", "engine"), [(1, "sparse"), (2, "sparse"), (3, "direct")])
+@pytest.mark.parametrize("implementation", [1, 2, 3])
+def test_auto_follows_the_filters_whatever_is_stored(filters, engine, implementation):
+    layer = lcfast.LocallyConnected1D(filters, 3, implementation=implementation, engine="auto")
+    layer.build((None, 9, 1))
+    assert layer.chosen_engine() == engine
+    kernel = layer.record()[0]
+    assert isinstance(kernel, np.ndarray) == (engine == "direct")
+
+
 # ---------------------------------------------------------------- conversion
 
 
@@ -218,8 +228,12 @@ def test_the_matrix_maps_flat_inputs_to_flat_outputs(kind, data_format, implemen
     x = rows_for(layer)
     flat = x.reshape(len(x), -1) @ matrix + layer.get_weights()[1].ravel()
     np.testing.assert_allclose(np.tanh(flat).reshape(layer(x).shape), layer(x), rtol=1e-12)
-    matrix.data[:] = 0
-    assert layer.get_weights()[0].any()
+    before = both_ways(layer, x)
+    matrix.data[::2] = 0
+    matrix.eliminate_zeros()  # moves the indices, in place
+    for got, expected in zip(both_ways(layer, x), before, strict=True):
+        assert_same_bits(got, expected)
+    assert layer.to_sparse().nnz == layer.geometry.connections
 
 
 @pytest.mark.parametrize("implementation", [2, 3])
@@ -285,7 +299,7 @@ def test_a_dense_tensor_that_does_not_fit_is_refused_with_what_it_needs(monkeypa
 
 def test_memory_that_nobody_knows_is_no_obstacle(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: None)
-    memory.check_memory(10**18, "It", "do nothing")
+    assert memory.check_memory(10**18, "It", "do nothing") is None
 
 
 def test_a_layer_of_a_million_positions_is_built_in_a_second():
