@@ -1,5 +1,6 @@
 """What tests of several folders need and `cases` cannot hold: fixtures, OpenMP's environment."""
 
+import itertools
 import os
 
 import pytest
@@ -8,9 +9,21 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from lcfast.local_conv import threads
+from lcfast.vocabulary import initializers
 
 
 @pytest.fixture
 def threads_for_any_work(monkeypatch):
     """Calls use all the threads they are given, however small their work is."""
     monkeypatch.setattr(threads, "MULTIPLICATIONS_PER_THREAD", 1)
+
+
+@pytest.fixture(autouse=True)
+def unseeded_draws_repeat(monkeypatch):
+    """What is drawn without a seed differs from draw to draw, but not from run to run."""
+    draws, generator = itertools.count(1000), initializers._generator
+    monkeypatch.setattr(
+        initializers,
+        "_generator",
+        lambda seed: generator(next(draws) if seed is None else seed),
+    )

@@ -36,7 +36,8 @@ def random_layer(kind, data_format, implementation=3, padding="same", strides=2,
     layer = kind(
         3, 3, strides=strides, padding=padding, data_format=data_format,
         implementation=implementation, dtype="float64", activation="tanh",
-        kernel_initializer="random_normal", bias_initializer="random_normal", **options,
+        kernel_initializer=lcfast.initializers.RandomNormal(seed=1),
+        bias_initializer=lcfast.initializers.RandomNormal(seed=2), **options,
     )  # fmt: skip
     size = (7, 6)[: kind.spatial_dimensions]
     layer.build((None, 2, *size) if data_format == "channels_first" else (None, *size, 2))
@@ -227,7 +228,9 @@ def test_the_matrix_maps_flat_inputs_to_flat_outputs(kind, data_format, implemen
     assert matrix.has_sorted_indices
     x = rows_for(layer)
     flat = x.reshape(len(x), -1) @ matrix + layer.get_weights()[1].ravel()
-    np.testing.assert_allclose(np.tanh(flat).reshape(layer(x).shape), layer(x), rtol=1e-12)
+    # Sums of tens of products of about 0.05: near 0 what is left of them has no relative error.
+    close = {"rtol": 1e-12, "atol": 1e-15}
+    np.testing.assert_allclose(np.tanh(flat).reshape(layer(x).shape), layer(x), **close)
     before = both_ways(layer, x)
     matrix.data[::2] = 0
     matrix.eliminate_zeros()  # moves the indices, in place
