@@ -1,0 +1,1 @@
+"""`lcfast bench`: which engine is fastest for the layers of a model, on this machine."""

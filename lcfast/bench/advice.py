@@ -1,0 +1,188 @@
+"""What the timings say: the table, the advice, the data for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from lcfast.bench.subjects import ENGINES, default_of, geometry_of
+from lcfast.bench.timing import TIE, Timing, chosen
+from lcfast.layers.locally_connected_base import LocallyConnected, fastest_engine
+from lcfast.local_conv import dispatch
+from lcfast.local_conv.threads import get_num_threads
+
+EXPLANATION = """\
+Only the engine computes: `implementation` says which weights a layer shows and stores, and which
+engine it runs by default. Every implementation gave the same answers on every engine, so each
+engine is timed once."""
+HEADER = ("layer", "batch", "engine", "default of", "best ms", "median ms", "rows/s", "weights MB")
+TO_THE_LEFT = (0, 2, 3)  # the columns of words
+
+
+def table_lines(found: Sequence[Sequence[Timing]]) -> Iterator[str]:
+    """The lines of the table, the timing to choose of each list marked.
+
+    Examples
+    --------
+    >>> from lcfast.bench.advice import table_lines
+    >>> from lcfast.bench.subjects import model_of
+    >>> from lcfast.bench.timing import timings
+    >>> lines = list(table_lines(list(timings(model_of("10x2:4:3"), [8], seconds=0.001))))
+    >>> len(lines)
+    3
+    """
+    # By layer, then by batch; they come by batch, as a model computes.
+    names = list(dict.fromkeys(of_engines[0].layer for of_engines in found))
+    found = sorted(found, key=lambda of_engines: names.index(of_engines[0].layer))
+    rows = [
+        (
+            timing.layer or "whole model",
+            f"{timing.batch:,}",
+            timing.engine,
+            f"implementation {', '.join(map(str, timing.default_of))}" if timing.default_of else "",
+            f"{1e3 * timing.best_seconds:,.3f}",
+            f"{1e3 * timing.median_seconds:,.3f}",
+            f"{timing.rows_per_second:,.0f}",
+            f"{timing.weight_bytes / 1e6:,.3f}",
+            "  <- choose" if timing is chosen(of_engines) else "",
+        )
+        for of_engines in found
+        for timing in of_engines
+    ]
+    table = [(*HEADER, ""), *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(HEADER))]
+    for *cells, mark in table:
+        aligned = [
+            cell.ljust(width) if i in TO_THE_LEFT else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        yield ("  ".join(aligned) + mark).rstrip()
+
+
+def report_lines(
+    layers: Sequence[LocallyConnected],
+    found: Sequence[Sequence[Timing]],
+    from_file: bool,
+    seconds: float,
+    left_out: Sequence[int] = (),
+) -> Iterator[str]:
+    """How it was timed, the table, and what to choose for each layer that was timed.
+
+    Examples
+    --------
+    >>> from lcfast.bench.advice import report_lines
+    >>> list(report_lines([], [], from_file=False, seconds=0.3, left_out=[512]))
+    ['Left out, as they do not fit into the free memory: batches of 512.']
+    """
+    if found:
+        dtypes = " and ".join(sorted({layer.dtype for layer in layers}))
+        threads = get_num_threads()
+        yield (
+            f"{dtypes}, {dispatch.active_path()} kernels, {threads} thread{'s' * (threads > 1)}; "
+            f"each line below is the calls of {seconds:g} s."
+        )
+        yield from EXPLANATION.splitlines()
+        yield ""
+        yield from table_lines(found)
+        yield ""
+    for layer in layers:
+        if any(of_engines[0].layer == layer.name for of_engines in found):
+            yield advice(layer, found, from_file)
+    if left_out:
+        sizes = ", ".join(f"{batch:,}" for batch in left_out)
+        yield f"Left out, as they do not fit into the free memory: batches of {sizes}."
+
+
+def advice(layer: LocallyConnected, found: Sequence[Sequence[Timing]], from_file: bool) -> str:
+    """What to choose for a layer, how to have it, and what "auto" would choose.
+
+    Examples
+    --------
+    >>> from lcfast.bench.advice import advice
+    >>> from lcfast.bench.subjects import local_layers, model_of
+    >>> from lcfast.bench.timing import timings
+    >>> model = model_of("10x2:4:3")
+    >>> found = list(timings(model, [8], seconds=0.001))
+    >>> advice(*local_layers(model), found, from_file=False)  # doctest: +ELLIPSIS
+    '10x2:4:3: choose ...; engine="auto" would run direct...'
+    """
+    own = [of_engines for of_engines in found if of_engines[0].layer == layer.name]
+    engines = list(dict.fromkeys(chosen(of_engines).engine for of_engines in own))
+    choices = []
+    for engine in engines:
+        won = [of_engines for of_engines in own if chosen(of_engines).engine == engine]
+        at = f" at batch {_batches(won)}" if len(engines) > 1 else ""
+        choices.append(f"{engine}{at} ({_speed(engine, won)})")
+    ways = [_how(layer, engine, from_file) for engine in engines]
+    parts = [f"{layer.name}: choose {', '.join(choices)}", *ways, _auto(layer, own)]
+    return "; ".join(parts) + "."
+
+
+def _speed(engine: str, won: Sequence[Sequence[Timing]]) -> str:
+    """How much faster an engine was where it was chosen."""
+    other = next(one for one in ENGINES if one != engine)
+    ratios = [_best_of(other, of_engines) / _best_of(engine, of_engines) for of_engines in won]
+    low, high = f"{min(ratios):.2g}", f"{max(ratios):.2g}"
+    if max(ratios) <= TIE:
+        return f"as fast as {other}, with smaller weights"
+    if min(ratios) <= TIE:
+        return f"up to {high} times as fast as {other}"
+    return f"{low if low == high else f'{low} to {high}'} times as fast as {other}"
+
+
+def _how(layer: LocallyConnected, engine: str, from_file: bool) -> str:
+    """How to have a layer run on an engine."""
+    implementations = default_of(engine, [layer])
+    if from_file and layer.chosen_engine() == engine:
+        return f"implementation {layer.implementation} of the file runs {engine} already"
+    if not implementations:
+        number = layer.implementation
+        return f"layer.with_implementation({number}, engine={engine!r}) runs {engine}"
+    if from_file:
+        return f"layer.with_implementation({implementations[-1]}) runs {engine}"
+    return f"implementation={' or '.join(map(str, implementations))} runs {engine}"
+
+
+def _auto(layer: LocallyConnected, own: Sequence[Sequence[Timing]]) -> str:
+    """What "auto" would choose, which depends on neither the machine nor the batch."""
+    engine = fastest_engine(geometry_of(layer))
+    lost = [of_engines for of_engines in own if chosen(of_engines).engine != engine]
+    if not lost:
+        return f'engine="auto" would run {engine}, too'
+    ratios = [_best_of(engine, of_engines) / chosen(of_engines).best_seconds for of_engines in lost]
+    if max(ratios) <= TIE:
+        return f'engine="auto" would run {engine}, as fast'
+    return (
+        f'engine="auto" would run {engine}, which takes up to {max(ratios):.2g} times as long at '
+        f"batch {_batches(lost)}"
+    )
+
+
+def _batches(of_batches: Sequence[Sequence[Timing]]) -> str:
+    return ", ".join(f"{of_engines[0].batch:,}" for of_engines in of_batches)
+
+
+def _best_of(engine: str, of_engines: Sequence[Timing]) -> float:
+    return next(timing.best_seconds for timing in of_engines if timing.engine == engine)
+
+
+def as_data(found: Sequence[Sequence[Timing]]) -> list[dict[str, Any]]:
+    """The timings as JSON has them, with rows per second and whether it is the one to choose.
+
+    Examples
+    --------
+    >>> from lcfast.bench.advice import as_data
+    >>> from lcfast.bench.timing import Timing
+    >>> as_data([[Timing("a", 8, "direct", (1,), 0.5, 0.5, 9, 100)]])[0]["rows_per_second"]
+    16.0
+    """
+    return [
+        {
+            **asdict(timing),
+            "rows_per_second": timing.rows_per_second,
+            "chosen": timing is chosen(of_engines),
+        }
+        for of_engines in found
+        for timing in of_engines
+    ]

@@ -1,0 +1,261 @@
+"""Timing the engines, layer by layer and batch by batch.
+
+Only the engine computes: the implementations of Keras that run on one engine hold the same weights
+in the same form, so each engine is timed once.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lcfast.bench.agreement import check_engines, check_implementations
+from lcfast.bench.subjects import (
+    ENGINES,
+    check_weights_fit,
+    default_of,
+    layer_inputs,
+    local_layers,
+    model_inputs,
+    on_each_engine,
+    weight_bytes,
+)
+from lcfast.layers import calls
+from lcfast.layers.locally_connected_base import LocallyConnected
+from lcfast.models import Model
+from lcfast.models.execution import run
+from lcfast.models.graph import Graph
+
+MIXED = "mixed"  # each layer of a model on the engine that was fastest for it
+TURNS = 3  # the engines take turns, so that a slow spell of the machine hits all of them
+TIE = 1.05  # two times within this factor may change places on the next run
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How fast an engine scored a batch.
+
+    Parameters
+    ----------
+    layer : str or None
+        Name of the layer; None is the whole model.
+    batch : int
+        Rows in a call.
+    engine : str
+        "direct" or "sparse"; for a whole model also "mixed", what was chosen for each layer.
+    default_of : tuple of int
+        The implementations that run this engine unless told otherwise.
+    best_seconds, median_seconds : float
+        Of a call.
+    calls : int
+        How many were timed.
+    weight_bytes : int
+        Memory that the weights take in this engine's form; of a model, those of all its locally
+        connected layers.
+
+    Examples
+    --------
+    >>> from lcfast.bench.timing import Timing
+    >>> Timing("a", 32, "direct", (1,), 0.5, 0.6, calls=9, weight_bytes=5).rows_per_second
+    64.0
+    """
+
+    layer: str | None
+    batch: int
+    engine: str
+    default_of: tuple[int, ...]
+    best_seconds: float
+    median_seconds: float
+    calls: int
+    weight_bytes: int
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows scored in a second of the best call."""
+        return self.batch / self.best_seconds
+
+
+def timings(
+    model: Model, batches: Sequence[int], seconds: float, rows: np.ndarray | None = None
+) -> Iterator[list[Timing]]:
+    """Time each locally connected layer of a model, then the model, for each batch size.
+
+    Parameters
+    ----------
+    model : Model
+        What is timed; it is not changed.
+    batches : sequence of int
+        Rows in a call.
+    seconds : float
+        How long each engine is timed for each layer and batch.
+    rows : ndarray, optional
+        Inputs of the model, repeated or cut to the batch; random ones where it is missing.  Each
+        layer is timed on what the model makes of them.
+
+    Yields
+    ------
+    list of Timing
+        One for each engine.  There are `parts(model)` of these lists for each batch.
+
+    Raises
+    ------
+    EnginesDisagreeError
+        If an implementation on an engine gives other answers than another.
+    MemoryError
+        If the weights of all engines do not fit into the free memory.
+
+    Examples
+    --------
+    >>> from lcfast.bench.subjects import model_of
+    >>> from lcfast.bench.timing import timings
+    >>> found = next(timings(model_of("10x2:4:3"), [8], seconds=0.001))
+    >>> [(timing.engine, timing.batch) for timing in found]
+    [('direct', 8), ('sparse', 8)]
+    """
+    layers = local_layers(model)
+    check_weights_fit(layers)
+    graph = model.graph_of_layers()
+    engines_of = {layer.name: on_each_engine(layer) for layer in layers}
+    for batch in batches:
+        inputs = model_inputs(model, batch, rows)
+        of_layers = layer_inputs(graph, model.record(), inputs, layers)
+        choice = {}
+        for layer, x in zip(layers, of_layers, strict=True):
+            engines = engines_of[layer.name]
+            if batch == batches[0]:
+                check_implementations(engines, x)
+            check_engines(engines, x)
+            on = {engine: [one] for engine, one in engines.items()}
+            scoring = {engine: _scoring_layer(one, x) for engine, one in engines.items()}
+            found = _timed(layer.name, batch, on, scoring, seconds)
+            choice[layer.name] = chosen(found).engine
+            yield found
+        if parts(model) > len(layers):
+            # The layers agree on these very inputs, and the rest of the model is the same.
+            on = {
+                engine: [engines[engine] for engines in engines_of.values()] for engine in ENGINES
+            }
+            if len(set(choice.values())) > 1:
+                on[MIXED] = [engines_of[name][engine] for name, engine in choice.items()]
+            scoring = {
+                engine: _scoring_model(graph, model.record(), replaced, inputs)
+                for engine, replaced in on.items()
+            }
+            yield _timed(None, batch, on, scoring, seconds)
+
+
+def parts(model: Model) -> int:
+    """How many things are timed for each batch: the layers, and the model if it has others too."""
+    local = len(local_layers(model))
+    return local + (len(model.graph_of_layers().steps) > 1)
+
+
+def seconds_in_turns(
+    functions: Sequence[Callable[[], object]],
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[list[float]]:
+    """Return the seconds of single calls of each function, which take turns.
+
+    Parameters
+    ----------
+    functions : sequence of callable
+        Each is called once, untimed, before each of its turns, to find its weights in the cache.
+    seconds : float
+        How long each is timed, all turns together; at least one call is.
+    clock : callable, optional
+        Returns the time.
+
+    Returns
+    -------
+    list of list of float
+
+    Examples
+    --------
+    >>> from lcfast.bench.timing import seconds_in_turns
+    >>> first, second = seconds_in_turns([lambda: 1, lambda: 2], seconds=0.001)
+    >>> min(first) > 0
+    True
+    """
+    timed: list[list[float]] = [[] for _ in functions]
+    for turn in range(1, TURNS + 1):
+        for function, own in zip(functions, timed, strict=True):
+            spent = sum(own)
+            if turn > 1 and not spent < seconds * turn / TURNS:
+                continue  # one call took as long as several turns
+            function()
+            while True:
+                start = clock()
+                function()
+                own.append(clock() - start)
+                spent += own[-1]
+                if not spent < seconds * turn / TURNS:
+                    break
+    return timed
+
+
+def _timed(
+    name: str | None,
+    batch: int,
+    on: dict[str, list[LocallyConnected]],
+    scoring: dict[str, Callable[[], object]],
+    seconds: float,
+) -> list[Timing]:
+    """One timing for each engine, of the layers on it and the function that scores with them."""
+    times = seconds_in_turns(list(scoring.values()), seconds)
+    return [
+        Timing(
+            name,
+            batch,
+            engine,
+            default_of(engine, on[engine]),
+            max(min(own), 1e-9),  # a clock may stand still
+            statistics.median(own),
+            len(own),
+            sum(map(weight_bytes, on[engine])),
+        )
+        for engine, own in zip(scoring, times, strict=True)
+    ]
+
+
+def _scoring_layer(layer: LocallyConnected, x: np.ndarray) -> Callable[[], object]:
+    return lambda: layer(x)
+
+
+def _scoring_model(
+    graph: Graph, record: Sequence[Any], replaced: Sequence[LocallyConnected], inputs: Any
+) -> Callable[[], object]:
+    """Score as `Model.predict` does, with some of the layers on other engines."""
+    by_name = {layer.name: layer for layer in replaced}
+    graph = replace(graph, layers=tuple(by_name.get(one.name, one) for one in graph.layers))
+    own = [
+        layer.record() if layer.name in by_name else weights
+        for layer, weights in zip(graph.layers, record, strict=True)
+    ]
+
+    def score() -> None:
+        with calls.without_losses():
+            run(graph, own, inputs)
+
+    return score
+
+
+def chosen(of_engines: Sequence[Timing]) -> Timing:
+    """Return the fastest by its best call; of those as fast, the one with the smallest weights.
+
+    Examples
+    --------
+    >>> from lcfast.bench.timing import Timing, chosen
+    >>> direct = Timing("a", 1, "direct", (1,), 1.02, 1.1, calls=9, weight_bytes=5)
+    >>> sparse = Timing("a", 1, "sparse", (2, 3), 1.00, 1.1, calls=9, weight_bytes=9)
+    >>> chosen([direct, sparse]).engine
+    'direct'
+    """
+    best = min(timing.best_seconds for timing in of_engines)
+    as_fast = [timing for timing in of_engines if timing.best_seconds <= TIE * best]
+    return min(as_fast, key=lambda timing: timing.weight_bytes)
