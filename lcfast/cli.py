@@ -49,12 +49,12 @@ def plain_errors() -> Iterator[None]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(lcfast.__version__, prog_name="lcfast")
 def main() -> None:
-    r"""Score Keras models on a CPU, without TensorFlow.
+    """Score Keras models on a CPU, without TensorFlow.
 
     \b
     Example:
       lcfast predict model.h5 images.npy -o probabilities.npy
-    """
+    """  # noqa: D301 (click takes the \b itself for "do not wrap")
 
 
 @main.command(no_args_is_help=True, short_help="Score rows with a model file.")
@@ -74,12 +74,12 @@ def main() -> None:
     "--threads", type=click.IntRange(1, 4096), help="Threads to use; by default all cores."
 )
 def predict(model: Path, input_: Path, output: Path, batch_size: int, threads: int | None) -> None:
-    r"""Score the rows of INPUT (.npy) with MODEL (.h5) and write OUTPUT (.npy).
+    """Score the rows of INPUT (.npy) with MODEL (.h5) and write OUTPUT (.npy).
 
     \b
     Example:
       lcfast predict examples/digits.h5 examples/digits_images.npy -o probabilities.npy
-    """
+    """  # noqa: D301 (click takes the \b itself for "do not wrap")
     with plain_errors():
         for source in (model, input_):
             if _same_file(source, output):
@@ -127,12 +127,12 @@ def predict(model: Path, input_: Path, output: Path, batch_size: int, threads: i
 @main.command(no_args_is_help=True, short_help="Print the layers of a model file.")
 @click.argument("model", type=click.Path(path_type=Path))
 def summary(model: Path) -> None:
-    r"""Print the layers of MODEL (.h5), their shapes and their parameters.
+    """Print the layers of MODEL (.h5), their shapes and their parameters.
 
     \b
     Example:
       lcfast summary examples/digits.h5
-    """
+    """  # noqa: D301 (click takes the \b itself for "do not wrap")
     with plain_errors():
         lcfast.load_model(model).summary(print_fn=click.echo)
 
@@ -175,7 +175,7 @@ def bench(
     seconds: float,
     json_: Path | None,
 ) -> None:
-    r"""Time the engines for each locally connected layer of MODEL (.h5), and say what to choose.
+    """Time the engines for each locally connected layer of MODEL (.h5), and say what to choose.
 
     Instead of a file, WORKLOAD gives the shapes of one layer: input (channels last), filters,
     kernel and strides, or one of these names of real layers: docs_lc2d_a, docs_lc2d_b, docs_lc1d_a,
@@ -185,7 +185,7 @@ def bench(
     Example:
       lcfast bench examples/digits.h5
       lcfast bench 32x32x3:64:3x3:1x1 --batch-size 1 --batch-size 256
-    """
+    """  # noqa: D301 (click takes the \b itself for "do not wrap")
     found: list[list[timing.Timing]] = []
     with plain_errors():
         if json_ is not None and any(
@@ -200,7 +200,7 @@ def bench(
         fitting = subjects.batches_that_fit(model, batches)
         total = len(fitting) * timing.parts(model)
         try:
-            # the file first: that it cannot be written is better known before the minutes of timing
+            # The file first: whether it can be written is better known before the timing.
             with (
                 _written_beside(json_) if json_ is not None else nullcontext() as file,
                 tqdm(total=total, unit=" timings", disable=None, leave=False) as bar,

@@ -1,5 +1,6 @@
 """What `lcfast bench` times, checks and advises, without a look at the clock."""
 
+import dataclasses
 import itertools
 import math
 import re
@@ -367,6 +368,7 @@ def test_the_fastest_is_chosen_and_the_smallest_of_those_as_fast(direct, sparse,
         ([(1, 3)], "choose direct (3 times as fast as sparse); "),
         ([(1, 3), (1, 1.5)], "choose direct (1.5 to 3 times as fast as sparse); "),
         ([(1, 3), (1.01, 1)], "choose direct (up to 3 times as fast as sparse); "),
+        ([(1, 31)], "choose direct (31 times as fast as sparse); "),
         ([(1.01, 1)], "choose direct (as fast as sparse, with smaller weights); "),
         (
             [(1, 3), (2, 1), (3, 1)],
@@ -441,6 +443,13 @@ def test_the_report_advises_on_the_layers_that_were_timed_alone():
     assert lines[-2].startswith("layer: choose direct")
     assert lines[-1].endswith("batches of 32, 512.")
     assert max(map(len, lines[:4])) <= 100
+
+
+def test_the_report_says_where_the_times_swing():
+    steady, swinging = timed("layer", 1, 1, 2)
+    swinging = dataclasses.replace(swinging, median_seconds=3.5)
+    lines = list(advice.report_lines([local_1d()], [[steady, swinging]], True, 0.1))
+    assert lines[-1].startswith("In 1 of 2 rows the median call took over 1.5 times as long")
 
 
 def test_the_data_say_which_was_chosen():

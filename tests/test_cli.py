@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import signal
@@ -14,6 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+
+from lcfast import cli
+from lcfast.bench import subjects, timing, workloads
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MODEL = EXAMPLES / "digits.h5"
@@ -60,12 +65,12 @@ def test_predict_shows_no_progress_bar_in_a_pipe(tmp_path):
     assert result.stderr == ""
 
 
-def test_predict_shows_a_progress_bar_on_a_terminal(tmp_path):
+def shown_on_a_terminal(*arguments):
+    """What a command writes to a standard error that is a terminal."""
     master, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    arguments = ["predict", str(MODEL), str(IMAGES), "-o", str(tmp_path / "p.npy")]
     subprocess.run(
-        [sys.executable, "-m", "lcfast", *arguments],
+        [sys.executable, "-m", "lcfast", *map(str, arguments)],
         stderr=terminal,
         stdout=subprocess.DEVNULL,
         check=True,
@@ -76,7 +81,11 @@ def test_predict_shows_a_progress_bar_on_a_terminal(tmp_path):
     with os.fdopen(master, "rb", buffering=0) as screen, contextlib.suppress(OSError):
         while part := screen.read(10_000):  # Linux ends a closed terminal with EIO
             shown += part
-    assert b"360/360" in shown
+    return shown
+
+
+def test_predict_shows_a_progress_bar_on_a_terminal(tmp_path):
+    assert b"360/360" in shown_on_a_terminal("predict", MODEL, IMAGES, "-o", tmp_path / "p.npy")
 
 
 @pytest.mark.parametrize("options", [["--batch-size", "7"], ["--threads", "1"], ["--threads", "3"]])
@@ -115,11 +124,11 @@ def test_summary_into_a_closed_pipe_ends_quietly():
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("command", [[], ["predict"], ["summary"]])
+@pytest.mark.parametrize("command", [[], ["predict"], ["summary"], ["bench"]])
 def test_help_has_an_example(command):
     result = lcfast(*command, "--help")
     assert result.returncode == 0
-    assert "Example:" in result.stdout
+    assert "  Example:\n    lcfast " in result.stdout
 
 
 def test_a_missing_model_is_named(tmp_path):
@@ -256,3 +265,163 @@ def test_a_wrong_environment_is_explained(tmp_path, variable):
     environment = {**os.environ, variable: "wrong"}
     text = refused("predict", MODEL, IMAGES, "-o", tmp_path / "p.npy", env=environment)
     assert variable in text
+
+
+QUICK = ("--seconds", "0", "--batch-size", "2")
+
+
+def test_bench_of_a_model_prints_a_table_and_advice_for_each_layer():
+    result = lcfast("bench", MODEL, "--batch-size", "4", *QUICK, "--threads", "1")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""  # no bar in a pipe
+    start, *_, first, second = result.stdout.splitlines()
+    assert start.startswith("float32, ")
+    assert ", 1 thread; " in start
+    table = [line.split() for line in result.stdout.splitlines() if " MB" not in line]
+    rows = [cells for cells in table if cells and cells[-1] == "choose" and "<-" in cells]
+    assert [cells[0] for cells in rows] == [
+        *["locally_connected2d"] * 2, *["locally_connected2d_1"] * 2, *["whole"] * 2,
+    ]  # fmt: skip
+    assert first.startswith("locally_connected2d: choose ")
+    assert second.startswith("locally_connected2d_1: choose ")
+    assert first.count("of the file runs direct already") + first.count("runs sparse") >= 1
+    assert 'engine="auto" would run direct' in second
+
+
+@pytest.mark.parametrize("workload", ["mhcflurry", "12x10x2:3:3x2:1x2", "20x2:4:3"])
+def test_bench_takes_a_workload_by_name_or_shapes(workload):
+    result = lcfast("bench", workload, *QUICK)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1].startswith(f"{workload}: choose ")
+    assert "whole model" not in result.stdout
+
+
+def test_bench_takes_rows_for_the_model_and_writes_json(tmp_path):
+    path = tmp_path / "timings.json"
+    result = lcfast("bench", MODEL, "--input", IMAGES, "--json", path, *QUICK)
+    assert result.returncode == 0, result.stderr
+    data = json.loads(path.read_text())
+    assert (data["target"], data["input"], data["seconds"]) == (str(MODEL), str(IMAGES), 0)
+    assert data["versions"]["python"]
+    layers = ["locally_connected2d", "locally_connected2d_1", None]
+    assert [one["layer"] for one in data["timings"] if one["chosen"]] == layers
+    assert {one["batch"] for one in data["timings"]} == {2}
+    assert [one["engine"] for one in data["timings"][:2]] == ["direct", "sparse"]
+
+
+def test_bench_shows_a_progress_bar_on_a_terminal():
+    assert b"/3 [" in shown_on_a_terminal("bench", MODEL, *QUICK)
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("deepface_L7", "did you mean deepface_L6 or deepface_L5 or deepface_L4?"),
+        ("qqqqqqqqqq", "the workloads are docs_lc2d_a, "),
+        ("no/such/folder/qqq.h5", "the workloads are docs_lc2d_a, "),
+        (EXAMPLES / "digts.h5", f"did you mean {MODEL}"),
+        ("32x32x3:64:3", "do not go together"),
+        ("10x2:4:11", "downsampling"),
+        ("9000000x1000:9000:30", "time a smaller layer"),
+        (IMAGES, "not the mark of an HDF5"),
+        (EXAMPLES, "is a directory"),
+    ],
+)
+def test_bench_explains_what_it_cannot_time(target, sentence):
+    text = refused("bench", target, *QUICK)
+    assert sentence in text
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (np.ones((3, 8, 8)), "takes rows of shape (8, 8, 1)"),
+        (np.ones((0, 8, 8, 1)), "holds no rows"),
+        (np.full((2, 8, 8, 1), "a"), "not real numbers"),
+    ],
+)
+def test_bench_refuses_rows_that_do_not_fit(tmp_path, rows, sentence):
+    np.save(tmp_path / "rows.npy", rows)
+    assert sentence in refused("bench", MODEL, "--input", tmp_path / "rows.npy", *QUICK)
+
+
+def test_bench_takes_no_rows_for_several_inputs():
+    model = Path(__file__).parent / "golden" / "model_functional_two_inputs_two_outputs.h5"
+    assert "leave --input out" in refused("bench", model, "--input", IMAGES, *QUICK)
+    assert lcfast("bench", model, *QUICK).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--batch-size", "0"], ["--threads", "0"], ["--seconds", "-1"], ["--json", "no/such/x.json"]],
+)
+def test_wrong_options_of_bench_are_refused(options):
+    assert "Error:" in refused("bench", "10x2:4:3", *options)
+
+
+def test_bench_does_not_write_its_json_over_the_model(tmp_path):
+    model = tmp_path / "digits.h5"
+    model.write_bytes(MODEL.read_bytes())
+    assert "must be another one" in refused("bench", model, "--json", model, *QUICK)
+    assert model.read_bytes() == MODEL.read_bytes()
+
+
+def test_the_help_of_bench_names_every_workload():
+    words = lcfast("bench", "--help").stdout.replace(",", " ").replace(".", " ").split()
+    assert set(workloads.WORKLOADS) <= set(words)
+
+
+def test_bench_says_which_batches_do_not_fit():
+    result = lcfast("bench", "10x2:4:3", "--batch-size", 10**15, *QUICK)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1].endswith("batches of 1,000,000,000,000,000.")
+
+
+def test_bench_ends_with_status_1_where_engines_disagree(monkeypatch, tmp_path):
+    def on_engines_that_disagree(layer):
+        engines = subjects.on_each_engine(layer)
+        engines["sparse"].set_weights([2 * w for w in engines["sparse"].get_weights()])
+        return engines
+
+    monkeypatch.setattr(timing, "on_each_engine", on_engines_that_disagree)
+    path = tmp_path / "timings.json"
+    result = CliRunner().invoke(cli.main, ["bench", "10x2:4:3", *QUICK, "--json", str(path)])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "disagree in 64 of 64 numbers" in result.stderr
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_prints_what_bench_has_measured(monkeypatch, tmp_path):
+    timings = timing.timings
+
+    def interrupted(*arguments):
+        yield next(timings(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(timing, "timings", interrupted)
+    path = tmp_path / "timings.json"
+    result = CliRunner().invoke(cli.main, ["bench", str(MODEL), *QUICK, "--json", str(path)])
+    assert result.exit_code == 130
+    assert result.stdout.splitlines()[-1].startswith("locally_connected2d: choose ")
+    assert result.stderr == f"Interrupted after 1 of 3 timings; {path} was not written.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_bench_with_status_130_and_nothing_half_written(tmp_path):
+    command = [sys.executable, "-m", "lcfast", "bench", "10x2:4:3", "--seconds", "300"]
+    process = subprocess.Popen(
+        [*command, "--json", str(tmp_path / "timings.json")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.01)  # until the file beside the JSON is there: then timing has begun
+    process.send_signal(signal.SIGINT)
+    printed, text = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert printed == ""
+    assert text.startswith("Interrupted after 0 of 3 timings")
+    assert list(tmp_path.iterdir()) == []

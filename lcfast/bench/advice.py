@@ -17,6 +17,7 @@ Only the engine computes: `implementation` says which weights a layer shows and 
 engine it runs by default. Every implementation gave the same answers on every engine, so each
 engine is timed once."""
 HEADER = ("layer", "batch", "engine", "default of", "best ms", "median ms", "rows/s", "weights MB")
+SWING = 1.5  # calls of one engine that differ by more were not undisturbed
 TO_THE_LEFT = (0, 2, 3)  # the columns of words
 
 
@@ -89,6 +90,13 @@ def report_lines(
     for layer in layers:
         if any(of_engines[0].layer == layer.name for of_engines in found):
             yield advice(layer, found, from_file)
+    rows = [timing for of_engines in found for timing in of_engines]
+    swinging = sum(timing.median_seconds > SWING * timing.best_seconds for timing in rows)
+    if swinging:
+        yield (
+            f"In {swinging} of {len(rows)} rows the median call took over {SWING:g} times as long "
+            "as the best, as happens where other work shares the cores; time again when it is done."
+        )
     if left_out:
         sizes = ", ".join(f"{batch:,}" for batch in left_out)
         yield f"Left out, as they do not fit into the free memory: batches of {sizes}."
@@ -123,7 +131,7 @@ def _speed(engine: str, won: Sequence[Sequence[Timing]]) -> str:
     """How much faster an engine was where it was chosen."""
     other = next(one for one in ENGINES if one != engine)
     ratios = [_best_of(other, of_engines) / _best_of(engine, of_engines) for of_engines in won]
-    low, high = f"{min(ratios):.2g}", f"{max(ratios):.2g}"
+    low, high = _ratio(min(ratios)), _ratio(max(ratios))
     if max(ratios) <= TIE:
         return f"as fast as {other}, with smaller weights"
     if min(ratios) <= TIE:
@@ -150,13 +158,17 @@ def _auto(layer: LocallyConnected, own: Sequence[Sequence[Timing]]) -> str:
     lost = [of_engines for of_engines in own if chosen(of_engines).engine != engine]
     if not lost:
         return f'engine="auto" would run {engine}, too'
-    ratios = [_best_of(engine, of_engines) / chosen(of_engines).best_seconds for of_engines in lost]
-    if max(ratios) <= TIE:
+    worst = max(_best_of(engine, of_batch) / chosen(of_batch).best_seconds for of_batch in lost)
+    if worst <= TIE:
         return f'engine="auto" would run {engine}, as fast'
     return (
-        f'engine="auto" would run {engine}, which takes up to {max(ratios):.2g} times as long at '
+        f'engine="auto" would run {engine}, which takes up to {_ratio(worst)} times as long at '
         f"batch {_batches(lost)}"
     )
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
 
 
 def _batches(of_batches: Sequence[Sequence[Timing]]) -> str:
