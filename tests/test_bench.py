@@ -276,6 +276,16 @@ def test_without_a_budget_each_function_is_timed_once(seconds):
     assert timing.seconds_in_turns([watch.function("a", 1.0)], seconds, watch) == [[1.0]]
 
 
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [("1.70 1.87 1.25 3/93 136", 2.0), ("0.0 0.0 0.0 1/9 1", 0.0), ("none", 0.0), ("", 0.0)],
+)
+def test_what_runs_elsewhere_is_read_from_the_system(tmp_path, text, others):
+    (tmp_path / "loadavg").write_text(text)
+    assert timing.running_elsewhere(tmp_path / "loadavg") == others
+    assert timing.running_elsewhere(tmp_path / "missing") == 0
+
+
 # ---------------------------------------------------------------- agreement
 
 
@@ -450,6 +460,15 @@ def test_the_report_says_where_the_times_swing():
     swinging = dataclasses.replace(swinging, median_seconds=3.5)
     lines = list(advice.report_lines([local_1d()], [[steady, swinging]], True, 0.1))
     assert lines[-1].startswith("In 1 of 2 rows the median call took over 1.5 times as long")
+
+
+@pytest.mark.parametrize(("others", "lines"), [(0.0, 0), (0.4, 0), (0.6, 1), (7.0, 1)])
+def test_the_report_says_where_other_processes_held_the_cores(monkeypatch, others, lines):
+    monkeypatch.setattr(advice, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(advice.os, "cpu_count", lambda: 4)
+    found = [[dataclasses.replace(one, others=others) for one in timed("layer", 1, 1, 2)]]
+    said = list(advice.report_lines([local_1d()], found, True, 0.1))
+    assert sum(line.startswith("Other processes ran") for line in said) == lines
 
 
 def test_the_data_say_which_was_chosen():

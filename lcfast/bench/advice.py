@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -96,6 +97,12 @@ def report_lines(
         yield (
             f"In {swinging} of {len(rows)} rows the median call took over {SWING:g} times as long "
             "as the best, as happens where other work shares the cores; time again when it is done."
+        )
+    others, cores = max((timing.others for timing in rows), default=0.0), os.cpu_count() or 1
+    if others + get_num_threads() > cores + 0.5:
+        yield (
+            f"Other processes ran meanwhile ({others:.1f} threads, {cores} cores): the times may "
+            "be many times too long; time again when they are done, or give fewer --threads."
         )
     if left_out:
         sizes = ", ".join(f"{batch:,}" for batch in left_out)

@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from lcfast.models.graph import Graph
 
 MIXED = "mixed"  # each layer of a model on the engine that was fastest for it
 TURNS = 3  # the engines take turns, so that a slow spell of the machine hits all of them
+SAMPLES = 5
 TIE = 1.05  # two times within this factor may change places on the next run
 
 
@@ -57,6 +59,8 @@ class Timing:
     weight_bytes : int
         Memory that the weights take in this engine's form; of a model, those of all its locally
         connected layers.
+    others : float
+        Threads of other processes that ran just before; they may hold the cores.
 
     Examples
     --------
@@ -73,6 +77,7 @@ class Timing:
     median_seconds: float
     calls: int
     weight_bytes: int
+    others: float = 0.0
 
     @property
     def rows_per_second(self) -> float:
@@ -199,6 +204,28 @@ def seconds_in_turns(
     return timed
 
 
+def running_elsewhere(source: str | Path = "/proc/loadavg") -> float:
+    """Threads of other processes that run on the machine now; 0 where the system does not say.
+
+    The averages of the load count what this process did a moment ago; this does not.
+
+    Examples
+    --------
+    >>> from lcfast.bench.timing import running_elsewhere
+    >>> running_elsewhere() >= 0
+    True
+    """
+    running = []
+    try:
+        for _ in range(SAMPLES):
+            time.sleep(0.004)  # threads of our own that still wait for work go to sleep, too
+            with open(source, encoding="ascii") as file:
+                running.append(int(file.read().split()[3].partition("/")[0]) - 1)
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return max(statistics.mean(running), 0.0)
+
+
 def _timed(
     name: str | None,
     batch: int,
@@ -207,6 +234,7 @@ def _timed(
     seconds: float,
 ) -> list[Timing]:
     """One timing for each engine, of the layers on it and the function that scores with them."""
+    others = running_elsewhere()
     times = seconds_in_turns(list(scoring.values()), seconds)
     return [
         Timing(
@@ -218,6 +246,7 @@ def _timed(
             statistics.median(own),
             len(own),
             sum(map(weight_bytes, on[engine])),
+            others,
         )
         for engine, own in zip(scoring, times, strict=True)
     ]
