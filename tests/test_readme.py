@@ -5,7 +5,10 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from lcfast.bench import advice
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,6 +27,16 @@ def test_the_python_examples_run(monkeypatch):
     assert names["dkernel"].shape == (8, 96, 64)
     assert names["y"].shape == (8, 20, 20, 16)
     assert names["matrix"].shape == (1600, 6400)
+    np.testing.assert_array_equal(
+        names["on_sparse"].predict(names["images"]), names["probabilities"]
+    )
+
+
+def test_the_output_of_bench_has_the_lines_that_the_command_prints():
+    (shown,) = re.findall(r"^```\n\$ lcfast bench (.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert advice.EXPLANATION in shown
+    header = next(line for line in shown.splitlines() if line.startswith("layer "))
+    assert re.split(" {2,}", header) == list(advice.HEADER)
 
 
 def test_the_first_two_bash_blocks_install_score_and_test():

@@ -88,10 +88,17 @@ def report_lines(
         yield ""
         yield from table_lines(found)
         yield ""
-    for layer in layers:
+    yield from _reservations([timing for of_engines in found for timing in of_engines])
+    if left_out:
+        sizes = ", ".join(f"{batch:,}" for batch in left_out)
+        yield f"Left out, as they do not fit into the free memory: batches of {sizes}."
+    for layer in layers:  # last, where it is read first
         if any(of_engines[0].layer == layer.name for of_engines in found):
             yield advice(layer, found, from_file)
-    rows = [timing for of_engines in found for timing in of_engines]
+
+
+def _reservations(rows: Sequence[Timing]) -> Iterator[str]:
+    """What speaks against the times."""
     swinging = sum(timing.median_seconds > SWING * timing.best_seconds for timing in rows)
     if swinging:
         yield (
@@ -99,14 +106,11 @@ def report_lines(
             "as the best, as happens where other work shares the cores; time again when it is done."
         )
     others, cores = max((timing.others for timing in rows), default=0.0), os.cpu_count() or 1
-    if others + get_num_threads() > cores + 0.5:
+    if others > 0.5 and others + min(get_num_threads(), cores) > cores + 0.5:
         yield (
             f"Other processes ran meanwhile ({others:.1f} threads, {cores} cores): the times may "
             "be many times too long; time again when they are done, or give fewer --threads."
         )
-    if left_out:
-        sizes = ", ".join(f"{batch:,}" for batch in left_out)
-        yield f"Left out, as they do not fit into the free memory: batches of {sizes}."
 
 
 def advice(layer: LocallyConnected, found: Sequence[Sequence[Timing]], from_file: bool) -> str:
