@@ -6,6 +6,7 @@ PATH_NAMES: tuple[str, ...]
 SUPPORTED_PATHS: tuple[int, ...]
 HAS_OPENMP: bool
 
+def vector_bytes(path: int) -> int: ...
 def release_threads() -> None: ...
 
 # Each is indexed by "float" or "double" before it is called; see the .pyx for the arguments.

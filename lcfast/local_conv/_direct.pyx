@@ -51,19 +51,14 @@ cdef const lc_kernels_f64 *table_f64(int path) noexcept nogil:
     return lc_table_f64[path]
 
 
+def vector_bytes(int path):
+    """Bytes in a vector of a SIMD path."""
+    return lc_table_f32[path].lanes * sizeof(float)
+
+
 def release_threads():
     """Let go of OpenMP's pool; the next parallel region of this thread makes a new one."""
     lc_release_threads()
-
-
-# The steps between the numbers that one output position touches; see geometry.Geometry.
-cdef struct Windows:
-    int64_t positions, output_columns, down, along
-    int64_t runs, run_length, patch, filters
-    int64_t x_row, y_row          # numbers in one row of the input and of the output
-    int64_t y_position, y_filter  # steps in a row of the output
-    int64_t kernel_position       # 0 where the kernel is shared
-    int64_t bias_position
 
 
 cdef Windows windows_of(geometry):
@@ -83,15 +78,10 @@ cdef Windows windows_of(geometry):
     g.y_filter = g.positions if geometry.channels_first else 1
     g.kernel_position = 0 if geometry.shared else g.patch * g.filters
     g.bias_position = 0 if geometry.shared else g.y_position
+    cdef const int64_t[::1] run_offsets = geometry.run_offsets # which the geometry keeps
+    g.run_offset = &run_offsets[0] if g.runs else NULL
+    g.span = geometry.span
     return g
-
-
-cdef inline int64_t window_offset(const Windows *g, int64_t position) noexcept nogil:
-    return position // g.output_columns * g.down + position % g.output_columns * g.along
-
-
-cdef inline int64_t ceiling(int64_t size, int64_t block) noexcept nogil:
-    return (size + block - 1) // block
 
 
 cdef inline void product(int path, const lc_tile *tile, const real *a, const real *b,
@@ -147,18 +137,18 @@ cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, 
     cdef int64_t last = min(first + cut.group, g.positions)
     cdef int64_t position, n, f
     cdef const real *bias_here
-    cdef lc_tile tile
+    cdef lc_tile tile = empty_tile(g.run_offset)
     tile.rows = min(cut.row_block, rows - row)
     tile.columns = min(cut.column_block, g.filters - column)
     tile.runs = g.runs
     tile.run_length = g.run_length
-    tile.run_offset = run_offset
+    tile.a_run_scale = 1
+    tile.b_run_step = g.run_length * g.filters
     tile.a_row_step = g.x_row
     tile.a_step = 1
     tile.b_row_step = g.filters
     tile.c_row_step = g.y_row
     tile.c_column_step = g.y_filter
-    tile.accumulate = 0
     x += row * g.x_row
     y += row * g.y_row + column * g.y_filter
     for position in range(first, last):
@@ -227,14 +217,11 @@ cdef void input_gradient_rows(const Windows *g, int path, int64_t rows, int64_t 
     cdef int64_t dy_start = 0
     cdef const real *block
     cdef real *target
-    cdef lc_tile tile
-    tile.runs = 1
+    cdef lc_tile tile = empty_tile(&dy_start)
     tile.run_length = g.filters
-    tile.run_offset = &dy_start
     tile.a_row_step = g.y_row
     tile.a_step = g.y_filter
     tile.c_row_step = g.x_row
-    tile.c_column_step = 1
     tile.accumulate = 1
     for position in range(g.positions):
         for run in range(g.runs):
@@ -298,16 +285,13 @@ cdef void kernel_gradient_task(const Windows *g, int path, int64_t rows, int64_t
     cdef int64_t position, row, n, f, width
     cdef int64_t x_start = 0
     cdef const real *dy_here
-    cdef lc_tile tile
+    cdef lc_tile tile = empty_tile(&x_start)
     width = min(<int64_t>COLUMN_BLOCK, g.filters - column) if g.positions == 1 else g.filters
     tile.rows = g.run_length
     tile.columns = width
-    tile.runs = 1
-    tile.run_offset = &x_start
     tile.a_row_step = 1
     tile.a_step = g.x_row
     tile.c_row_step = g.filters
-    tile.c_column_step = 1
     for position in range(first_position, last_position):
         row = 0
         while row < rows:
@@ -365,18 +349,14 @@ cdef void sum_block(int path, int64_t rows, int64_t columns, int64_t first, int6
     # total[j] = sum_n 1 * values[n,j]
     cdef real one = 1
     cdef int64_t origin = 0
-    cdef lc_tile tile
+    cdef lc_tile tile = empty_tile(&origin)
     tile.rows = 1
     tile.columns = width
-    tile.runs = 1
     tile.run_length = rows
-    tile.run_offset = &origin
     tile.a_row_step = 0
     tile.a_step = 0
     tile.b_row_step = columns
     tile.c_row_step = columns
-    tile.c_column_step = 1
-    tile.accumulate = 0
     product(path, &tile, &one, values + first, <const real *>NULL, total + first)
 
 

@@ -6,13 +6,20 @@ cdef extern from "lc.h":
         int64_t rows, columns
         int64_t runs, run_length
         const int64_t *run_offset
+        int64_t a_run_scale, a_run_step, b_run_scale, b_run_step
         int64_t a_row_step, a_step
         int64_t b_row_step
         int64_t c_row_step, c_column_step
+        int64_t bias_row_step
+        int64_t a_ahead
         int accumulate
+        int b_overrun
     ctypedef struct lc_kernels_f32:
+        int lanes
         void (*product)(const lc_tile *, const float *, const float *, const float *,
                         float *) noexcept nogil
+        void (*to_panel)(int, int64_t, int64_t, const float *, int64_t, float *) noexcept nogil
+        void (*from_panel)(int, int64_t, int64_t, const float *, float *, int64_t) noexcept nogil
         void (*activate)(int, float, int64_t, float *) noexcept nogil
         void (*activation_gradient)(int, float, int64_t, const float *, const float *,
                                     float *) noexcept nogil
@@ -27,8 +34,11 @@ cdef extern from "lc.h":
                                 const float *, int64_t, const float *, int64_t,
                                 float *) noexcept nogil
     ctypedef struct lc_kernels_f64:
+        int lanes
         void (*product)(const lc_tile *, const double *, const double *, const double *,
                         double *) noexcept nogil
+        void (*to_panel)(int, int64_t, int64_t, const double *, int64_t, double *) noexcept nogil
+        void (*from_panel)(int, int64_t, int64_t, const double *, double *, int64_t) noexcept nogil
         void (*activate)(int, double, int64_t, double *) noexcept nogil
         void (*activation_gradient)(int, double, int64_t, const double *, const double *,
                                     double *) noexcept nogil

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,11 @@ class Geometry:
         sizes = zip(self.input_size, self.pads, strict=True)
         size = tuple(n + before + behind for n, (before, behind) in sizes)
         return replace(self, input_size=size, pads=())
+
+    @cached_property
+    def plans(self) -> dict[Any, Any]:
+        """Plans of calls that were made already; see plan.py."""
+        return {}
 
     @cached_property
     def output_size(self) -> tuple[int, ...]:
@@ -165,6 +171,11 @@ class Geometry:
             offsets *= self.input_size[-1] * self.channels
         offsets.flags.writeable = False  # layers share geometries
         return offsets
+
+    @cached_property
+    def span(self) -> int:
+        """Inputs from the first of a window to its last, inclusive."""
+        return int(self.run_offsets[-1]) + self.run_length if self.runs else 0
 
     @cached_property
     def output_columns(self) -> int:

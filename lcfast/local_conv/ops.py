@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.local_conv import _direct, reference, sparse
+from lcfast.local_conv import _direct, _panels, reference, sparse
 from lcfast.local_conv._activation import ELEMENTWISE
 from lcfast.local_conv.activation import (
     LINEAR,
@@ -22,6 +22,7 @@ from lcfast.local_conv.activation import (
 from lcfast.local_conv.arrays import REAL_DTYPES, as_array, as_batch, as_output, check_same_rows
 from lcfast.local_conv.call import DEFAULT_CALL, ENGINES, Call, by_dtype, checked_engine
 from lcfast.local_conv.geometry import Geometry
+from lcfast.local_conv.plan import forward_plan, input_gradient_plan
 from lcfast.local_conv.threads import threads_for
 
 __all__ = [
@@ -103,19 +104,18 @@ def forward(
             target[...] = y
         return target
     fused = activation if activation.name in ELEMENTWISE else LINEAR
-    _FORWARD[dtype](
-        geometry.padded,
-        len(x),
-        _padded(x, geometry).reshape(-1),
-        kernel.reshape(-1),
-        bias,
-        y.reshape(-1),
-        ELEMENTWISE[fused.name],
-        fused.alpha,
-        call.path(),
-        threads_for(len(x) * geometry.positions * geometry.patch_size * geometry.filters,
-                    call.threads),
-    )  # fmt: skip
+    windows = geometry.padded
+    path = call.path()
+    threads = threads_for(
+        len(x) * geometry.positions * geometry.patch_size * geometry.filters, call.threads
+    )
+    plan = forward_plan(windows, dtype, len(x), threads, path)
+    arrays = (_padded(x, geometry).reshape(-1), kernel.reshape(-1), bias, y.reshape(-1))
+    how = (ELEMENTWISE[fused.name], fused.alpha, path, threads)
+    if plan.regime == "batch":
+        _BATCH_FORWARD[dtype](windows, len(x), *arrays, *how, plan.vectors, plan.splits)
+    else:
+        _FORWARD[dtype](windows, len(x), *arrays, *how)
     if fused is not activation:
         activate_in_place(y, activation, call)
     if y is not target:
@@ -137,18 +137,20 @@ def input_gradient(
         return dx
     if call.engine == "reference":
         return reference.input_gradient(dy, kernel, geometry)
-    dx = np.zeros((len(dy), *geometry.padded.input_shape), dtype)
-    if 0 in dy.shape or 0 in dx.shape:
-        return _inside(dx, geometry)
-    _INPUT_GRADIENT[dtype](
-        geometry.padded,
-        len(dy),
-        dy.reshape(-1),
-        kernel.reshape(-1),
-        dx.reshape(-1),
-        call.path(),
-        threads_for(dy.size * geometry.patch_size, call.threads),
-    )
+    windows = geometry.padded
+    shape = (len(dy), *windows.input_shape)
+    if 0 in dy.shape or 0 in shape:
+        return _inside(np.zeros(shape, dtype), geometry)
+    path, threads = call.path(), threads_for(dy.size * geometry.patch_size, call.threads)
+    plan = input_gradient_plan(windows, dtype, len(dy), threads, path)
+    arrays = dy.reshape(-1), kernel.reshape(-1)
+    if plan.regime == "batch":
+        dx = np.empty(shape, dtype)
+        how = path, threads, plan.vectors, plan.splits
+        _BATCH_INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), *how)
+    else:
+        dx = np.zeros(shape, dtype)
+        _INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), path, threads)
     return _inside(dx, geometry)
 
 
@@ -228,6 +230,8 @@ def _inside(dx: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 
 _FORWARD = by_dtype(_direct.forward)
+_BATCH_FORWARD = by_dtype(_panels.forward)
 _INPUT_GRADIENT = by_dtype(_direct.input_gradient)
+_BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
 _KERNEL_GRADIENT = by_dtype(_direct.kernel_gradient)
 _SUM_ROWS = by_dtype(_direct.sum_rows)

@@ -19,6 +19,7 @@
 #endif
 #define LC_FUSED 1
 #define LC_VECTOR_BYTES 64
+#define LC_REGISTERS 32
 #define LC_SUFFIX_F32 f32_avx512
 #define LC_SUFFIX_F64 f64_avx512
 #include "path.template.c"
@@ -26,6 +27,7 @@
 #define LC_TARGET __attribute__((target("avx2,fma")))
 #define LC_FUSED 1
 #define LC_VECTOR_BYTES 32
+#define LC_REGISTERS 16
 #define LC_SUFFIX_F32 f32_avx2
 #define LC_SUFFIX_F64 f64_avx2
 #include "path.template.c"
@@ -38,6 +40,11 @@
 #define LC_FUSED 0
 #endif
 #define LC_VECTOR_BYTES 16
+#if defined(__aarch64__)
+#define LC_REGISTERS 32
+#else
+#define LC_REGISTERS 16
+#endif
 #define LC_SUFFIX_F32 f32_generic
 #define LC_SUFFIX_F64 f64_generic
 #include "path.template.c"

@@ -9,7 +9,8 @@
 
 #include <stdint.h>
 
-/* c[i,j] = sum_r a[i,r] b[r,j] (+ bias[j]),  i < rows, j < columns, r < runs * run_length.
+/* c[i,j] = sum_r a[i,r] b[r,j] (+ bias),  i < rows, j < columns, r < runs * run_length.
+   Vectors run along j, single numbers of a are broadcast.
 
    The bits rule: each c[i,j] is ONE chain of fused multiply-adds over r in ascending order,
    started from 0, or from c[i,j] where `accumulate` is set; the bias is added after the last.
@@ -17,12 +18,22 @@
 typedef struct {
     int64_t rows, columns;
     int64_t runs, run_length;
-    const int64_t *run_offset;      /* [runs]: where run s of row 0 starts, from `a` */
-    int64_t a_row_step, a_step;     /* from a row to the next; within a run */
-    int64_t b_row_step;             /* from r to r + 1; the columns of b are contiguous */
-    int64_t c_row_step, c_column_step; /* the bias has c's column step */
+    /* Run s of row 0 starts at a + run_offset[s] * a_run_scale + s * a_run_step; so in b. */
+    const int64_t *run_offset;
+    int64_t a_run_scale, a_run_step, b_run_scale, b_run_step;
+    int64_t a_row_step, a_step;        /* from a row to the next; from r to r + 1 within a run */
+    int64_t b_row_step;                /* from r to r + 1; the columns of b are contiguous */
+    int64_t c_row_step, c_column_step;
+    int64_t bias_row_step;             /* 0: the bias is one of the columns, in c's column step */
+    int64_t a_ahead;                   /* how far from a what is read next is to be prefetched */
     int accumulate;
+    int b_overrun; /* a whole vector may be read where the columns of b end before one does */
 } lc_tile;
+
+enum {
+    LC_MOST_VECTORS = 4,    /* of columns in a block of sums */
+    LC_ROWS_OF_A_BLOCK = 8  /* at most; fewer where the registers do not hold them */
+};
 
 /* Activations that work on each element by itself. */
 enum {
@@ -53,8 +64,14 @@ enum { LC_SPARSE_LANES = 64 };
 /* One table of kernels for each real type and instruction set, chosen at run time. */
 #define LC_KERNELS(REAL, SUFFIX)                                                                   \
     typedef struct {                                                                               \
+        int lanes; /* numbers in a vector */                                                       \
         void (*product)(const lc_tile *tile, const REAL *a, const REAL *b, const REAL *bias,       \
                         REAL *c);                                                                  \
+        /* the batch innermost, and back: see panel.template.c */                                  \
+        void (*to_panel)(int vectors, int64_t rows, int64_t count, const REAL *x,                  \
+                         int64_t x_row_step, REAL *panel);                                         \
+        void (*from_panel)(int vectors, int64_t rows, int64_t count, const REAL *panel, REAL *y,   \
+                           int64_t y_row_step);                                                    \
         void (*activate)(int activation, REAL alpha, int64_t count, REAL *y);                      \
         void (*activation_gradient)(int activation, REAL alpha, int64_t count, const REAL *value,  \
                                     const REAL *dy, REAL *dz);                                     \

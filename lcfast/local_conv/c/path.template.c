@@ -1,8 +1,9 @@
 /* Both real types on one SIMD path.  kernels.c defines, and this file undefines:
-   LC_TARGET, LC_FUSED, LC_VECTOR_BYTES, LC_SUFFIX_F32, LC_SUFFIX_F64. */
+   LC_TARGET, LC_FUSED, LC_VECTOR_BYTES, LC_REGISTERS, LC_SUFFIX_F32, LC_SUFFIX_F64. */
 
 #define LC_REAL float
 #define LC_IS_DOUBLE 0
+#define LC_LANE_INTEGER int32_t
 #define LC_TABLE lc_kernels_f32
 #define LC_NAME(name) LC_EXPAND(name, LC_SUFFIX_F32)
 #if LC_FUSED
@@ -11,21 +12,24 @@
 #define LC_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 #include "tile.template.c"
+#include "panel.template.c"
 #include "functions.template.c"
 #include "activation.template.c"
 #include "sparse.template.c"
-static const LC_TABLE LC_NAME(kernels) = {LC_NAME(product), LC_NAME(activate),
+static const LC_TABLE LC_NAME(kernels) = {LC_VECTOR_BYTES / (int)sizeof(LC_REAL), LC_NAME(product), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
                                           LC_NAME(activation_gradient), LC_NAME(activate_rows),
                                           LC_NAME(row_gradient), LC_NAME(sparse_panel),
                                           LC_NAME(sparse_vector), LC_NAME(sparse_gradient)};
 #undef LC_REAL
 #undef LC_IS_DOUBLE
+#undef LC_LANE_INTEGER
 #undef LC_TABLE
 #undef LC_NAME
 #undef LC_FMA
 
 #define LC_REAL double
 #define LC_IS_DOUBLE 1
+#define LC_LANE_INTEGER int64_t
 #define LC_TABLE lc_kernels_f64
 #define LC_NAME(name) LC_EXPAND(name, LC_SUFFIX_F64)
 #if LC_FUSED
@@ -34,15 +38,17 @@ static const LC_TABLE LC_NAME(kernels) = {LC_NAME(product), LC_NAME(activate),
 #define LC_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 #include "tile.template.c"
+#include "panel.template.c"
 #include "functions.template.c"
 #include "activation.template.c"
 #include "sparse.template.c"
-static const LC_TABLE LC_NAME(kernels) = {LC_NAME(product), LC_NAME(activate),
+static const LC_TABLE LC_NAME(kernels) = {LC_VECTOR_BYTES / (int)sizeof(LC_REAL), LC_NAME(product), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
                                           LC_NAME(activation_gradient), LC_NAME(activate_rows),
                                           LC_NAME(row_gradient), LC_NAME(sparse_panel),
                                           LC_NAME(sparse_vector), LC_NAME(sparse_gradient)};
 #undef LC_REAL
 #undef LC_IS_DOUBLE
+#undef LC_LANE_INTEGER
 #undef LC_TABLE
 #undef LC_NAME
 #undef LC_FMA
@@ -50,5 +56,6 @@ static const LC_TABLE LC_NAME(kernels) = {LC_NAME(product), LC_NAME(activate),
 #undef LC_TARGET
 #undef LC_FUSED
 #undef LC_VECTOR_BYTES
+#undef LC_REGISTERS
 #undef LC_SUFFIX_F32
 #undef LC_SUFFIX_F64

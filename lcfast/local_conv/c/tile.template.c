@@ -1,12 +1,10 @@
 /* The arithmetic of one tile, once for every real type and instruction set.
-   kernels.c defines LC_REAL, LC_NAME, LC_TARGET, LC_FMA and LC_VECTOR_BYTES. */
+   kernels.c defines LC_REAL, LC_NAME, LC_TARGET, LC_FMA, LC_VECTOR_BYTES and LC_REGISTERS. */
 
 #define LC_LANES ((int)(LC_VECTOR_BYTES / sizeof(LC_REAL)))
 #define LC_UNROLL _Pragma("GCC unroll 16")
 enum {
-    LC_NAME(block_rows) = 6,    /* 6 rows x 2 vectors of sums, 2 of b, 1 of a: fits 16 registers */
-    LC_NAME(block_vectors) = 4, /* of a single row, whose sums are the only way to hide latency */
-    LC_NAME(packed_steps) = 256 /* rows of b that are padded at a time for a narrow last block */
+    LC_NAME(packed_steps) = 128 /* rows of b that are padded at a time for a narrow last block */
 };
 
 typedef LC_REAL LC_NAME(vector) __attribute__((vector_size(LC_VECTOR_BYTES)));
@@ -14,37 +12,64 @@ typedef LC_REAL LC_NAME(vector) __attribute__((vector_size(LC_VECTOR_BYTES)));
 typedef LC_REAL LC_NAME(loose)
     __attribute__((vector_size(LC_VECTOR_BYTES), aligned(sizeof(LC_REAL)), may_alias));
 
+/* What of c lies in a block whose columns are not whole vectors side by side: part[i,:] = c[i,:]. */
+static LC_TARGET void LC_NAME(load_part)(int rows, int width, int64_t columns, const lc_tile *tile,
+                                         const LC_REAL *c, LC_REAL *part) {
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < width; j++)
+            part[i * width + j] =
+                j < columns ? c[i * tile->c_row_step + j * tile->c_column_step] : 0;
+}
+
+/* And back: c[i,:] = part[i,:] + bias. */
+static LC_TARGET void LC_NAME(store_part)(int rows, int width, int64_t columns,
+                                          const lc_tile *tile, const LC_REAL *bias,
+                                          const LC_REAL *part, LC_REAL *c) {
+    for (int i = 0; i < rows; i++, part += width, c += tile->c_row_step)
+        for (int64_t j = 0; j < columns; j++)
+            c[j * tile->c_column_step] =
+                bias ? part[j] + bias[i * tile->bias_row_step +
+                                      (tile->bias_row_step ? 0 : j * tile->c_column_step)]
+                     : part[j];
+}
+
 /* c[i,j] (+)= sum_r a[i,r] b[r,j] for rows x (vectors * lanes) sums held in registers; the first
-   `columns` of them are stored. `rows` and `vectors` are literals where this is called. */
+   `columns` of them are stored. `rows`, `vectors` and `unit`, which says that the rows of a are one
+   number apart, are literals where this is called. */
 static LC_ALWAYS_INLINE LC_TARGET void
-LC_NAME(block)(const int rows, const int vectors, const lc_tile *tile, const LC_REAL *a,
-               const LC_REAL *b, const LC_REAL *bias, LC_REAL *c, const int64_t columns) {
-    LC_NAME(vector) sums[LC_NAME(block_rows)][LC_NAME(block_vectors)];
+LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile *tile,
+               const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias, LC_REAL *c,
+               const int64_t columns) {
+    LC_NAME(vector) sums[LC_ROWS_OF_A_BLOCK][LC_MOST_VECTORS];
+    const int64_t a_row_step = unit ? 1 : tile->a_row_step;
     const int whole = tile->c_column_step == 1 && columns == (int64_t)vectors * LC_LANES;
 
+    LC_NAME(vector) part[LC_ROWS_OF_A_BLOCK * LC_MOST_VECTORS];
+    if (tile->accumulate && !whole)
+        LC_NAME(load_part)(rows, vectors * LC_LANES, columns, tile, c, (LC_REAL *)part);
     LC_UNROLL for (int i = 0; i < rows; i++) {
         LC_UNROLL for (int v = 0; v < vectors; v++) {
-            if (!tile->accumulate) {
+            if (!tile->accumulate)
                 sums[i][v] = (LC_NAME(vector)){0};
-            } else if (whole) {
+            else if (whole)
                 sums[i][v] = *(const LC_NAME(loose) *)(c + i * tile->c_row_step + v * LC_LANES);
-            } else {
-                LC_NAME(vector) row = {0};
-                for (int lane = 0; lane < LC_LANES && v * LC_LANES + lane < columns; lane++)
-                    row[lane] = c[i * tile->c_row_step + (v * LC_LANES + lane) * tile->c_column_step];
-                sums[i][v] = row;
-            }
+            else
+                sums[i][v] = part[i * vectors + v];
         }
     }
 
+    const int64_t a_step = tile->a_step, b_row_step = tile->b_row_step;
+    const uintptr_t ahead = (uintptr_t)tile->a_ahead * sizeof(LC_REAL);
     for (int64_t run = 0; run < tile->runs; run++) {
-        const LC_REAL *x = a + tile->run_offset[run];
-        for (int64_t step = 0; step < tile->run_length; step++) {
-            LC_NAME(vector) w[LC_NAME(block_vectors)];
+        const int64_t offset = tile->run_offset[run];
+        const LC_REAL *x = a + offset * tile->a_run_scale + run * tile->a_run_step;
+        const LC_REAL *y = b + offset * tile->b_run_scale + run * tile->b_run_step;
+        for (const LC_REAL *end = y + tile->run_length * b_row_step; y != end; y += b_row_step) {
+            LC_NAME(vector) w[LC_MOST_VECTORS];
             LC_UNROLL for (int v = 0; v < vectors; v++)
-                w[v] = *(const LC_NAME(loose) *)(b + v * LC_LANES);
+                w[v] = *(const LC_NAME(loose) *)(y + v * LC_LANES);
             LC_UNROLL for (int i = 0; i < rows; i++) {
-                const LC_REAL factor = x[i * tile->a_row_step];
+                const LC_REAL factor = x[i * a_row_step];
                 LC_UNROLL for (int v = 0; v < vectors; v++) {
                     LC_NAME(vector) sum = sums[i][v];
                     for (int lane = 0; lane < LC_LANES; lane++)
@@ -52,50 +77,72 @@ LC_NAME(block)(const int rows, const int vectors, const lc_tile *tile, const LC_
                     sums[i][v] = sum;
                 }
             }
-            x += tile->a_step;
-            b += tile->b_row_step;
+            __builtin_prefetch((const void *)((uintptr_t)x + ahead), 0, 2);
+            x += a_step;
         }
     }
 
+    const int64_t c_row_step = tile->c_row_step, bias_row_step = tile->bias_row_step;
     LC_UNROLL for (int i = 0; i < rows; i++) {
+        const LC_REAL shift = bias ? bias[i * bias_row_step] : 0;
         LC_UNROLL for (int v = 0; v < vectors; v++) {
             LC_NAME(vector) sum = sums[i][v];
-            if (whole) {
-                if (bias)
-                    sum += *(const LC_NAME(loose) *)(bias + v * LC_LANES);
-                *(LC_NAME(loose) *)(c + i * tile->c_row_step + v * LC_LANES) = sum;
-            } else {
-                for (int lane = 0; lane < LC_LANES && v * LC_LANES + lane < columns; lane++) {
-                    const int64_t j = (v * LC_LANES + lane) * tile->c_column_step;
-                    c[i * tile->c_row_step + j] = bias ? sum[lane] + bias[j] : sum[lane];
-                }
+            if (!whole) {
+                part[i * vectors + v] = sum;
+                continue;
             }
+            if (bias && bias_row_step)
+                sum += shift;
+            else if (bias)
+                sum += *(const LC_NAME(loose) *)(bias + v * LC_LANES);
+            *(LC_NAME(loose) *)(c + i * c_row_step + v * LC_LANES) = sum;
         }
     }
+    if (!whole)
+        LC_NAME(store_part)(rows, vectors * LC_LANES, columns, tile, bias, (LC_REAL *)part, c);
 }
 
-/* All rows of a panel of at most two vectors of columns. */
+/* One function for each number of rows (as many as the registers take), of vectors, and `unit`. */
+#define LC_MOST_ROWS(vectors) ((LC_REGISTERS - 1 - (vectors)) / (vectors))
+#define LC_BLOCK(rows, vectors, unit)                                                              \
+    static LC_TARGET void LC_NAME(block_##rows##_##vectors##_##unit)(                              \
+        const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias, LC_REAL *c,  \
+        int64_t columns) {                                                                         \
+        if (rows <= LC_MOST_ROWS(vectors))                                                         \
+            LC_NAME(block)(rows, vectors, unit, tile, a, b, bias, c, columns);                     \
+    }
+#define LC_BLOCKS_OF(vectors, unit)                                                                \
+    LC_BLOCK(1, vectors, unit) LC_BLOCK(2, vectors, unit) LC_BLOCK(3, vectors, unit)               \
+    LC_BLOCK(4, vectors, unit) LC_BLOCK(5, vectors, unit) LC_BLOCK(6, vectors, unit)               \
+    LC_BLOCK(7, vectors, unit) LC_BLOCK(8, vectors, unit)
+LC_BLOCKS_OF(1, 0) LC_BLOCKS_OF(2, 0) LC_BLOCKS_OF(3, 0) LC_BLOCKS_OF(4, 0)
+LC_BLOCKS_OF(1, 1) LC_BLOCKS_OF(2, 1) LC_BLOCKS_OF(3, 1) LC_BLOCKS_OF(4, 1)
+#define LC_NAMES_OF(vectors, unit)                                                                 \
+    {LC_NAME(block_1_##vectors##_##unit), LC_NAME(block_2_##vectors##_##unit),                     \
+     LC_NAME(block_3_##vectors##_##unit), LC_NAME(block_4_##vectors##_##unit),                     \
+     LC_NAME(block_5_##vectors##_##unit), LC_NAME(block_6_##vectors##_##unit),                     \
+     LC_NAME(block_7_##vectors##_##unit), LC_NAME(block_8_##vectors##_##unit)}
+static void (*const LC_NAME(blocks)[2][LC_MOST_VECTORS][LC_ROWS_OF_A_BLOCK])(
+    const lc_tile *, const LC_REAL *, const LC_REAL *, const LC_REAL *, LC_REAL *, int64_t) = {
+    {LC_NAMES_OF(1, 0), LC_NAMES_OF(2, 0), LC_NAMES_OF(3, 0), LC_NAMES_OF(4, 0)},
+    {LC_NAMES_OF(1, 1), LC_NAMES_OF(2, 1), LC_NAMES_OF(3, 1), LC_NAMES_OF(4, 1)}};
+
+/* All rows of a few vectors of columns, in blocks of nearly equal height. */
 static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                      const LC_REAL *bias, LC_REAL *c, int64_t columns) {
-    const int64_t step = LC_NAME(block_rows);
+    const int vectors = (int)((columns + LC_LANES - 1) / LC_LANES);
+    const int most = LC_MOST_ROWS(vectors) < LC_ROWS_OF_A_BLOCK ? LC_MOST_ROWS(vectors)
+                                                                : LC_ROWS_OF_A_BLOCK;
     int64_t rows = tile->rows;
-    for (; rows >= step; rows -= step, a += step * tile->a_row_step, c += step * tile->c_row_step) {
-        if (columns > LC_LANES)
-            LC_NAME(block)(LC_NAME(block_rows), 2, tile, a, b, bias, c, columns);
-        else
-            LC_NAME(block)(LC_NAME(block_rows), 1, tile, a, b, bias, c, columns);
-    }
-    for (; rows >= 2; rows -= 2, a += 2 * tile->a_row_step, c += 2 * tile->c_row_step) {
-        if (columns > LC_LANES)
-            LC_NAME(block)(2, 2, tile, a, b, bias, c, columns);
-        else
-            LC_NAME(block)(2, 1, tile, a, b, bias, c, columns);
-    }
-    if (rows) {
-        if (columns > LC_LANES)
-            LC_NAME(block)(1, 2, tile, a, b, bias, c, columns);
-        else
-            LC_NAME(block)(1, 1, tile, a, b, bias, c, columns);
+    for (int64_t blocks = (rows + most - 1) / most; blocks > 0; blocks--) {
+        const int64_t height = (rows + blocks - 1) / blocks;
+        LC_NAME(blocks)[tile->a_row_step == 1][vectors - 1][height - 1](tile, a, b, bias, c,
+                                                                        columns);
+        rows -= height;
+        a += height * tile->a_row_step;
+        c += height * tile->c_row_step;
+        if (bias)
+            bias += height * tile->bias_row_step;
     }
 }
 
@@ -107,56 +154,61 @@ static LC_TARGET void LC_NAME(pack)(LC_REAL *packed, const LC_REAL *b, int64_t b
             packed[lane] = lane < columns ? b[lane] : 0;
 }
 
-/* The last columns, fewer than one vector.  A long reduction is cut into pieces; each piece goes
-   on from the sums that the one before it stored, so that the chain stays one chain. */
+/* The last columns, fewer than one vector, where the rows of b cannot be read beyond their end.
+   A long reduction is cut into pieces; each piece goes on from the sums that the one before it
+   stored, so that the chain stays one chain. */
 static LC_TARGET void LC_NAME(narrow)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                       const LC_REAL *bias, LC_REAL *c, int64_t columns) {
     LC_REAL packed[LC_NAME(packed_steps) * (LC_VECTOR_BYTES / sizeof(LC_REAL))];
+    const int64_t start = 0;
     lc_tile part = *tile;
     part.b_row_step = LC_LANES;
-    if (tile->runs * tile->run_length <= LC_NAME(packed_steps)) {
-        LC_NAME(pack)(packed, b, tile->b_row_step, tile->runs * tile->run_length, columns);
-        LC_NAME(panel)(&part, a, packed, bias, c, columns);
-        return;
-    }
     part.runs = 1;
+    part.run_offset = &start;
     for (int64_t run = 0; run < tile->runs; run++) {
-        for (int64_t first = 0; first < tile->run_length; first += part.run_length) {
-            const int64_t left = tile->run_length - first;
-            const int64_t offset = tile->run_offset[run] + first * tile->a_step;
+        const int64_t offset = tile->run_offset[run];
+        const LC_REAL *x = a + offset * tile->a_run_scale + run * tile->a_run_step;
+        const LC_REAL *y = b + offset * tile->b_run_scale + run * tile->b_run_step;
+        for (int64_t left = tile->run_length; left > 0; left -= part.run_length) {
             const int last = run + 1 == tile->runs && left <= LC_NAME(packed_steps);
-            part.run_offset = &offset;
             part.run_length = left < LC_NAME(packed_steps) ? left : LC_NAME(packed_steps);
-            LC_NAME(pack)(packed, b, tile->b_row_step, part.run_length, columns);
-            LC_NAME(panel)(&part, a, packed, last ? bias : NULL, c, columns);
-            b += part.run_length * tile->b_row_step;
+            LC_NAME(pack)(packed, y, tile->b_row_step, part.run_length, columns);
+            LC_NAME(panel)(&part, x, packed, last ? bias : NULL, c, columns);
             part.accumulate = 1;
+            x += part.run_length * tile->a_step;
+            y += part.run_length * tile->b_row_step;
         }
     }
 }
 
-/* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias[j]): the whole tile, panel by panel. */
+/* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias): the whole tile, panel by panel. */
 static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                        const LC_REAL *bias, LC_REAL *c) {
-    const int64_t wide = (int64_t)LC_NAME(block_vectors) * LC_LANES;
-    int64_t left = tile->columns;
-    while (left > 0) {
-        int64_t columns = left < LC_LANES ? left : left < 2 * LC_LANES ? LC_LANES : 2 * LC_LANES;
-        if (tile->rows == 1 && left >= wide) {
-            columns = wide;
-            LC_NAME(block)(1, LC_NAME(block_vectors), tile, a, b, bias, c, columns);
-        } else if (columns >= LC_LANES) {
-            LC_NAME(panel)(tile, a, b, bias, c, columns);
-        } else {
-            LC_NAME(narrow)(tile, a, b, bias, c, columns);
+    /* With 16 registers 4 rows x 3 vectors take fewer loads than 2 x 4. */
+    const int64_t most = LC_REGISTERS == 32 || tile->rows == 1 ? LC_MOST_VECTORS : 3;
+    int64_t vectors = tile->columns / LC_LANES;
+    for (int64_t left = tile->columns; left > 0;) {
+        const int64_t panels = (vectors + most - 1) / most;
+        int64_t columns = left;
+        if (panels) {
+            columns = (vectors + panels - 1) / panels * LC_LANES;
+            vectors -= columns / LC_LANES;
         }
+        if (columns >= LC_LANES || tile->b_overrun || tile->runs * tile->run_length == 0)
+            LC_NAME(panel)(tile, a, b, bias, c, columns);
+        else
+            LC_NAME(narrow)(tile, a, b, bias, c, columns);
         left -= columns;
         b += columns;
         c += columns * tile->c_column_step;
-        if (bias)
+        if (bias && !tile->bias_row_step)
             bias += columns * tile->c_column_step;
     }
 }
 
 #undef LC_LANES
 #undef LC_UNROLL
+#undef LC_MOST_ROWS
+#undef LC_BLOCK
+#undef LC_BLOCKS_OF
+#undef LC_NAMES_OF

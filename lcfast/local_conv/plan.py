@@ -1,0 +1,155 @@
+"""How the direct engine computes one call: which numbers fill its vectors, and how work is cut.
+
+A plan changes how fast an answer is there, never its bits.  It depends on the geometry, the dtype,
+the batch, the threads and the SIMD path alone, and is made once for each of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lcfast.local_conv import _direct
+from lcfast.local_conv.geometry import Geometry
+
+PANEL_VECTORS = 3
+"""Vectors of rows of the batch in a panel, at most; with 8 filters their sums fill 24 registers."""
+PANEL_BYTES = 16 << 20
+"""Of one thread's panel: what all threads have together stays under SCRATCH_BYTES."""
+SCRATCH_BYTES = 56 << 20
+REMEMBERED = 256
+"""Plans that a geometry keeps before it forgets them all."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a call does; `str(plan)` says it in words.
+
+    Parameters
+    ----------
+    regime : str
+        What vectors run along: "filters" or "batch".
+    threads : int
+        Threads that share the work.
+    path : str
+        SIMD path.
+    lanes : int
+        Numbers in a vector.
+    vectors : int
+        Regime "batch": vectors of rows in a panel.
+    splits : int
+        Regime "batch": ranges of positions, each with a panel of the inputs that it sees.
+    """
+
+    regime: str
+    threads: int
+    path: str
+    lanes: int
+    vectors: int = 0
+    splits: int = 0
+
+    def __str__(self) -> str:
+        shared = f"{self.threads} thread{'s' if self.threads > 1 else ''}, {self.path}"
+        if self.regime == "filters":
+            return f"vectors of {self.lanes} filters; {shared}"
+        return (
+            f"vectors of {self.lanes} rows, up to {self.vectors} at once, from a transposed copy "
+            f"of the inputs; positions in {self.splits} ranges; {shared}"
+        )
+
+
+def forward_plan(geometry: Geometry, dtype: np.dtype, rows: int, threads: int, path: int) -> Plan:
+    """The plan of a forward call; made once and then remembered with the geometry."""
+    return _remembered(_forward_plan, geometry, dtype.itemsize, rows, threads, path)
+
+
+def input_gradient_plan(
+    geometry: Geometry, dtype: np.dtype, rows: int, threads: int, path: int
+) -> Plan:
+    """The plan of the gradient of the input; its ranges are of inputs instead of positions."""
+    return _remembered(_input_gradient_plan, geometry, dtype.itemsize, rows, threads, path)
+
+
+def _remembered(
+    make: Any, geometry: Geometry, item_bytes: int, rows: int, threads: int, path: int
+) -> Plan:
+    key = (make, item_bytes, rows, threads, path)
+    plan: Plan | None = geometry.plans.get(key)
+    if plan is None:
+        if len(geometry.plans) >= REMEMBERED:
+            geometry.plans.clear()
+        plan = geometry.plans[key] = make(geometry, item_bytes, rows, threads, path)
+    return plan
+
+
+def _forward_plan(geometry: Geometry, item_bytes: int, rows: int, threads: int, path: int) -> Plan:
+    plan = _filters_plan(item_bytes, threads, path)
+    whole_vectors = geometry.filters >= 3 * plan.lanes and geometry.filters % plan.lanes == 0
+    if 2 * rows < plan.lanes or whole_vectors or geometry.positions == 1:
+        return plan
+    return _batch_plan(plan, geometry, item_bytes, rows, geometry.positions, _panel_rows)
+
+
+def _input_gradient_plan(
+    geometry: Geometry, item_bytes: int, rows: int, threads: int, path: int
+) -> Plan:
+    plan = _filters_plan(item_bytes, threads, path)
+    if 2 * rows < plan.lanes:
+        return plan
+    inputs = math.prod(geometry.input_shape)
+    return _batch_plan(plan, geometry, item_bytes, rows, inputs, _gradient_panel_rows)
+
+
+def _filters_plan(item_bytes: int, threads: int, path: int) -> Plan:
+    lanes = _direct.vector_bytes(path) // item_bytes
+    return Plan("filters", threads, _direct.PATH_NAMES[path], lanes)
+
+
+def _batch_plan(
+    filters_plan: Plan,
+    geometry: Geometry,
+    item_bytes: int,
+    rows: int,
+    most_splits: int,
+    panel_rows: Callable[[Geometry, int], int],
+) -> Plan:
+    """Regime "batch" with as few ranges as the scratch allows, or else the other plan."""
+    lanes, threads = filters_plan.lanes, filters_plan.threads
+    total = -(-rows // lanes)
+    blocks = -(-total // PANEL_VECTORS)
+    vectors = -(-total // blocks)
+    most = min(PANEL_BYTES, SCRATCH_BYTES // threads) // (vectors * lanes * item_bytes)
+    splits = min(threads, most_splits)
+    while panel_rows(geometry, splits) > most:
+        if splits == most_splits:
+            return filters_plan
+        splits = min(2 * splits, most_splits)
+    return replace(filters_plan, regime="batch", vectors=vectors, splits=splits)
+
+
+def _panel_rows(geometry: Geometry, splits: int) -> int:
+    """Inputs that a range of positions sees, from the first to the last, at most."""
+    bounds = np.arange(splits + 1) * geometry.positions // splits
+    starts = _window_offset(geometry, np.stack([bounds[:-1], bounds[1:] - 1]))
+    return int((starts[1] - starts[0]).max()) + geometry.span
+
+
+def _gradient_panel_rows(geometry: Geometry, splits: int) -> int:
+    """Inputs of a range, and outputs of the positions that see them, about."""
+    inputs = math.prod(geometry.input_shape)
+    if geometry.channels_first:
+        seen = geometry.positions
+    else:
+        down, along = geometry.window_steps
+        pace = down / geometry.output_columns if down else along
+        seen = min(int((inputs / splits + geometry.span) / pace) + 1, geometry.positions)
+    return -(-inputs // splits) + seen * geometry.filters
+
+
+def _window_offset(geometry: Geometry, position: np.ndarray) -> np.ndarray:
+    down, along = geometry.window_steps
+    return position // geometry.output_columns * down + position % geometry.output_columns * along
