@@ -37,6 +37,7 @@ cdef enum:
     ROW_BLOCK = 48               # rows of the batch in a tile: their windows stay in L1 and L2
     KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 while the rows pass by
     COLUMN_BLOCK = 64            # the least that a wide kernel (Dense) is cut into
+    TAP_BLOCK = 192              # of a run, where vectors run along it
 
 PATH_NAMES = tuple([lc_path_names[path].decode() for path in range(LC_PATHS)])
 SUPPORTED_PATHS = tuple([path for path in range(LC_PATHS) if lc_path_supported(path)])
@@ -70,16 +71,26 @@ cdef Windows windows_of(geometry):
     g.run_length = geometry.run_length
     g.patch = geometry.patch_size
     g.filters = geometry.filters
-    g.x_row = geometry.channels
-    for size in geometry.input_size:
-        g.x_row *= size
+    g.channels = geometry.channels
+    if len(geometry.input_size) == 2:
+        g.input_rows, g.input_columns = geometry.input_size
+        g.kernel_rows, g.kernel_columns = geometry.kernel_size
+        g.row_stride, g.column_stride = geometry.strides
+    else: # one row of pixels
+        g.input_rows = g.kernel_rows = g.row_stride = 1
+        g.input_columns, = geometry.input_size
+        g.kernel_columns, = geometry.kernel_size
+        g.column_stride, = geometry.strides
+    g.x_row = g.channels * g.input_rows * g.input_columns
     g.y_row = g.positions * g.filters
     g.y_position = 1 if geometry.channels_first else g.filters
     g.y_filter = g.positions if geometry.channels_first else 1
     g.kernel_position = 0 if geometry.shared else g.patch * g.filters
     g.bias_position = 0 if geometry.shared else g.y_position
     cdef const int64_t[::1] run_offsets = geometry.run_offsets # which the geometry keeps
+    cdef const int64_t[::1] kernel_run_offsets = geometry.kernel_run_offsets
     g.run_offset = &run_offsets[0] if g.runs else NULL
+    g.kernel_run_offset = &kernel_run_offsets[0] if g.runs else NULL
     g.span = geometry.span
     return g
 
@@ -90,6 +101,14 @@ cdef inline void product(int path, const lc_tile *tile, const real *a, const rea
         lc_table_f32[path].product(tile, a, b, bias, c)
     else:
         lc_table_f64[path].product(tile, a, b, bias, c)
+
+
+cdef inline void from_panel(int path, int vectors, int64_t rows, int64_t count, const real *panel,
+                            real *y, int64_t y_row) noexcept nogil:
+    if real is float:
+        lc_table_f32[path].from_panel(vectors, rows, count, panel, y, y_row)
+    else:
+        lc_table_f64[path].from_panel(vectors, rows, count, panel, y, y_row)
 
 
 cdef inline void activate_block(int path, int activation, double alpha, int64_t count,
@@ -137,13 +156,11 @@ cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, 
     cdef int64_t last = min(first + cut.group, g.positions)
     cdef int64_t position, n, f
     cdef const real *bias_here
-    cdef lc_tile tile = empty_tile(g.run_offset)
+    cdef lc_tile tile = empty_tile(g.run_offset, g.kernel_run_offset)
     tile.rows = min(cut.row_block, rows - row)
     tile.columns = min(cut.column_block, g.filters - column)
     tile.runs = g.runs
     tile.run_length = g.run_length
-    tile.a_run_scale = 1
-    tile.b_run_step = g.run_length * g.filters
     tile.a_row_step = g.x_row
     tile.a_step = 1
     tile.b_row_step = g.filters
@@ -217,7 +234,7 @@ cdef void input_gradient_rows(const Windows *g, int path, int64_t rows, int64_t 
     cdef int64_t dy_start = 0
     cdef const real *block
     cdef real *target
-    cdef lc_tile tile = empty_tile(&dy_start)
+    cdef lc_tile tile = empty_tile(&dy_start, &dy_start)
     tile.run_length = g.filters
     tile.a_row_step = g.y_row
     tile.a_step = g.y_filter
@@ -277,15 +294,16 @@ def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] k
 
 # ---------------------------------------------------------------- gradient of the kernel
 
-cdef void kernel_gradient_task(const Windows *g, int path, int64_t rows, int64_t first_position,
-                               int64_t last_position, int64_t run, int64_t column,
-                               const int64_t *run_offset, const real *x, const real *dy,
-                               real *packed, real *dkernel) noexcept nogil:
-    # dkernel[p,k,f] += x[n,p,k] dy[n,p,f]: one chain over n ascending (shared: over p, then n)
+cdef void kernel_gradient_of_filters(const Windows *g, int path, int64_t rows,
+                                     int64_t first_position, int64_t last_position, int64_t run,
+                                     int64_t column, const real *x, const real *dy, real *packed,
+                                     real *dkernel) noexcept nogil:
+    # dkernel[p,k,f] += x[n,p,k] dy[n,p,f], vectors along f: one chain over n ascending (shared:
+    # over p, then n)
     cdef int64_t position, row, n, f, width
-    cdef int64_t x_start = 0
+    cdef int64_t start = 0
     cdef const real *dy_here
-    cdef lc_tile tile = empty_tile(&x_start)
+    cdef lc_tile tile = empty_tile(&start, &start)
     width = min(<int64_t>COLUMN_BLOCK, g.filters - column) if g.positions == 1 else g.filters
     tile.rows = g.run_length
     tile.columns = width
@@ -305,41 +323,86 @@ cdef void kernel_gradient_task(const Windows *g, int path, int64_t rows, int64_t
                         packed[n * width + f] = dy_here[n * g.y_row + f * g.y_filter]
                 dy_here = packed
                 tile.b_row_step = width
-            product(path, &tile, x + row * g.x_row + window_offset(g, position) + run_offset[run],
-                    dy_here, <const real *>NULL,
+            product(path, &tile,
+                    x + row * g.x_row + window_offset(g, position) + g.run_offset[run], dy_here,
+                    <const real *>NULL,
                     dkernel + position * g.kernel_position + run * g.run_length * g.filters
                     + column)
             row += ROW_BLOCK
 
 
+cdef void kernel_gradient_of_taps(const Windows *g, int path, int64_t lanes, int64_t rows,
+                                  int64_t first_position, int64_t last_position, int64_t run,
+                                  int64_t tap, int64_t taps, const real *x, const real *dy,
+                                  real *sums, real *dkernel) noexcept nogil:
+    # sums[f,k] += dy[n,p,f] x[n,p,k], vectors along k, then dkernel[p,k,f] = sums[f,k]
+    cdef int64_t whole = ceiling(taps, lanes) * lanes
+    cdef int64_t position, row, offset
+    cdef int64_t start = 0
+    cdef lc_tile tile = empty_tile(&start, &start)
+    tile.rows = g.filters
+    tile.a_row_step = g.y_filter
+    tile.a_step = g.y_row
+    tile.a_ahead = g.y_position
+    tile.b_row_step = g.x_row
+    tile.c_row_step = whole
+    for position in range(first_position, last_position):
+        offset = window_offset(g, position) + g.run_offset[run] + tap
+        row = 0
+        while row < rows:
+            tile.run_length = min(<int64_t>ROW_BLOCK, rows - row)
+            tile.accumulate = row > 0 or (g.kernel_position == 0 and position > 0)
+            # Vectors may reach beyond the run, if that is not beyond the input.
+            tile.b_overrun = row + tile.run_length < rows or offset + whole <= g.x_row
+            tile.columns = whole if tile.b_overrun else taps
+            product(path, &tile, dy + row * g.y_row + position * g.y_position,
+                    x + row * g.x_row + offset, <const real *>NULL, sums)
+            row += ROW_BLOCK
+    from_panel(path, <int>(whole // lanes), taps, g.filters, sums,
+               dkernel + first_position * g.kernel_position
+               + (run * g.run_length + tap) * g.filters, g.filters)
+
+
 def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] dy,
-                    real[::1] dkernel, int path, int threads):
-    """dkernel[p,k,f] = sum_n x[n,p,k] dy[n,p,f]."""
+                    real[::1] dkernel, int path, int threads, bint along_taps):
+    """dkernel[p,k,f] = sum_n x[n,p,k] dy[n,p,f], vectors along k where `along_taps`, else f."""
     cdef Windows g = windows_of(geometry)
-    cdef const int64_t[::1] run_offsets = geometry.run_offsets
-    cdef const int64_t *run_offset = &run_offsets[0]
     cdef const real *x_start = &x[0]
     cdef const real *dy_start = &dy[0]
     cdef real *dkernel_start = &dkernel[0]
-    # A task owns one run of one position; of all positions where they share it.
+    cdef int64_t lanes = table_f32(path).lanes if real is float else table_f64(path).lanes
+    # A task owns a block of one run of one position; of all positions where they share it.
     cdef int64_t groups = 1 if g.kernel_position == 0 else g.positions
     cdef int64_t group_size = g.positions if g.kernel_position == 0 else 1
-    cdef int64_t column_blocks = ceiling(g.filters, COLUMN_BLOCK) if g.positions == 1 else 1
-    cdef int64_t tasks = groups * g.runs * column_blocks
-    cdef int64_t task, group
-    cdef int64_t scratch = ROW_BLOCK * g.filters
+    cdef int64_t block = COLUMN_BLOCK if g.positions == 1 else g.filters
+    cdef int64_t blocks
+    if along_taps:
+        block = TAP_BLOCK
+        blocks = ceiling(g.run_length, block)
+    else:
+        blocks = ceiling(g.filters, block)
+    cdef int64_t tasks = groups * g.runs * blocks
+    cdef int64_t task, group, start
+    cdef int64_t scratch = (TAP_BLOCK if along_taps else ROW_BLOCK) * g.filters
     cdef int thread
-    cdef real *packed = <real *>malloc(threads * scratch * sizeof(real))
-    if packed == NULL:
-        raise MemoryError("no memory for one packed block of the output's gradient")
+    cdef real *memory = <real *>malloc(threads * scratch * sizeof(real))
+    if memory == NULL:
+        raise MemoryError("no memory for one block of the gradient of the kernel")
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
         for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            group = task // (g.runs * column_blocks)
-            kernel_gradient_task(&g, path, rows, group * group_size, (group + 1) * group_size,
-                                 task // column_blocks % g.runs,
-                                 task % column_blocks * COLUMN_BLOCK, run_offset, x_start,
-                                 dy_start, packed + thread * scratch, dkernel_start)
-    free(packed)
+            group = task // (g.runs * blocks)
+            start = task % blocks * block
+            if along_taps:
+                kernel_gradient_of_taps(&g, path, lanes, rows, group * group_size,
+                                        (group + 1) * group_size, task // blocks % g.runs, start,
+                                        min(block, g.run_length - start), x_start, dy_start,
+                                        memory + thread * scratch, dkernel_start)
+            else:
+                kernel_gradient_of_filters(&g, path, rows, group * group_size,
+                                           (group + 1) * group_size, task // blocks % g.runs,
+                                           start, x_start, dy_start, memory + thread * scratch,
+                                           dkernel_start)
+    free(memory)
 
 
 # ---------------------------------------------------------------- sums
@@ -349,7 +412,7 @@ cdef void sum_block(int path, int64_t rows, int64_t columns, int64_t first, int6
     # total[j] = sum_n 1 * values[n,j]
     cdef real one = 1
     cdef int64_t origin = 0
-    cdef lc_tile tile = empty_tile(&origin)
+    cdef lc_tile tile = empty_tile(&origin, &origin)
     tile.rows = 1
     tile.columns = width
     tile.run_length = rows

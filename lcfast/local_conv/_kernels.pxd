@@ -5,8 +5,8 @@ cdef extern from "lc.h":
     ctypedef struct lc_tile:
         int64_t rows, columns
         int64_t runs, run_length
-        const int64_t *run_offset
-        int64_t a_run_scale, a_run_step, b_run_scale, b_run_step
+        const int64_t *a_run_offset
+        const int64_t *b_run_offset
         int64_t a_row_step, a_step
         int64_t b_row_step
         int64_t c_row_step, c_column_step

@@ -9,7 +9,6 @@ share no output and no sum is cut between two, so the bits do not depend on `thr
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
 
 from lcfast.local_conv._direct cimport (
     Windows, ceiling, empty_tile, table_f32, table_f64, window_offset, windows_of,
@@ -65,25 +64,26 @@ cdef inline void *aligned(void *memory) noexcept nogil:
 
 cdef void forward_task(const Windows *g, int path, int vectors, int64_t width, int activation,
                        double alpha, int64_t rows, int64_t first, int64_t last, int64_t group,
-                       const real *x, const real *kernel, const real *bias, real *panel,
-                       real *sums, real *y) noexcept nogil:
+                       const real *x, const real *kernel, const real *bias,
+                       int64_t *panel_run_offset, real *panel, real *sums,
+                       real *y) noexcept nogil:
     # y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]), p in first..last
     cdef int64_t origin = window_offset(g, first)
     cdef int64_t position, start, count, f, here
     cdef const real *bias_here = NULL
-    cdef lc_tile tile = empty_tile(g.run_offset)
+    cdef lc_tile tile = empty_tile(g.kernel_run_offset, panel_run_offset)
     tile.rows = g.filters
     tile.columns = width
     tile.runs = g.runs
     tile.run_length = g.run_length
-    tile.a_run_step = g.run_length * g.filters
-    tile.b_run_scale = width
     tile.a_row_step = 1
     tile.a_step = g.filters
     tile.b_row_step = width
     tile.bias_row_step = g.y_filter
     # The kernel of the next position is on its way while this one computes.
     tile.a_ahead = g.kernel_position
+    for start in range(g.runs):
+        panel_run_offset[start] = g.run_offset[start] * width
     to_panel(path, vectors, rows, window_offset(g, last - 1) + g.span - origin, x + origin,
              g.x_row, panel)
     start = first
@@ -138,9 +138,12 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
     panel_numbers *= width
     cdef int64_t scratch = panel_numbers + group * g.filters * width
     cdef void *memory = malloc(threads * scratch * sizeof(real) + ALIGNMENT)
+    cdef int64_t *offsets = <int64_t *>malloc(threads * g.runs * sizeof(int64_t))
     cdef real *panels = <real *>aligned(memory)
     cdef real *panel
-    if memory == NULL:
+    if memory == NULL or offsets == NULL:
+        free(memory)
+        free(offsets)
         raise MemoryError("no memory for panels of the input")
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
         panel = panels + thread * scratch
@@ -152,74 +155,93 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
             vectors_here = <int>ceiling(n, lanes)
             forward_task(&g, path, vectors_here, vectors_here * lanes, activation, alpha, n,
                          first, last, group, x_start + row * g.x_row, kernel_start, bias_start,
-                         panel, panel + panel_numbers, y_start + row * g.y_row)
+                         offsets + thread * g.runs, panel, panel + panel_numbers,
+                         y_start + row * g.y_row)
     free(memory)
+    free(offsets)
 
 
 # ---------------------------------------------------------------- gradient of the input
 
-cdef int64_t first_position_beyond(const Windows *g, int64_t offset) noexcept nogil:
-    # The first position whose window starts at `offset` or later; windows start in order.
-    cdef int64_t low = 0, high = g.positions, middle
-    while low < high:
-        middle = (low + high) // 2
-        if window_offset(g, middle) < offset:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+cdef inline int64_t first_window(int64_t index, int64_t kernel, int64_t stride) noexcept nogil:
+    # The first window along one dimension that sees an input, or one before it.
+    return max(ceiling(index - kernel + 1, stride), <int64_t>0) if index >= kernel else 0
 
 
-cdef inline void positions_of_inputs(const Windows *g, int64_t low, int64_t high, int64_t *first,
+cdef inline void positions_of_pixels(const Windows *g, int64_t low, int64_t high, int64_t *first,
                                      int64_t *last) noexcept nogil:
-    # The positions that may see an input in low..high.
-    first[0] = first_position_beyond(g, low - g.span + 1)
-    last[0] = max(first_position_beyond(g, high), first[0])
+    # The range of positions in which all are that see a pixel in low..high.
+    cdef int64_t top = low // g.input_columns, bottom = (high - 1) // g.input_columns
+    cdef int64_t output_rows = g.positions // g.output_columns
+    cdef int64_t row = first_window(top, g.kernel_rows, g.row_stride)
+    cdef int64_t last_row = min(bottom // g.row_stride, output_rows - 1)
+    cdef int64_t column = 0, last_column = g.output_columns - 1
+    if top == bottom:
+        column = first_window(low % g.input_columns, g.kernel_columns, g.column_stride)
+        last_column = min((high - 1) % g.input_columns // g.column_stride, last_column)
+    first[0] = min(row * g.output_columns + column, g.positions)
+    last[0] = max(last_row * g.output_columns + last_column + 1, first[0])
 
 
 cdef void input_gradient_task(const Windows *g, int path, int vectors, int64_t width, int64_t rows,
                               int64_t low, int64_t high, const real *dy, const real *kernel,
-                              real *dy_panel, real *dx_panel, real *dx) noexcept nogil:
-    # dx[n, tap(p,k)] += dy[n,p,f] kernel[p,k,f]: one chain over p, then f, for taps in low..high
-    cdef int64_t first, last, position, run, start, from_tap, to_tap, f
-    cdef int64_t origin = 0
-    cdef lc_tile tile = empty_tile(&origin)
-    positions_of_inputs(g, low, high, &first, &last)
+                              int64_t *kernel_offset, int64_t *dy_offset, real *dy_panel,
+                              real *dx_panel, real *dx) noexcept nogil:
+    # dx[n,i] = sum of dy[n,p,f] kernel[p,k,f] over p, then f, where tap k of p is i: one chain for
+    # each channel of the pixels low..high.
+    cdef bint last_format = g.y_filter == 1
+    cdef int64_t output_rows = g.positions // g.output_columns
+    cdef int64_t first, last, pixel, y, x, row, column, first_column, last_column, position, tap, f
+    cdef lc_tile tile = empty_tile(kernel_offset, dy_offset)
+    positions_of_pixels(g, low, high, &first, &last)
+    tile.rows = g.channels
     tile.columns = width
     tile.run_length = g.filters
-    tile.a_row_step = g.filters
+    tile.a_row_step = g.filters if last_format else g.kernel_rows * g.kernel_columns * g.filters
     tile.a_step = 1
-    tile.b_row_step = width if g.y_filter == 1 else (last - first) * width
-    tile.c_row_step = width
-    tile.accumulate = 1
-    if g.y_filter == 1:
+    tile.a_ahead = g.channels * g.filters if last_format else g.filters
+    tile.b_row_step = width if last_format else (last - first) * width
+    tile.c_row_step = width if last_format else (high - low) * width
+    if last_format:
         to_panel(path, vectors, rows, (last - first) * g.filters, dy + first * g.filters, g.y_row,
                  dy_panel)
     else:
         for f in range(g.filters):
             to_panel(path, vectors, rows, last - first, dy + f * g.y_filter + first, g.y_row,
                      dy_panel + f * (last - first) * width)
-    memset(dx_panel, 0, (high - low) * width * sizeof(real))
-    for position in range(first, last):
-        for run in range(g.runs):
-            start = window_offset(g, position) + g.run_offset[run]
-            from_tap = max(low - start, <int64_t>0)
-            to_tap = min(high - start, g.run_length)
-            if from_tap >= to_tap:
-                continue
-            tile.rows = to_tap - from_tap
-            product(path, &tile, kernel + position * g.kernel_position
-                    + (run * g.run_length + from_tap) * g.filters,
-                    dy_panel + (position - first) * (g.filters if g.y_filter == 1 else 1) * width,
-                    <const real *>NULL, dx_panel + (start + from_tap - low) * width)
-    from_panel(path, vectors, rows, high - low, dx_panel, dx + low, g.x_row)
+    for pixel in range(low, high):
+        y = pixel // g.input_columns
+        x = pixel % g.input_columns
+        first_column = first_window(x, g.kernel_columns, g.column_stride)
+        last_column = min(x // g.column_stride, g.output_columns - 1)
+        tile.runs = 0
+        for row in range(first_window(y, g.kernel_rows, g.row_stride),
+                         min(y // g.row_stride, output_rows - 1) + 1):
+            for column in range(first_column, last_column + 1):
+                position = row * g.output_columns + column
+                tap = (y - row * g.row_stride) * g.kernel_columns + x - column * g.column_stride
+                if last_format:
+                    tap *= g.channels
+                kernel_offset[tile.runs] = position * g.kernel_position + tap * g.filters
+                dy_offset[tile.runs] = (position - first) * width * \
+                    (g.filters if last_format else 1)
+                tile.runs += 1
+        product(path, &tile, kernel, dy_panel, <const real *>NULL,
+                dx_panel + (pixel - low) * width * (g.channels if last_format else 1))
+    if last_format:
+        from_panel(path, vectors, rows, (high - low) * g.channels, dx_panel,
+                   dx + low * g.channels, g.x_row)
+    else:
+        for f in range(g.channels):
+            from_panel(path, vectors, rows, high - low, dx_panel + f * (high - low) * width,
+                       dx + f * g.input_rows * g.input_columns + low, g.x_row)
 
 
 def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] kernel,
                    real[::1] dx, int path, int threads, int64_t vectors, int64_t splits):
-    """dx[n, tap(p,k)] = sum over p, then f, of dy[n,p,f] kernel[p,k,f].
+    """dx[n,i] = sum over p, then f, of dy[n,p,f] kernel[p,k,f] where tap k of p is i.
 
-    Rows are cut into blocks of `vectors` vectors, inputs into `splits` ranges.
+    Rows are cut into blocks of `vectors` vectors, pixels of the input into `splits` ranges.
     """
     cdef Windows g = windows_of(geometry)
     cdef const real *dy_start = &dy[0]
@@ -229,29 +251,37 @@ def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] k
     cdef int64_t width = vectors * lanes
     cdef int64_t row_blocks = ceiling(rows, width)
     cdef int64_t tasks = splits * row_blocks
+    cdef int64_t pixels = g.input_rows * g.input_columns
     cdef int64_t task, low, high, first, last, row, n
-    cdef int64_t dx_numbers = ceiling(g.x_row, splits) * width
+    cdef int64_t dx_numbers = ceiling(pixels, splits) * g.channels * width
     cdef int64_t dy_numbers = 0
+    cdef int64_t runs = (g.kernel_rows // g.row_stride + 1) \
+        * (g.kernel_columns // g.column_stride + 1)
     cdef int thread, vectors_here
     for task in range(splits):
-        positions_of_inputs(&g, task * g.x_row // splits, (task + 1) * g.x_row // splits, &first,
+        positions_of_pixels(&g, task * pixels // splits, (task + 1) * pixels // splits, &first,
                             &last)
         dy_numbers = max(dy_numbers, (last - first) * g.filters * width)
     cdef int64_t scratch = dx_numbers + dy_numbers
     cdef void *memory = malloc(threads * scratch * sizeof(real) + ALIGNMENT)
+    cdef int64_t *offsets = <int64_t *>malloc(threads * 2 * runs * sizeof(int64_t))
     cdef real *panels = <real *>aligned(memory)
     cdef real *panel
-    if memory == NULL:
+    if memory == NULL or offsets == NULL:
+        free(memory)
+        free(offsets)
         raise MemoryError("no memory for panels of the gradients")
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
         panel = panels + thread * scratch
         for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            low = task // row_blocks * g.x_row // splits
-            high = (task // row_blocks + 1) * g.x_row // splits
+            low = task // row_blocks * pixels // splits
+            high = (task // row_blocks + 1) * pixels // splits
             row = task % row_blocks * width
             n = min(width, rows - row)
             vectors_here = <int>ceiling(n, lanes)
             input_gradient_task(&g, path, vectors_here, vectors_here * lanes, n, low, high,
-                                dy_start + row * g.y_row, kernel_start, panel + dx_numbers, panel,
-                                dx_start + row * g.x_row)
+                                dy_start + row * g.y_row, kernel_start,
+                                offsets + thread * 2 * runs, offsets + (thread * 2 + 1) * runs,
+                                panel + dx_numbers, panel, dx_start + row * g.x_row)
     free(memory)
+    free(offsets)

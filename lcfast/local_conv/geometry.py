@@ -173,6 +173,13 @@ class Geometry:
         return offsets
 
     @cached_property
+    def kernel_run_offsets(self) -> np.ndarray:
+        """Where each run starts in the kernel of a position: int64 (runs,)."""
+        offsets = np.arange(self.runs, dtype=np.int64) * self.run_length * self.filters
+        offsets.flags.writeable = False
+        return offsets
+
+    @cached_property
     def span(self) -> int:
         """Inputs from the first of a window to its last, inclusive."""
         return int(self.run_offsets[-1]) + self.run_length if self.runs else 0

@@ -22,7 +22,7 @@ from lcfast.local_conv.activation import (
 from lcfast.local_conv.arrays import REAL_DTYPES, as_array, as_batch, as_output, check_same_rows
 from lcfast.local_conv.call import DEFAULT_CALL, ENGINES, Call, by_dtype, checked_engine
 from lcfast.local_conv.geometry import Geometry
-from lcfast.local_conv.plan import forward_plan, input_gradient_plan
+from lcfast.local_conv.plan import forward_plan, input_gradient_plan, kernel_gradient_plan
 from lcfast.local_conv.threads import threads_for
 
 __all__ = [
@@ -173,15 +173,11 @@ def kernel_gradient(
     if call.engine == "reference":
         return reference.kernel_gradient(x, dy, geometry)
     dkernel = np.empty(geometry.kernel_shape, dy.dtype)
-    _KERNEL_GRADIENT[dy.dtype](
-        geometry.padded,
-        len(x),
-        _padded(x, geometry).reshape(-1),
-        dy.reshape(-1),
-        dkernel.reshape(-1),
-        call.path(),
-        threads_for(dy.size * geometry.patch_size, call.threads),
-    )
+    windows = geometry.padded
+    path, threads = call.path(), threads_for(dy.size * geometry.patch_size, call.threads)
+    plan = kernel_gradient_plan(windows, dtype, len(x), threads, path)
+    arrays = _padded(x, geometry).reshape(-1), dy.reshape(-1), dkernel.reshape(-1)
+    _KERNEL_GRADIENT[dtype](windows, len(x), *arrays, path, threads, plan.regime == "taps")
     return dkernel
 
 

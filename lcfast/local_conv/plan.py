@@ -32,7 +32,7 @@ class Plan:
     Parameters
     ----------
     regime : str
-        What vectors run along: "filters" or "batch".
+        What vectors run along: "filters", "batch" or, in the gradient of the kernel, "taps".
     threads : int
         Threads that share the work.
     path : str
@@ -54,8 +54,8 @@ class Plan:
 
     def __str__(self) -> str:
         shared = f"{self.threads} thread{'s' if self.threads > 1 else ''}, {self.path}"
-        if self.regime == "filters":
-            return f"vectors of {self.lanes} filters; {shared}"
+        if self.regime != "batch":
+            return f"vectors of {self.lanes} {self.regime}; {shared}"
         return (
             f"vectors of {self.lanes} rows, up to {self.vectors} at once, from a transposed copy "
             f"of the inputs; positions in {self.splits} ranges; {shared}"
@@ -72,6 +72,13 @@ def input_gradient_plan(
 ) -> Plan:
     """The plan of the gradient of the input; its ranges are of inputs instead of positions."""
     return _remembered(_input_gradient_plan, geometry, dtype.itemsize, rows, threads, path)
+
+
+def kernel_gradient_plan(
+    geometry: Geometry, dtype: np.dtype, rows: int, threads: int, path: int
+) -> Plan:
+    """The plan of the gradient of the kernel: vectors run along filters or along taps."""
+    return _remembered(_kernel_gradient_plan, geometry, dtype.itemsize, rows, threads, path)
 
 
 def _remembered(
@@ -100,8 +107,22 @@ def _input_gradient_plan(
     plan = _filters_plan(item_bytes, threads, path)
     if 2 * rows < plan.lanes:
         return plan
-    inputs = math.prod(geometry.input_shape)
-    return _batch_plan(plan, geometry, item_bytes, rows, inputs, _gradient_panel_rows)
+    pixels = math.prod(geometry.input_size)
+    return _batch_plan(plan, geometry, item_bytes, rows, pixels, _gradient_panel_rows)
+
+
+def _kernel_gradient_plan(
+    geometry: Geometry, item_bytes: int, rows: int, threads: int, path: int
+) -> Plan:
+    plan = _filters_plan(item_bytes, threads, path)
+    lanes = plan.lanes
+    filled = {name: size / (-(-size // lanes) * lanes) for name, size in (
+        ("filters", geometry.filters), ("taps", geometry.run_length),
+    )}  # fmt: skip
+    # A block of one vector keeps the registers half empty, 8 filters beside 3 vectors of taps not.
+    filled["filters"] *= min(geometry.filters / (3 * lanes) + 0.4, 1)
+    filled["taps"] *= min(geometry.filters / 3, 1)
+    return replace(plan, regime="taps") if filled["taps"] > filled["filters"] else plan
 
 
 def _filters_plan(item_bytes: int, threads: int, path: int) -> Plan:
@@ -139,15 +160,16 @@ def _panel_rows(geometry: Geometry, splits: int) -> int:
 
 
 def _gradient_panel_rows(geometry: Geometry, splits: int) -> int:
-    """Inputs of a range, and outputs of the positions that see them, about."""
-    inputs = math.prod(geometry.input_shape)
-    if geometry.channels_first:
-        seen = geometry.positions
+    """Inputs of a range of pixels, and outputs of the positions that see them, at most."""
+    pixels = math.prod(geometry.input_size)
+    per_range = -(-pixels // splits)
+    columns = geometry.input_size[-1]
+    if len(geometry.input_size) == 1:
+        seen = (per_range + geometry.kernel_size[0]) // geometry.strides[0] + 1
     else:
-        down, along = geometry.window_steps
-        pace = down / geometry.output_columns if down else along
-        seen = min(int((inputs / splits + geometry.span) / pace) + 1, geometry.positions)
-    return -(-inputs // splits) + seen * geometry.filters
+        rows = (per_range - 1) // columns + 2 + geometry.kernel_size[0]
+        seen = (rows // geometry.strides[0] + 1) * geometry.output_columns
+    return per_range * geometry.channels + min(seen, geometry.positions) * geometry.filters
 
 
 def _window_offset(geometry: Geometry, position: np.ndarray) -> np.ndarray:

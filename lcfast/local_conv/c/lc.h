@@ -18,9 +18,7 @@
 typedef struct {
     int64_t rows, columns;
     int64_t runs, run_length;
-    /* Run s of row 0 starts at a + run_offset[s] * a_run_scale + s * a_run_step; so in b. */
-    const int64_t *run_offset;
-    int64_t a_run_scale, a_run_step, b_run_scale, b_run_step;
+    const int64_t *a_run_offset, *b_run_offset; /* [runs]: where run s of row 0 starts */
     int64_t a_row_step, a_step;        /* from a row to the next; from r to r + 1 within a run */
     int64_t b_row_step;                /* from r to r + 1; the columns of b are contiguous */
     int64_t c_row_step, c_column_step;
@@ -31,6 +29,7 @@ typedef struct {
 } lc_tile;
 
 enum {
+    LC_CACHE_LINE = 64,     /* bytes */
     LC_MOST_VECTORS = 4,    /* of columns in a block of sums */
     LC_ROWS_OF_A_BLOCK = 8  /* at most; fewer where the registers do not hold them */
 };

@@ -68,23 +68,27 @@ static LC_TARGET void LC_NAME(from_panel)(int vectors, int64_t rows, int64_t cou
                                           const LC_REAL *panel, LC_REAL *y, int64_t y_row_step) {
     const int64_t width = (int64_t)vectors * LC_LANES;
     for (int64_t n = 0; n < rows; n += LC_LANES) {
-        int64_t i = 0;
-        for (; i + LC_LANES <= count; i += LC_LANES) {
+        const int64_t height = rows - n < LC_LANES ? rows - n : LC_LANES;
+        for (int64_t i = 0; i < count; i += LC_LANES) {
+            const int64_t length = count - i < LC_LANES ? count - i : LC_LANES;
             LC_NAME(vector) block[LC_VECTOR_BYTES / sizeof(LC_REAL)];
-            LC_UNROLL for (int lane = 0; lane < LC_LANES; lane++)
-                block[lane] = *(const LC_NAME(loose) *)(panel + (i + lane) * width + n);
+            LC_UNROLL for (int lane = 0; lane < LC_LANES; lane++) {
+                block[lane] = (LC_NAME(vector)){0};
+                if (lane < length)
+                    block[lane] = *(const LC_NAME(loose) *)(panel + (i + lane) * width + n);
+            }
             LC_NAME(transpose)(block);
-            if (n + LC_LANES <= rows) {
+            LC_REAL *row = y + n * y_row_step + i;
+            if (length == LC_LANES && height == LC_LANES) {
                 LC_UNROLL for (int lane = 0; lane < LC_LANES; lane++)
-                    *(LC_NAME(loose) *)(y + (n + lane) * y_row_step + i) = block[lane];
+                    *(LC_NAME(loose) *)(row + lane * y_row_step) = block[lane];
             } else {
-                for (int lane = 0; n + lane < rows; lane++)
-                    memcpy(y + (n + lane) * y_row_step + i, &block[lane], LC_VECTOR_BYTES);
+                const LC_REAL *values = (const LC_REAL *)block;
+                for (int64_t lane = 0; lane < height; lane++)
+                    for (int64_t j = 0; j < length; j++)
+                        row[lane * y_row_step + j] = values[lane * LC_LANES + j];
             }
         }
-        for (; i < count; i++)
-            for (int lane = 0; lane < LC_LANES && n + lane < rows; lane++)
-                y[(n + lane) * y_row_step + i] = panel[i * width + n + lane];
     }
 }
 

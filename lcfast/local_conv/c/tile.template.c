@@ -61,9 +61,11 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
     const int64_t a_step = tile->a_step, b_row_step = tile->b_row_step;
     const uintptr_t ahead = (uintptr_t)tile->a_ahead * sizeof(LC_REAL);
     for (int64_t run = 0; run < tile->runs; run++) {
-        const int64_t offset = tile->run_offset[run];
-        const LC_REAL *x = a + offset * tile->a_run_scale + run * tile->a_run_step;
-        const LC_REAL *y = b + offset * tile->b_run_scale + run * tile->b_run_step;
+        const LC_REAL *x = a + tile->a_run_offset[run], *y = b + tile->b_run_offset[run];
+        if (!unit && ahead)
+            for (int64_t line = 0; line < tile->run_length; line += LC_CACHE_LINE / (int)sizeof(LC_REAL))
+                LC_UNROLL for (int i = 0; i < rows; i++)
+                    __builtin_prefetch((const void *)((uintptr_t)(x + i * a_row_step + line) + ahead), 0, 2);
         for (const LC_REAL *end = y + tile->run_length * b_row_step; y != end; y += b_row_step) {
             LC_NAME(vector) w[LC_MOST_VECTORS];
             LC_UNROLL for (int v = 0; v < vectors; v++)
@@ -77,7 +79,8 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
                     sums[i][v] = sum;
                 }
             }
-            __builtin_prefetch((const void *)((uintptr_t)x + ahead), 0, 2);
+            if (unit)
+                __builtin_prefetch((const void *)((uintptr_t)x + ahead), 0, 2);
             x += a_step;
         }
     }
@@ -164,11 +167,9 @@ static LC_TARGET void LC_NAME(narrow)(const lc_tile *tile, const LC_REAL *a, con
     lc_tile part = *tile;
     part.b_row_step = LC_LANES;
     part.runs = 1;
-    part.run_offset = &start;
+    part.a_run_offset = part.b_run_offset = &start;
     for (int64_t run = 0; run < tile->runs; run++) {
-        const int64_t offset = tile->run_offset[run];
-        const LC_REAL *x = a + offset * tile->a_run_scale + run * tile->a_run_step;
-        const LC_REAL *y = b + offset * tile->b_run_scale + run * tile->b_run_step;
+        const LC_REAL *x = a + tile->a_run_offset[run], *y = b + tile->b_run_offset[run];
         for (int64_t left = tile->run_length; left > 0; left -= part.run_length) {
             const int last = run + 1 == tile->runs && left <= LC_NAME(packed_steps);
             part.run_length = left < LC_NAME(packed_steps) ? left : LC_NAME(packed_steps);
