@@ -6,7 +6,9 @@ Run it in the root of the repository, with lcfast built in place (`make build`).
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.cases import BATCHES, CASES, QUICK
@@ -22,6 +24,7 @@ PICTURE = ROOT / "docs" / "roofline.png"
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure or read results, print the tables, and write what was asked for."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the peers are ended
     options = parser().parse_args(arguments)
     results = loaded(options.render) if options.render else measured(options)
     text = report(results)
@@ -45,10 +48,10 @@ def parser() -> argparse.ArgumentParser:
           help="the Python that has these peers; more than once")  # fmt: skip
     names("--seconds", type=float, default=0.3, help="time of each way of each cell")
     names("--no-gradients", action="store_true", help="forward only")
-    names("--gigabytes", type=float, default=12, help="most memory of a peer's process")
+    names("--gigabytes", type=float, default=8, help="most memory of a peer's process")
     names("--cell-seconds", type=float, default=120, help="most time of a peer for one cell")
     names("--quick", action="store_true",
-          help="a few milliseconds of three small cases, lcfast and numpy; fails if one fails")  # fmt: skip
+          help="three small cases, lcfast and numpy; fails if one fails")  # fmt: skip
     names("--reuse-peers", type=Path, metavar="JSON", help="measure lcfast alone, peers from here")
     names("--render", type=Path, metavar="JSON", help="measure nothing, print these results")
     names("--save", type=Path, default=FOLDER / "latest.json", metavar="JSON")
@@ -88,8 +91,8 @@ def complete(results: Results) -> bool:
     return bool(results.cells) and not failed
 
 
-def _names(known: object) -> object:
-    allowed = tuple(known)  # type: ignore[call-overload]
+def _names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    allowed = tuple(known)
 
     def names(text: str) -> tuple[str, ...]:
         chosen = tuple(text.split(","))

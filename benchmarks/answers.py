@@ -119,9 +119,7 @@ def _check_shared_gradients(
     _compare("the gradient of the bias", dbias.reshape(-1), exact, size, terms)
 
 
-def _compare(
-    what: str, found: np.ndarray, exact: np.ndarray, size: np.ndarray, terms: int
-) -> None:
+def _compare(what: str, found: np.ndarray, exact: np.ndarray, size: np.ndarray, terms: int) -> None:
     """Raise unless the error is one that a sum of `terms` rounded terms may have."""
     allowed = (terms + 4) * np.finfo(np.float32).eps * size + 1e-30
     wrong = ~(np.abs(found - exact) <= allowed)

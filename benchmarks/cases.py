@@ -92,8 +92,10 @@ class Case:
         """Where each window starts, counted in inputs from the start of a row of the batch."""
         steps = (math.prod(self.input_shape[1:]), self.channels)[-len(self.strides) :]
         grids = np.indices(self.output_size, np.int64).reshape(len(self.strides), -1)
-        each = (g * s * step for g, s, step in zip(grids, self.strides, steps, strict=True))
-        return np.sum(list(each), axis=0, dtype=np.int64)
+        offsets = np.zeros(self.positions, np.int64)
+        for grid, stride, step in zip(grids, self.strides, steps, strict=True):
+            offsets += grid * stride * step
+        return offsets
 
     def taps(self) -> np.ndarray:
         """Flat index in a row of the input of each tap of each window: int64 (P, K)."""

@@ -214,8 +214,9 @@ def _avx2(results: Results, cells: list[Timed]) -> Mark:
     def share(cell: Timed) -> float:
         return cell.operations / cell.of("lcfast_avx2") / results.machine.peak_256
 
-    return _shares("AVX2 path forced, compute-bound cells", "75 % of the 256-bit FMA peak",
-                   [c for c in cells if math.isfinite(c.of("lcfast_avx2"))], share, 0.75)  # fmt: skip
+    known = [cell for cell in cells if math.isfinite(cell.of("lcfast_avx2"))]
+    mark = "75 % of the 256-bit FMA peak"
+    return _shares("AVX2 path forced, compute-bound cells", mark, known, share, 0.75)
 
 
 def _small_layers(cells: list[Timed]) -> Mark:

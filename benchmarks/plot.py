@@ -42,7 +42,9 @@ def draw(results: Results, path: Path) -> None:
         axes.scatter(at, rate(cell, cell.seconds), color=color, s=22, zorder=3)
         _, fastest = cell.fastest
         if np.isfinite(fastest):
-            axes.scatter(at, rate(cell, fastest), color=color, s=18, marker="x", zorder=2, alpha=0.6)
+            axes.scatter(
+                at, rate(cell, fastest), color=color, s=18, marker="x", zorder=2, alpha=0.6
+            )
     for batch, color in COLORS.items():
         axes.scatter([], [], color=color, s=22, label=f"lcfast, batch {batch}")
         axes.scatter([], [], color=color, s=18, marker="x", label=f"fastest peer, batch {batch}")

@@ -1,4 +1,4 @@
-"""A run: each cell by lcfast, then by every peer, then by lcfast again, shortly after each other."""
+"""A run: each cell by lcfast, then by every peer, then by lcfast again, without a pause."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Options:
     peers: tuple[str, ...] = ALL_PEERS
     pythons: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.3
-    gigabytes: float = 12.0
+    gigabytes: float = 8.0
     cell_seconds: float = 120.0
     gradients: bool = True
     reuse: Path | None = None
@@ -98,9 +98,7 @@ def _peer(name: str, options: Options) -> PeerProcess:
     return PeerProcess(name, module, python, options.gigabytes, options.cell_seconds, environment)
 
 
-def _measure(
-    cell: Cell, peers: dict[str, PeerProcess], results: Results, seconds: float
-) -> None:
+def _measure(cell: Cell, peers: dict[str, PeerProcess], results: Results, seconds: float) -> None:
     """One cell by everyone, lcfast's direct engine first and last."""
     case, batch, gradients = cell.case, cell.batch, cell.gradients
     if case.left_out(batch):

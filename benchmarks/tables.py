@@ -40,7 +40,8 @@ def header(results: Results) -> str:
     facts = ", ".join(f"{name} {value}" for name, value in machine.facts.items())
     versions = ", ".join(f"{name} {value}" for name, value in sorted(results.versions.items()))
     lines = [
-        f"{results.date}, commit {results.commit or 'unknown'}, {machine.threads} threads; {facts}.",
+        f"{results.date}, commit {results.commit or 'unknown'}, {machine.threads} threads; "
+        f"{facts}.",
         f"Versions: {versions}.",
         f"FMA peak {machine.peak_512 / 1e9:.0f} GFLOP/s (512 bits), "
         f"{machine.peak_256 / 1e9:.0f} (256 bits). Bandwidth in GB/s, read / copy: "
@@ -108,7 +109,8 @@ def settings_table(cells: list[Timed]) -> str:
     lines = _head(["case", "batch", *ways, "AVX2", "sparse", "scipy"])
     for cell in cells:
         row = [
-            cell.case.name, str(cell.batch), *(milliseconds(cell.of("lcfast", way)) for way in ways),
+            cell.case.name, str(cell.batch),
+            *(milliseconds(cell.of("lcfast", way)) for way in ways),
             milliseconds(cell.of("lcfast_avx2")), milliseconds(cell.of("lcfast", "sparse")),
             milliseconds(cell.of("scipy")),
         ]  # fmt: skip

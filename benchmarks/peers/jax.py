@@ -131,9 +131,7 @@ def gradients(case: Case, weights: Weights) -> Ways:
         product = made()
         kernel, bias = kernel_for(case, name, weights.kernel), jnp.asarray(weights.bias)
 
-        @jax.jit
-        def pull(x: Any, kernel: Any, bias: Any, dy: Any) -> Any:
-            return jax.vjp(product, x, kernel, bias)[1](dy)
+        pull = jax.jit(lambda x, kernel, bias, dy: jax.vjp(product, x, kernel, bias)[1](dy))
 
         def run(prepared: Any) -> list[Any]:
             x, dy = prepared

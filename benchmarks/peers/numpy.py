@@ -58,14 +58,13 @@ def views(case: Case, weights: Weights) -> Way:
         y = np.empty((*windows.shape[:3], case.filters), np.float32)
         return windows, y, np.empty_like(y)
 
-    def run(prepared: Any) -> np.ndarray:
+    def run(prepared: Any) -> Any:
         windows, y, part = prepared
         np.matmul(windows[:, :, :, 0], kernel[0], out=y)
         for r in range(1, len(kernel)):
             np.matmul(windows[:, :, :, r], kernel[r], out=part)
             np.add(y, part, out=y)
-        np.add(y, bias, out=y)
-        return y
+        return np.add(y, bias, out=y)
 
     return Way(prepare, run, transposed, in_blocks=False)
 
@@ -79,12 +78,11 @@ def windows(case: Case, weights: Weights) -> Way:
         side_by_side = np.empty(runs_of(case, x).shape, np.float32)
         return x, side_by_side, y
 
-    def run(prepared: Any) -> np.ndarray:
+    def run(prepared: Any) -> Any:
         x, side_by_side, y = prepared
         np.copyto(side_by_side, runs_of(case, x))
         np.matmul(side_by_side.reshape(case.positions, len(x), case.patch), kernel, out=y)
-        np.add(y, bias, out=y)
-        return y
+        return np.add(y, bias, out=y)
 
     return Way(prepare, run, transposed)
 
@@ -95,7 +93,7 @@ def einsum(case: Case, weights: Weights) -> Way:
     kernel, bias = weights.kernel.reshape(shape), weights.bias
 
     def run(x: np.ndarray) -> np.ndarray:
-        y = np.einsum("abnrl,abrlf->nabf", runs_of(case, x), kernel)
+        y: np.ndarray = np.einsum("abnrl,abrlf->nabf", runs_of(case, x), kernel)
         y = y.reshape(len(x), case.positions, case.filters)
         y += bias
         return y
@@ -112,7 +110,7 @@ def shared_views(case: Case, weights: Weights) -> Way:
         y = np.empty((*windows.shape[:3], case.filters), np.float32)
         return windows, y, np.empty_like(y[0])
 
-    def run(prepared: Any) -> np.ndarray:
+    def run(prepared: Any) -> Any:
         windows, y, part = prepared
         for one, target in zip(windows, y, strict=True):  # the parts of one image stay in a cache
             np.matmul(one[:, :, 0], kernel[0], out=target)
@@ -128,11 +126,10 @@ def shared_views(case: Case, weights: Weights) -> Way:
 def dense(case: Case, weights: Weights) -> Way:
     kernel, bias = weights.kernel[0], weights.bias
 
-    def run(prepared: Any) -> np.ndarray:
+    def run(prepared: Any) -> Any:
         x, y = prepared
         np.matmul(x, kernel, out=y)
-        np.add(y, bias, out=y)
-        return y
+        return np.add(y, bias, out=y)
 
     return Way(
         lambda x: (x.reshape(len(x), -1), np.empty((len(x), case.filters), np.float32)),

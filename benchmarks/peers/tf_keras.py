@@ -12,9 +12,9 @@ from benchmarks.cases import DENSE, FLOAT32, Case
 from benchmarks.peers.contract import NotOffered, Way, Ways
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-import tensorflow as tf  # noqa: E402
-import tf_keras  # noqa: E402
-from tf_keras.src.layers.locally_connected import locally_connected_utils  # noqa: E402
+import tensorflow as tf
+import tf_keras
+from tf_keras.src.layers.locally_connected import locally_connected_utils
 
 MOST_POSITIONS, MOST_EAGER_POSITIONS = 3100, 256
 """Implementation 1 puts three operations into the graph for each position."""
@@ -143,7 +143,6 @@ class SparseLayer:
 def pulled(case: Case, layer: Any) -> Way:
     """Gradients of input and weights in one tf.function; unused parts of the forward fall away."""
 
-    @tf.function(reduce_retracing=True)
     def pull(x: Any, dy: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -160,4 +159,5 @@ def pulled(case: Case, layer: Any) -> Way:
             dkernel = dkernel.reshape(shape).swapaxes(1, 2)
         return [dx, dkernel, dbias]
 
-    return Way(prepare, lambda prepared: pull(*prepared), arrays, in_blocks=not case.shared)
+    function = tf.function(pull, reduce_retracing=True)
+    return Way(prepare, lambda prepared: function(*prepared), arrays, in_blocks=not case.shared)
