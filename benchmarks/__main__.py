@@ -29,10 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
     results = loaded(options.render) if options.render else measured(options)
     text = report(results)
     print(text)
-    if options.markdown:
-        write_section(PAGE, text)
     if options.plot:
         draw(results, options.plot)
+    if options.markdown:
+        picture = f"\n![Roofline]({PICTURE.name})\n" if PICTURE.exists() else ""
+        write_section(PAGE, text + picture)
     return 1 if options.quick and not complete(results) else 0
 
 
