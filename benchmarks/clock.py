@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 from collections.abc import Callable
 from time import perf_counter
@@ -31,18 +32,23 @@ def sample(call: Callable[[], object], calls: int) -> float:
     return (perf_counter() - start) / calls
 
 
-def timed(call: Callable[[], object], seconds: float, hopeless: float = SLOW_CALL) -> Timing:
-    """Time a call that has been made before, for about `seconds`; once if it is `hopeless`."""
+def timed(call: Callable[[], object], seconds: float, hopeless: float = math.inf) -> Timing:
+    """Time a call that has been made before, for about `seconds`.
+
+    One whose first repeats all take longer than `hopeless` gets no more than those.
+    """
     gc.collect()
     gc.disable()
     try:
-        first = sample(call, 1)
-        if first > min(SLOW_CALL, hopeless):
-            return Timing(first, first, 1)
-        calls = max(1, round(SHORTEST_SAMPLE / first))
-        samples = [] if calls > 1 else [first]
-        spent = first
-        while spent < seconds or len(samples) < FEWEST_REPEATS:
+        samples = [sample(call, 1)]
+        if samples[0] > SLOW_CALL:
+            return Timing(samples[0], samples[0], 1)
+        samples += [sample(call, 1) for _ in range(FEWEST_REPEATS - 1)]
+        spent, best = sum(samples), min(samples)
+        calls = max(1, round(SHORTEST_SAMPLE / best))
+        if calls > 1:
+            samples = []  # too short for the clock
+        while len(samples) < FEWEST_REPEATS or (spent < seconds and best <= hopeless):
             samples.append(sample(call, calls))
             spent += samples[-1] * calls
     finally:

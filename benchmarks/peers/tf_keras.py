@@ -60,13 +60,23 @@ def gradients(case: Case, weights: Weights) -> Ways:
 
 
 def called(case: Case, layer: Any, function: bool) -> Way:
-    run = tf.function(layer, reduce_retracing=True) if function else layer
+    run = traced(layer, rows_shape(case)) if function else layer
     return Way(lambda x: tf.constant(rows_of(case, x)), run, lambda y: positions_of(case, y),
                in_blocks=not case.shared)  # fmt: skip
 
 
+def traced(function: Any, *row_shapes: tuple[int, ...]) -> Any:
+    """A tf.function for any batch: tracing thousands of positions takes long enough once."""
+    signature = [tf.TensorSpec((None, *shape), tf.float32) for shape in row_shapes]
+    return tf.function(lambda *arrays: function(*arrays), input_signature=signature)
+
+
+def rows_shape(case: Case) -> tuple[int, ...]:
+    return (case.inputs,) if case.kind == DENSE else case.input_shape
+
+
 def rows_of(case: Case, x: np.ndarray) -> np.ndarray:
-    return x.reshape(len(x), -1) if case.kind == DENSE else x
+    return x.reshape(len(x), *rows_shape(case))
 
 
 def positions_of(case: Case, y: Any) -> np.ndarray:
@@ -159,5 +169,5 @@ def pulled(case: Case, layer: Any) -> Way:
             dkernel = dkernel.reshape(shape).swapaxes(1, 2)
         return [dx, dkernel, dbias]
 
-    function = tf.function(pull, reduce_retracing=True)
+    function = traced(pull, rows_shape(case), (case.positions, case.filters))
     return Way(prepare, lambda prepared: function(*prepared), arrays, in_blocks=not case.shared)

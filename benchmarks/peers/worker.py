@@ -37,7 +37,7 @@ from benchmarks.clock import timed
 from benchmarks.peers.contract import NotOffered, Way
 
 HOPELESS = 8
-"""A way that needs this many times as long as the best one before it is timed once."""
+"""A way that needs this many times as long as the best one before it is not timed for long."""
 
 
 class Bench:
