@@ -30,7 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     text = report(results)
     print(text)
     if options.plot:
-        draw(results, options.plot)
+        try:
+            draw(results, options.plot)
+        except ImportError as error:
+            print(f"no picture ({error}): --render with a Python that has it", file=sys.stderr)
     if options.markdown:
         picture = f"\n![Roofline]({PICTURE.name})\n" if PICTURE.exists() else ""
         write_section(PAGE, text + picture)

@@ -15,6 +15,8 @@ from typing import IO, Any
 from benchmarks.compiling import ROOT
 
 START_SECONDS = 120
+PAUSE = 0.03
+"""Seconds before a question, in which the threads of the peer before stop spinning."""
 MOST_HELD = 1.5e9
 """Bytes that a peer may hold while others are timed; one with more starts anew."""
 
@@ -68,6 +70,7 @@ class PeerProcess:
         if not self.start():
             return {"": {"failed": self.unavailable}}
         ways: dict[str, Any] = {}
+        time.sleep(PAUSE)
         until = time.monotonic() + self.cell_seconds
         assert self.process
         assert self.process.stdin

@@ -20,6 +20,8 @@ ALL_PEERS = (
     "lcfast", "lcfast_avx2", "tf_keras", "torch", "jax", "onnxruntime", "numpy", "libxsmm", "scipy",
 )  # fmt: skip
 MEMORY_CASE = "docs_lc2d_b"
+BUSY = 0.5
+"""Load above which somebody else is at work; two threads cannot be timed beside a third."""
 
 
 @dataclass
@@ -58,8 +60,12 @@ def cells_of(options: Options) -> Iterator[Cell]:
 
 def run(options: Options) -> Results:
     """Measure everything that was asked for; a cell that fails is noted and the run goes on."""
+    busy = os.getloadavg()[0]
+    if busy > BUSY:
+        print(f"the machine is busy (load {busy:.1f}): the figures will be wrong", file=sys.stderr)
     meter = Meter(usable_threads())
     machine = meter.everything(min(0.05, options.seconds / 5))
+    machine.facts["load before the run"] = f"{busy:.1f}"
     results = Results(machine, commit=current_commit())
     peers = {name: _peer(name, options) for name in options.peers}
     if options.reuse:
@@ -72,10 +78,14 @@ def run(options: Options) -> Results:
         for peer in peers.values():
             if not peer.start():
                 print(f"{peer.name} is not here: {peer.unavailable}", file=sys.stderr)
-            results.versions.update(peer.versions)
+            if peer.name == peer.module:  # a variant runs on the same versions
+                results.versions.update(peer.versions)
+        latest = ""
         for cell in cells_of(options):
+            if cell.case.name != latest:  # clocks and neighbours change within a run
+                machine.merge(meter.everything(options.seconds / 30))
+                latest = cell.case.name
             _measure(cell, peers, results, options.seconds)
-            machine.merge(meter.peaks(min(0.02, options.seconds / 10)))
             if options.save:
                 results.save(options.save)
         _overhead(peers, results, options.seconds)
