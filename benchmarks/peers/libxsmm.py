@@ -26,29 +26,38 @@ def versions() -> dict[str, str]:
 
 
 def forward(case: Case, weights: Weights) -> Ways:
-    if case.kind == CONV:
-        return {"rows of positions": lambda: convolution(case, weights)}
-    return {
+    ways: Ways = {
         f"{rows} rows": lambda rows=rows: local(case, weights, rows)  # type: ignore[misc]
         for rows in ROW_BLOCKS
     }
+    if case.kind == CONV:
+        ways["rows of positions"] = lambda: convolution(case, weights)
+    return ways
 
 
-def way(case: Case, weights: Weights, sizes: tuple[int, ...], tiles_of: Any) -> Way:
-    """A way from (m, n of a batch, k, lda, ldb, ldc) and the tiles of a batch."""
+def way(
+    case: Case,
+    weights: Weights,
+    sizes: tuple[int, ...],
+    run_offsets: np.ndarray,
+    tiles_of: Any,
+    by_columns: bool = False,
+) -> Way:
+    """A way from (m, n, k, lda, ldb, ldc), the runs of a window and the tiles of a batch.
+
+    n counts rows of the batch, of which there may be fewer, or, with `by_columns`, positions.
+    """
     run_tiles = compiled("libxsmm_tiles", *LIBRARIES).run_tiles
     kernel, bias = np.ascontiguousarray(weights.kernel), np.ascontiguousarray(weights.bias)
-    runs = len(case.run_offsets)
-    in_kernel = np.arange(runs, dtype=np.uint64) * np.uint64(
-        case.run_length * case.filters * FLOAT32
-    )
-    in_input = case.run_offsets.astype(np.uint64) * np.uint64(FLOAT32)
+    runs, taps = len(run_offsets), sizes[2]
+    in_kernel = np.arange(runs, dtype=np.uint64) * np.uint64(taps * case.filters * FLOAT32)
+    in_input = run_offsets.astype(np.uint64) * np.uint64(FLOAT32)
 
     def prepare(x: np.ndarray) -> Any:
         y = np.empty((len(x), case.positions, case.filters), np.float32)
         tiles = np.ascontiguousarray(tiles_of(len(x)), dtype=np.int64)
         m, n, *rest = sizes
-        numbers = [m, min(n, len(x)) if case.kind != CONV else n, *rest]
+        numbers = [m, n if by_columns else min(n, len(x)), *rest]
         held = (x, y, tiles)
         arguments = [
             *(pointer(a) for a in (x, kernel, bias, y)), ctypes.c_long(len(tiles)), pointer(tiles),
@@ -81,20 +90,22 @@ def local(case: Case, weights: Weights, rows: int) -> Way:
         filter_ = np.arange(0, wide, filters)[None, None, :]
         places = (
             case.window_offsets[position] + first * case.inputs,
-            position * case.patch * wide + filter_,
-            position * wide + filter_,
+            (0 if case.shared else position * case.patch * wide) + filter_,
+            (0 if case.shared else position * wide) + filter_,
             position * wide + filter_ + first * case.outputs,
         )
         return np.stack(np.broadcast_arrays(*places), axis=-1).reshape(-1, 4)
 
-    return way(case, weights, sizes, tiles_of)
+    return way(case, weights, sizes, case.run_offsets, tiles_of)
 
 
 def convolution(case: Case, weights: Weights) -> Way:
-    """Tiles of one row of positions of one row of the batch."""
+    """Tiles of one row of positions of one row of the batch; a run is one pixel's channels."""
     columns, wide = case.output_size[-1], case.filters
     along = case.channels * case.strides[-1]
-    sizes = (wide, columns, case.run_length, wide, along, wide)
+    sizes = (wide, columns, case.channels, wide, along, wide)
+    pixels = np.arange(case.kernel_size[-1]) * case.channels
+    runs = (case.run_offsets[:, None] + pixels).ravel()
     starts = case.window_offsets[::columns]
 
     def tiles_of(batch: int) -> np.ndarray:
@@ -103,7 +114,7 @@ def convolution(case: Case, weights: Weights) -> Way:
         x, y = starts + row * case.inputs, of_output + row * case.outputs
         return np.stack([x, 0 * x, 0 * x, y], axis=-1).reshape(-1, 4)
 
-    return way(case, weights, sizes, tiles_of)
+    return way(case, weights, sizes, runs, tiles_of, by_columns=True)
 
 
 def pointer(array: np.ndarray) -> ctypes.c_void_p:
