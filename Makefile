@@ -10,7 +10,7 @@ test: ## run the tests
 bench: ## time the layers with pytest-benchmark and save the times
 	$(PYTHON) -m pytest benchmarks/test_speed.py --benchmark-columns=min,median,rounds --benchmark-autosave
 bench-compare: ## time them again and compare with the times that were saved last
-	$(PYTHON) -m pytest benchmarks/test_speed.py --benchmark-columns=min,median,rounds --benchmark-compare
+	$(PYTHON) -m pytest benchmarks/test_speed.py --benchmark-columns=min,median,rounds --benchmark-compare --benchmark-group-by=fullname -W default::pytest_benchmark.logger.PytestBenchmarkWarning
 bench-peers: ## lcfast, its peers and the roofline (docs/benchmarks.md says how to name their Pythons)
 	$(PYTHON) -m benchmarks $(BENCH)
 golden: ## write the goldens anew (needs a venv with tf_keras, see tests/golden/generate.py)

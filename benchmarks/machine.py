@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.compiling import compiled
 
-SIZES = tuple(1 << power for power in range(16, 31))
+SIZES = tuple(1 << power for power in range(16, 29))
 """Bytes at which bandwidths are measured: from a cache of a core to the memory."""
 READ, COPY, STREAM = range(3)
 

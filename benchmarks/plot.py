@@ -10,7 +10,7 @@ from benchmarks.machine import SIZES, Machine
 from benchmarks.marks import Timed, timed_cells
 from benchmarks.results import PEERS, Results
 
-ROOFS = ((1 << 20, "1 MiB"), (1 << 24, "16 MiB"), (1 << 29, "512 MiB"))
+ROOFS = ((1 << 20, "1 MiB"), (1 << 24, "16 MiB"), (1 << 28, "256 MiB"))
 COLORS = {1: "tab:green", 32: "tab:blue", 512: "tab:red"}
 
 

@@ -82,7 +82,9 @@ def run(options: Options) -> Results:
                 results.versions.update(peer.versions)
         latest = ""
         for cell in cells_of(options):
-            if cell.case.name != latest:  # clocks and neighbours change within a run
+            if (
+                options.save and cell.case.name != latest
+            ):  # clocks and neighbours change within a run
                 machine.merge(meter.everything(options.seconds / 30))
                 latest = cell.case.name
             _measure(cell, peers, results, options.seconds)
