@@ -1,14 +1,18 @@
-.PHONY: help build test bench golden table lint
+.PHONY: help build test bench bench-compare bench-peers golden table lint
 PYTHON ?= python
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 build: ## compile the extension and install lcfast from this folder
 	$(PYTHON) -m pip install -e '.[test]'
 test: ## run the tests
 	$(PYTHON) -m pytest
-bench: ## time the layers with pytest-benchmark
-	$(PYTHON) -m pytest benchmarks -o testpaths=benchmarks --benchmark-columns=min,median,rounds
+bench: ## time the layers with pytest-benchmark and save the times
+	$(PYTHON) -m pytest benchmarks/test_speed.py --benchmark-columns=min,median,rounds --benchmark-autosave
+bench-compare: ## time them again and compare with the times that were saved last
+	$(PYTHON) -m pytest benchmarks/test_speed.py --benchmark-columns=min,median,rounds --benchmark-compare --benchmark-group-by=fullname -W default::pytest_benchmark.logger.PytestBenchmarkWarning
+bench-peers: ## lcfast, its peers and the roofline (docs/benchmarks.md says how to name their Pythons)
+	$(PYTHON) -m benchmarks $(BENCH)
 golden: ## write the goldens anew (needs a venv with tf_keras, see tests/golden/generate.py)
 	$(PYTHON) tests/golden/generate.py
 table: ## write the tables of the README and of docs/keras.md anew, from goldens and tests

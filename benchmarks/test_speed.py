@@ -1,54 +1,53 @@
 """Forward and backward of real shapes under pytest-benchmark; each answer is checked first."""
 
-import cases
+from typing import Any
+
 import numpy as np
 import pytest
 
-import lcfast
+from benchmarks.answers import (
+    check_gradients,
+    check_outputs,
+    input_of,
+    output_gradient_of,
+    weights_of,
+)
+from benchmarks.cases import CASES
+from benchmarks.peers.lcfast import layer_of, rows_of
+
+BATCHES = (1, 32)
+SMALL_ENOUGH = [name for name, case in CASES.items() if case.operations(32) < 2e9]
 
 
-def layer_and_input(name, batch):
-    shape, filters, kernel_size, strides = cases.CASES[name]
-    kind = lcfast.LocallyConnected1D if len(shape) == 2 else lcfast.LocallyConnected2D
-    layer = kind(filters, kernel_size, strides=strides, input_shape=shape)
-    layer.build((None, *shape))
-    return layer, np.random.default_rng(0).normal(size=(batch, *shape)).astype(np.float32)
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("name", SMALL_ENOUGH)
+def test_forward(benchmark: Any, name: str, batch: int) -> None:
+    case = CASES[name]
+    weights = weights_of(case)
+    layer, x = layer_of(case, weights), input_of(case, batch)
+    out = layer(rows_of(case, x))
+    check_outputs(case, weights, x, out)
+    benchmark(layer, rows_of(case, x), out=out)
 
 
-def expected(layer, x):
-    """The first row of the output in float64: every window times its filters, by numpy."""
-    taps = layer.geometry.taps()
-    kernel = layer.get_weights()[0].astype(np.float64)
-    windows = x[0].reshape(-1)[taps].astype(np.float64)
-    return np.einsum("pk,pkf->pf", windows, kernel).reshape(layer.geometry.output_shape)
-
-
-@pytest.mark.parametrize("batch", cases.BATCHES)
-@pytest.mark.parametrize("name", cases.CASES)
-def test_forward(benchmark, name, batch):
-    layer, x = layer_and_input(name, batch)
-    out = layer(x)
-    np.testing.assert_allclose(out[0], expected(layer, x), rtol=1e-4, atol=1e-4)
-    benchmark(layer, x, out=out)
-
-
-@pytest.mark.parametrize("name", cases.CASES)
-def test_both_gradients(benchmark, name):
-    layer, x = layer_and_input(name, 32)
-    y, pullback = layer.vjp(x)
-    dx, dweights = pullback(y)
-    # <dy, f(x, W)> = <dx, x> = <dW, W>, as there is neither bias nor activation in effect
-    energy = np.vdot(y.astype(np.float64), y)
-    assert np.vdot(dx.astype(np.float64), x) == pytest.approx(energy, rel=1e-4)
-    kernel = layer.get_weights()[0]
-    assert np.vdot(dweights[0].astype(np.float64), kernel) == pytest.approx(energy, rel=1e-4)
-    benchmark(pullback, y)
+@pytest.mark.parametrize("name", SMALL_ENOUGH)
+def test_both_gradients(benchmark: Any, name: str) -> None:
+    case = CASES[name]
+    weights = weights_of(case)
+    x, dy = input_of(case, 32), output_gradient_of(case, 32)
+    y, pullback = layer_of(case, weights).vjp(rows_of(case, x))
+    dx, dweights = pullback(dy.reshape(y.shape))
+    check_gradients(case, weights, x, dy, [dx, *dweights])
+    benchmark(pullback, dy.reshape(y.shape))
 
 
 @pytest.mark.parametrize("prune", [False, True], ids=["whole", "pruned"])
 @pytest.mark.parametrize("name", ["docs_lc2d_a", "deepface_L6"])
-def test_forward_of_a_layer_with_nine_in_ten_weights_zero(benchmark, name, prune):
-    layer, x = layer_and_input(name, 32)
+def test_forward_of_a_layer_with_nine_in_ten_weights_zero(
+    benchmark: Any, name: str, prune: bool
+) -> None:
+    case = CASES[name]
+    layer, x = layer_of(case, weights_of(case)), input_of(case, 32)
     weights = layer.get_weights()
     weights[0][np.random.default_rng(1).random(weights[0].shape) < 0.9] = 0
     layer.set_weights(weights)
