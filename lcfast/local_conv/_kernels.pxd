@@ -10,6 +10,13 @@ cdef extern from "lc.h":
         int64_t b_row_step
         int64_t c_row_step, c_column_step
         int accumulate
+    ctypedef struct lc_csr:
+        int64_t rows, columns
+        const int64_t *start
+        const int32_t *index
+        const int64_t *family
+        int activation
+        double alpha
     ctypedef struct lc_kernels_f32:
         void (*product)(const lc_tile *, const float *, const float *, const float *,
                         float *) noexcept nogil
@@ -19,13 +26,13 @@ cdef extern from "lc.h":
         void (*activate_rows)(int, int64_t, int64_t, const float *, float *) noexcept nogil
         void (*row_gradient)(int, int64_t, int64_t, const float *, const float *,
                              float *) noexcept nogil
-        void (*sparse_panel)(int64_t, int64_t, const int64_t *, const int32_t *, const float *,
-                             int64_t, const float *, int64_t, float *, int64_t) noexcept nogil
-        void (*sparse_vector)(int64_t, int64_t, const int64_t *, const int32_t *, const float *,
+        void (*sparse_panel)(const lc_csr *, int64_t, int64_t, int64_t, int64_t, const float *,
+                             const float *, int64_t, const float *, float *,
+                             float *) noexcept nogil
+        void (*sparse_vector)(const lc_csr *, int64_t, int64_t, const float *, const float *,
                               const float *, float *) noexcept nogil
-        void (*sparse_gradient)(int64_t, int64_t, const int64_t *, const int32_t *, int64_t,
-                                const float *, int64_t, const float *, int64_t,
-                                float *) noexcept nogil
+        void (*sparse_gradient)(const lc_csr *, int64_t, int64_t, int64_t, const float *,
+                                const float *, float *) noexcept nogil
     ctypedef struct lc_kernels_f64:
         void (*product)(const lc_tile *, const double *, const double *, const double *,
                         double *) noexcept nogil
@@ -35,13 +42,13 @@ cdef extern from "lc.h":
         void (*activate_rows)(int, int64_t, int64_t, const double *, double *) noexcept nogil
         void (*row_gradient)(int, int64_t, int64_t, const double *, const double *,
                              double *) noexcept nogil
-        void (*sparse_panel)(int64_t, int64_t, const int64_t *, const int32_t *, const double *,
-                             int64_t, const double *, int64_t, double *, int64_t) noexcept nogil
-        void (*sparse_vector)(int64_t, int64_t, const int64_t *, const int32_t *, const double *,
+        void (*sparse_panel)(const lc_csr *, int64_t, int64_t, int64_t, int64_t, const double *,
+                             const double *, int64_t, const double *, double *,
+                             double *) noexcept nogil
+        void (*sparse_vector)(const lc_csr *, int64_t, int64_t, const double *, const double *,
                               const double *, double *) noexcept nogil
-        void (*sparse_gradient)(int64_t, int64_t, const int64_t *, const int32_t *, int64_t,
-                                const double *, int64_t, const double *, int64_t,
-                                double *) noexcept nogil
+        void (*sparse_gradient)(const lc_csr *, int64_t, int64_t, int64_t, const double *,
+                                const double *, double *) noexcept nogil
     enum:
         LC_LINEAR
         LC_RELU

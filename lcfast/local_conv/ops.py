@@ -95,10 +95,11 @@ def forward(
         y = np.empty(shape, dtype)
     if isinstance(kernel, sparse.SparseKernel):
         threads = threads_for(len(x) * kernel.pattern.nnz, call.threads)
-        sparse.forward(x, kernel, y, call.path(), threads)
-        if bias is not None:
-            y += bias.reshape(y.shape[1:])
-        activate_in_place(y, activation, call)
+        fused = activation if activation.name in ELEMENTWISE else LINEAR
+        code = ELEMENTWISE[fused.name]
+        sparse.forward(x, kernel, bias, y, code, fused.alpha, call.path(), threads)
+        if fused is not activation:
+            activate_in_place(y, activation, call)
         if y is not target:
             target[...] = y
         return target
@@ -130,8 +131,8 @@ def input_gradient(
     dtype = kernel_dtype(kernel)
     dy = as_batch(dy, dtype, geometry.output_shape, "the gradient of the output")
     if isinstance(kernel, sparse.SparseKernel):
-        dx = np.zeros((len(dy), *geometry.input_shape), dtype)
-        if dy.size:
+        dx = np.empty((len(dy), *geometry.input_shape), dtype)
+        if dx.size:
             threads = threads_for(len(dy) * kernel.pattern.nnz, call.threads)
             sparse.input_gradient(dy, kernel, dx, call.path(), threads)
         return dx

@@ -1,67 +1,342 @@
 /* Products with a sparse matrix in CSR form, once for every real type and instruction set.
    The bits rule: each number of the answer is one chain of fused multiply-adds, over the stored
-   numbers of its row in their order (gradient of the matrix: over the batch), started from 0. */
+   numbers of its row in their order (gradient of the matrix: over the batch), started from 0; then
+   the bias, then the activation. */
 
-#define LC_LANES ((int)(LC_VECTOR_BYTES / sizeof(LC_REAL)))
-enum { LC_NAME(sparse_vectors) = LC_SPARSE_LANES * sizeof(LC_REAL) / LC_VECTOR_BYTES };
+/* A number that the preprocessor knows, unlike sizeof. */
+#define LC_LANES (LC_VECTOR_BYTES / (4 << LC_IS_DOUBLE))
+#define LC_UNROLL _Pragma("GCC unroll 16")
+#define LC_LOAD(from) (*(const LC_NAME(loose) *)(from))
+#define LC_STORE(to, value) (*(LC_NAME(loose) *)(to) = (value))
+enum {
+    LC_NAME(sparse_rows) = LC_VECTOR_BYTES == 64 ? 8 : 4, /* x 2 vectors of sums fit the registers */
+    LC_NAME(sparse_held) = 64                             /* rows of answers that leave together */
+};
 
-/* y[n, o] = sum_r data[r] x[index[r] - first_column, n], r in row o, for rows first..last of the
-   matrix and the LC_SPARSE_LANES rows of the batch that the panel x holds; the first `batch` of
-   them are stored, y_step apart. */
-static LC_TARGET void LC_NAME(sparse_panel)(int64_t first, int64_t last, const int64_t *start,
-                                            const int32_t *index, const LC_REAL *data,
-                                            int64_t first_column, const LC_REAL *x, int64_t batch,
-                                            LC_REAL *y, int64_t y_step) {
-    for (int64_t o = first; o < last; o++) {
-        LC_NAME(vector) sums[LC_NAME(sparse_vectors)];
-        for (int v = 0; v < (int)LC_NAME(sparse_vectors); v++)
-            sums[v] = (LC_NAME(vector)){0};
-        for (int64_t r = start[o]; r < start[o + 1]; r++) {
-            const LC_REAL *column = x + (index[r] - first_column) * LC_SPARSE_LANES;
-            const LC_REAL factor = data[r];
-            _Pragma("GCC unroll 16") for (int v = 0; v < (int)LC_NAME(sparse_vectors); v++) {
-                const LC_NAME(vector) values =
-                    *(const LC_NAME(loose) *)(column + v * LC_LANES);
-                LC_NAME(vector) sum = sums[v];
-                for (int lane = 0; lane < LC_LANES; lane++)
-                    sum[lane] = LC_FMA(factor, values[lane], sum[lane]);
-                sums[v] = sum;
+/* sum + factor * values, each lane fused */
+static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
+LC_NAME(fused)(LC_REAL factor, LC_NAME(vector) values, LC_NAME(vector) sum) {
+    for (int lane = 0; lane < LC_LANES; lane++)
+        sum[lane] = LC_FMA(factor, values[lane], sum[lane]);
+    return sum;
+}
+
+/* ---------------------------------------------------------------- transposition */
+
+/* Of two rows that lie b apart, the squares of b x b off the diagonal are exchanged. */
+#define LC_LOW(lane, b) ((lane) & (b) ? (lane) - (b) + LC_LANES : (lane))
+#define LC_HIGH(lane, b) ((lane) & (b) ? (lane) + LC_LANES : (lane) + (b))
+#if LC_LANES == 16
+#define LC_EACH_LANE(of, b)                                                                        \
+    of(0, b), of(1, b), of(2, b), of(3, b), of(4, b), of(5, b), of(6, b), of(7, b), of(8, b),      \
+        of(9, b), of(10, b), of(11, b), of(12, b), of(13, b), of(14, b), of(15, b)
+#elif LC_LANES == 8
+#define LC_EACH_LANE(of, b)                                                                        \
+    of(0, b), of(1, b), of(2, b), of(3, b), of(4, b), of(5, b), of(6, b), of(7, b)
+#elif LC_LANES == 4
+#define LC_EACH_LANE(of, b) of(0, b), of(1, b), of(2, b), of(3, b)
+#else
+#define LC_EACH_LANE(of, b) of(0, b), of(1, b)
+#endif
+#if defined(__clang__)
+#define LC_SHUFFLE(a, c, of, b) __builtin_shufflevector(a, c, LC_EACH_LANE(of, b))
+#else
+#if LC_IS_DOUBLE
+typedef int64_t LC_NAME(lanes) __attribute__((vector_size(LC_VECTOR_BYTES)));
+#else
+typedef int32_t LC_NAME(lanes) __attribute__((vector_size(LC_VECTOR_BYTES)));
+#endif
+#define LC_SHUFFLE(a, c, of, b) __builtin_shuffle(a, c, (LC_NAME(lanes)){LC_EACH_LANE(of, b)})
+#endif
+#define LC_EXCHANGE(b)                                                                             \
+    LC_UNROLL for (int i = 0; i < LC_LANES; i++) {                                                 \
+        if (!(i & (b))) {                                                                          \
+            const LC_NAME(vector) low = LC_SHUFFLE(square[i], square[i + (b)], LC_LOW, b);         \
+            square[i + (b)] = LC_SHUFFLE(square[i], square[i + (b)], LC_HIGH, b);                  \
+            square[i] = low;                                                                       \
+        }                                                                                          \
+    }
+
+/* square[i][j] <-> square[j][i], in registers */
+static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(transpose)(LC_NAME(vector) *square) {
+    LC_EXCHANGE(1)
+#if LC_LANES > 2
+    LC_EXCHANGE(2)
+#endif
+#if LC_LANES > 4
+    LC_EXCHANGE(4)
+#endif
+#if LC_LANES > 8
+    LC_EXCHANGE(8)
+#endif
+}
+
+/* to[j, i] = from[i, j]: the first `loaded` i, then zeros; the first `stored` j */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(transpose_square)(int64_t loaded, int64_t stored, const LC_REAL *from, int64_t from_step,
+                          LC_REAL *to, int64_t to_step) {
+    LC_NAME(vector) square[LC_LANES];
+    LC_UNROLL for (int i = 0; i < LC_LANES; i++) {
+        square[i] = (LC_NAME(vector)){0};
+        if (i < loaded)
+            square[i] = LC_LOAD(from + i * from_step);
+    }
+    LC_NAME(transpose)(square);
+    LC_UNROLL for (int j = 0; j < LC_LANES; j++)
+        if (j < stored)
+            LC_STORE(to + j * to_step, square[j]);
+}
+
+/* Where the square ends that starts at i: at the end of all, over a part of the one before it. */
+#define LC_WITHIN(i, size) ((i) > (size) - LC_LANES ? (size) - LC_LANES : (i))
+
+/* panel[j, n] = x[n, j], n < batch; 0 for the lanes above.  lanes is a multiple of LC_LANES. */
+static LC_TARGET void LC_NAME(into_panel)(int64_t batch, int64_t lanes, int64_t columns,
+                                          const LC_REAL *x, int64_t x_step, LC_REAL *panel) {
+    if (columns < LC_LANES) {
+        for (int64_t j = 0; j < columns; j++)
+            for (int64_t n = 0; n < lanes; n++)
+                panel[j * lanes + n] = n < batch ? x[n * x_step + j] : 0;
+        return;
+    }
+    for (int64_t n = 0; n < lanes; n += LC_LANES) {
+        for (int64_t i = 0; i < columns; i += LC_LANES) {
+            const int64_t j = LC_WITHIN(i, columns);
+            const LC_REAL *from = x + n * x_step + j;
+            LC_REAL *to = panel + j * lanes + n;
+            if (batch - n >= LC_LANES)
+                LC_NAME(transpose_square)(LC_LANES, LC_LANES, from, x_step, to, lanes);
+            else
+                LC_NAME(transpose_square)(batch - n, LC_LANES, from, x_step, to, lanes);
+        }
+    }
+}
+
+/* y[n, o] = held[o, n], n < batch, o < rows */
+static LC_TARGET void LC_NAME(out_of_panel)(int64_t rows, int64_t batch, int64_t lanes,
+                                            const LC_REAL *held, LC_REAL *y, int64_t y_step) {
+    if (rows < LC_LANES) {
+        for (int64_t n = 0; n < batch; n++)
+            for (int64_t o = 0; o < rows; o++)
+                y[n * y_step + o] = held[o * lanes + n];
+        return;
+    }
+    for (int64_t n = 0; n < batch; n += LC_LANES) {
+        for (int64_t i = 0; i < rows; i += LC_LANES) {
+            const int64_t o = LC_WITHIN(i, rows);
+            const LC_REAL *from = held + o * lanes + n;
+            LC_REAL *to = y + n * y_step + o;
+            if (batch - n >= LC_LANES)
+                LC_NAME(transpose_square)(LC_LANES, LC_LANES, from, lanes, to, y_step);
+            else
+                LC_NAME(transpose_square)(LC_LANES, batch - n, from, lanes, to, y_step);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- many rows of the batch */
+
+/* The rows of one family from some row on: the columns are those of all. */
+typedef struct {
+    int64_t taps;
+    const int32_t *index; /* [taps] */
+    const LC_REAL *data;  /* [rows, taps] */
+    const LC_REAL *bias;  /* [rows] or NULL */
+} LC_NAME(sparse_family);
+
+/* sums[j, n] = sum_r data[j, r] panel[index[r] - first_column, n] (+ bias[j]) for rows x (vectors *
+   lanes of a vector) sums held in registers. `rows` and `vectors` are literals. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(sparse_block)(const int rows, const int vectors, const LC_NAME(sparse_family) *family,
+                      int64_t first_column, const LC_REAL *panel, int64_t lanes, LC_REAL *held) {
+    LC_NAME(vector) sums[LC_NAME(sparse_rows)][4];
+    LC_UNROLL for (int j = 0; j < rows; j++)
+        LC_UNROLL for (int v = 0; v < vectors; v++)
+            sums[j][v] = (LC_NAME(vector)){0};
+    for (int64_t r = 0; r < family->taps; r++) {
+        const LC_REAL *column = panel + (family->index[r] - first_column) * lanes;
+        LC_NAME(vector) values[4];
+        LC_UNROLL for (int v = 0; v < vectors; v++)
+            values[v] = LC_LOAD(column + v * LC_LANES);
+        LC_UNROLL for (int j = 0; j < rows; j++) {
+            const LC_REAL factor = family->data[j * family->taps + r];
+            LC_UNROLL for (int v = 0; v < vectors; v++)
+                sums[j][v] = LC_NAME(fused)(factor, values[v], sums[j][v]);
+        }
+    }
+    LC_UNROLL for (int j = 0; j < rows; j++) {
+        LC_UNROLL for (int v = 0; v < vectors; v++) {
+            if (family->bias)
+                sums[j][v] += family->bias[j];
+            LC_STORE(held + j * lanes + v * LC_LANES, sums[j][v]);
+        }
+    }
+}
+
+/* The same for all lanes of a panel, `vectors` vectors at a time and the rest one at a time. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(sparse_lanes)(const int rows, const int vectors, const LC_NAME(sparse_family) *family,
+                      int64_t first_column, const LC_REAL *panel, int64_t lanes, LC_REAL *held) {
+    int64_t lane = 0;
+    for (; lane <= lanes - vectors * LC_LANES; lane += vectors * LC_LANES)
+        LC_NAME(sparse_block)(rows, vectors, family, first_column, panel + lane, lanes, held + lane);
+    for (; lane < lanes; lane += LC_LANES)
+        LC_NAME(sparse_block)(rows, 1, family, first_column, panel + lane, lanes, held + lane);
+}
+
+/* The same for as many of `left` rows as go together; how many they were. */
+static LC_TARGET int LC_NAME(sparse_some)(int64_t left, const LC_NAME(sparse_family) *family,
+                                          int64_t first_column, const LC_REAL *panel,
+                                          int64_t lanes, LC_REAL *held) {
+    if (LC_NAME(sparse_rows) == 8 && left >= 8) {
+        LC_NAME(sparse_lanes)(LC_NAME(sparse_rows), 2, family, first_column, panel, lanes, held);
+        return 8;
+    }
+    if (left >= 4) {
+        LC_NAME(sparse_lanes)(4, 2, family, first_column, panel, lanes, held);
+        return 4;
+    }
+    if (left >= 2) {
+        LC_NAME(sparse_lanes)(2, 2, family, first_column, panel, lanes, held);
+        return 2;
+    }
+    LC_NAME(sparse_lanes)(1, 4, family, first_column, panel, lanes, held);
+    return 1;
+}
+
+/* y[n, o] = activation(sum_r data[r] x[n, index[r]] (+ bias[o])), r in row o, for families
+   first..last of the matrix and at most LC_SPARSE_LANES rows n.  The families' columns are
+   first_column..first_column + columns - 1; the panel holds columns * LC_SPARSE_LANES numbers. */
+static LC_TARGET void LC_NAME(sparse_panel)(const lc_csr *matrix, int64_t first, int64_t last,
+                                            int64_t first_column, int64_t columns,
+                                            const LC_REAL *data, const LC_REAL *bias,
+                                            int64_t batch, const LC_REAL *x, LC_REAL *panel,
+                                            LC_REAL *y) {
+    _Alignas(LC_VECTOR_BYTES) LC_REAL held[LC_NAME(sparse_held) * LC_SPARSE_LANES];
+    const int64_t lanes = (batch + LC_LANES - 1) / LC_LANES * LC_LANES;
+    int64_t held_from = matrix->family[first];
+    LC_NAME(into_panel)(batch, lanes, columns, x + first_column, matrix->columns, panel);
+    for (int64_t f = first; f < last; f++) {
+        const int64_t end = matrix->family[f + 1];
+        int64_t o = matrix->family[f];
+        const int64_t from = matrix->start[o];
+        LC_NAME(sparse_family)
+        family = {matrix->start[o + 1] - from, matrix->index + from, data + from, bias};
+        while (o < end) {
+            const int64_t room = held_from + LC_NAME(sparse_held) - o;
+            family.data = data + from + (o - matrix->family[f]) * family.taps;
+            family.bias = bias ? bias + o : bias;
+            o += LC_NAME(sparse_some)(end - o < room ? end - o : room, &family, first_column, panel,
+                                      lanes, held + (o - held_from) * lanes);
+            if (o == held_from + LC_NAME(sparse_held) || (o == end && f + 1 == last)) {
+                LC_NAME(activate)(matrix->activation, (LC_REAL)matrix->alpha,
+                                  (o - held_from) * lanes, held);
+                LC_NAME(out_of_panel)(o - held_from, batch, lanes, held, y + held_from,
+                                      matrix->rows);
+                held_from = o;
             }
         }
-        LC_REAL row[LC_SPARSE_LANES];
-        memcpy(row, sums, sizeof row);
-        for (int64_t n = 0; n < batch; n++)
-            y[n * y_step + o] = row[n];
     }
 }
 
-/* y[o] = sum_r data[r] x[index[r]], r in row o, for rows first..last of the matrix */
-static LC_TARGET void LC_NAME(sparse_vector)(int64_t first, int64_t last, const int64_t *start,
-                                             const int32_t *index, const LC_REAL *data,
+/* ---------------------------------------------------------------- one row of the batch */
+
+/* y[j] = sum_r data[j, r] x[index[r]] (+ bias[j]) for `rows` rows, a literal: their chains run
+   side by side. */
+static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(sparse_chains)(const int rows,
+                                                              const LC_NAME(sparse_family) *family,
+                                                              const LC_REAL *x, LC_REAL *y) {
+    LC_REAL sums[8] = {0};
+    for (int64_t r = 0; r < family->taps; r++) {
+        const LC_REAL value = x[family->index[r]];
+        LC_UNROLL for (int j = 0; j < rows; j++)
+            sums[j] = LC_FMA(family->data[j * family->taps + r], value, sums[j]);
+    }
+    LC_UNROLL for (int j = 0; j < rows; j++)
+        y[j] = family->bias ? sums[j] + family->bias[j] : sums[j];
+}
+
+/* The same for a vector of rows, whose numbers are transposed a square at a time. Reads a whole
+   vector from the start of each row. */
+static LC_TARGET void LC_NAME(sparse_squares)(const LC_NAME(sparse_family) *family,
+                                              const LC_REAL *x, LC_REAL *y) {
+    const int64_t taps = family->taps;
+    LC_NAME(vector) sum = {0}, square[LC_LANES];
+    int64_t r = 0;
+    for (; r <= taps - LC_LANES; r += LC_LANES) {
+        LC_UNROLL for (int j = 0; j < LC_LANES; j++)
+            square[j] = LC_LOAD(family->data + j * taps + r);
+        LC_NAME(transpose)(square);
+        LC_UNROLL for (int t = 0; t < LC_LANES; t++)
+            sum = LC_NAME(fused)(x[family->index[r + t]], square[t], sum);
+    }
+    if (r < taps) {
+        LC_REAL rest[LC_LANES * LC_LANES];
+        const int64_t from = taps >= LC_LANES ? taps - LC_LANES : 0; /* no load behind the row */
+        LC_NAME(transpose_square)(LC_LANES, LC_LANES, family->data + from, taps, rest, LC_LANES);
+        for (; r < taps; r++)
+            sum = LC_NAME(fused)(x[family->index[r]], LC_LOAD(rest + (r - from) * LC_LANES), sum);
+    }
+    LC_STORE(y, family->bias ? sum + LC_LOAD(family->bias) : sum);
+}
+
+/* y[o] = activation(sum_r data[r] x[index[r]] (+ bias[o])), r in row o, for families first..last */
+static LC_TARGET void LC_NAME(sparse_vector)(const lc_csr *matrix, int64_t first, int64_t last,
+                                             const LC_REAL *data, const LC_REAL *bias,
                                              const LC_REAL *x, LC_REAL *y) {
-    for (int64_t o = first; o < last; o++) {
-        LC_REAL sum = 0;
-        for (int64_t r = start[o]; r < start[o + 1]; r++)
-            sum = LC_FMA(data[r], x[index[r]], sum);
-        y[o] = sum;
+    const int64_t numbers = matrix->start[matrix->rows], begin = matrix->family[first];
+    for (int64_t f = first; f < last; f++) {
+        const int64_t end = matrix->family[f + 1];
+        int64_t o = matrix->family[f], from = matrix->start[o], rows;
+        LC_NAME(sparse_family)
+        family = {matrix->start[o + 1] - from, matrix->index + from, data + from, bias};
+        for (; o < end; o += rows, from += rows * family.taps) {
+            family.data = data + from;
+            family.bias = bias ? bias + o : bias;
+            if (end - o >= LC_LANES && (family.taps >= LC_LANES ||
+                                        from + (LC_LANES - 1) * family.taps + LC_LANES <= numbers))
+                LC_NAME(sparse_squares)(&family, x, y + o), rows = LC_LANES;
+            else if (end - o >= 8)
+                LC_NAME(sparse_chains)(8, &family, x, y + o), rows = 8;
+            else if (end - o >= 4)
+                LC_NAME(sparse_chains)(4, &family, x, y + o), rows = 4;
+            else if (end - o >= 2)
+                LC_NAME(sparse_chains)(2, &family, x, y + o), rows = 2;
+            else
+                LC_NAME(sparse_chains)(1, &family, x, y + o), rows = 1;
+        }
     }
+    LC_NAME(activate)(matrix->activation, (LC_REAL)matrix->alpha, matrix->family[last] - begin,
+                      y + begin);
 }
 
-/* ddata[r] = sum_n dy[n, o] x[n, index[r]], r in row o, for rows first..last of the matrix */
-static LC_TARGET void LC_NAME(sparse_gradient)(int64_t first, int64_t last, const int64_t *start,
-                                               const int32_t *index, int64_t batch,
-                                               const LC_REAL *x, int64_t x_step, const LC_REAL *dy,
-                                               int64_t dy_step, LC_REAL *ddata) {
-    for (int64_t o = first; o < last; o++) {
+/* ---------------------------------------------------------------- the gradient of the matrix */
+
+/* ddata[r] = sum_n dy[n, o] x[n, index[r]], r in row o, for families first..last of the matrix */
+static LC_TARGET void LC_NAME(sparse_gradient)(const lc_csr *matrix, int64_t first, int64_t last,
+                                               int64_t batch, const LC_REAL *x, const LC_REAL *dy,
+                                               LC_REAL *ddata) {
+    const int64_t *start = matrix->start;
+    for (int64_t o = matrix->family[first]; o < matrix->family[last]; o++) {
         for (int64_t r = start[o]; r < start[o + 1]; r += LC_LANES) {
             const int count = start[o + 1] - r < LC_LANES ? (int)(start[o + 1] - r) : LC_LANES;
-            LC_REAL sums[LC_VECTOR_BYTES / sizeof(LC_REAL)] = {0};
+            LC_REAL sums[LC_LANES] = {0};
             for (int64_t n = 0; n < batch; n++)
                 for (int j = 0; j < count; j++)
-                    sums[j] = LC_FMA(dy[n * dy_step + o], x[n * x_step + index[r + j]], sums[j]);
+                    sums[j] = LC_FMA(dy[n * matrix->rows + o],
+                                     x[n * matrix->columns + matrix->index[r + j]], sums[j]);
             memcpy(ddata + r, sums, (size_t)count * sizeof(LC_REAL));
         }
     }
 }
 
 #undef LC_LANES
+#undef LC_UNROLL
+#undef LC_LOAD
+#undef LC_STORE
+#undef LC_LOW
+#undef LC_HIGH
+#undef LC_EACH_LANE
+#undef LC_SHUFFLE
+#undef LC_EXCHANGE
+#undef LC_WITHIN
