@@ -108,22 +108,43 @@ cdef class Matrix:
             self.widest = max(self.widest, strip.columns)
 
 
+cdef void panel_task(int path, const lc_csr *csr, const Strip *strip, const real *data,
+                     const real *bias, int64_t batch, const real *x, real *panel,
+                     real *y) noexcept nogil:
+    if real is float:
+        table_f32(path).sparse_panel(csr, strip.first, strip.last, strip.first_column,
+                                     strip.columns, data, bias, batch, x, panel, y)
+    else:
+        table_f64(path).sparse_panel(csr, strip.first, strip.last, strip.first_column,
+                                     strip.columns, data, bias, batch, x, panel, y)
+
+
+cdef void vector_task(int path, const lc_csr *csr, int64_t first, int64_t last, const real *data,
+                      const real *bias, int64_t batch, const real *x, real *y) noexcept nogil:
+    cdef int64_t n
+    for n in range(batch):
+        if real is float:
+            table_f32(path).sparse_vector(csr, first, last, data, bias, x + n * csr.columns,
+                                          y + n * csr.rows)
+        else:
+            table_f64(path).sparse_vector(csr, first, last, data, bias, x + n * csr.columns,
+                                          y + n * csr.rows)
+
+
 def product(Matrix matrix, const real[::1] numbers, int64_t batch, const real[::1] x,
             const real[::1] bias, real[::1] y, int activation, double alpha, int path, int threads):
     """y[n,o] = activation(sum_r numbers[r] x[n,index[r]] (+ bias[o])), r in row o of the matrix."""
     cdef lc_csr csr = matrix.csr
-    cdef const Strip *strips = matrix.strips
-    cdef const Strip *strip
+    cdef Strip *strips = matrix.strips
     cdef const real *data = &numbers[0]
     cdef const real *x_start = &x[0]
     cdef const real *bias_start = NULL if bias is None else &bias[0]
     cdef real *y_start = &y[0]
     cdef bint by_panel = batch >= FEWEST_FOR_PANEL
-    cdef int64_t lanes = LC_SPARSE_LANES if by_panel else 1
-    cdef int64_t blocks = (batch + lanes - 1) // lanes
+    cdef int64_t blocks = (batch + LC_SPARSE_LANES - 1) // LC_SPARSE_LANES if by_panel else 1
     cdef int64_t tasks = matrix.strip_count * blocks
     cdef int64_t panel_size = matrix.widest * LC_SPARSE_LANES
-    cdef int64_t task, n
+    cdef int64_t task, first, last, n
     cdef int thread
     cdef real *memory = NULL
     cdef real *panels = NULL
@@ -135,29 +156,17 @@ def product(Matrix matrix, const real[::1] numbers, int64_t batch, const real[::
             raise MemoryError("no memory for a block of the input of a sparse product")
         panels = <real *>((<uintptr_t>memory + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT)
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
-        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            strip = strips + task // blocks
-            n = task % blocks * lanes
-            if real is float:
-                if by_panel:
-                    table_f32(path).sparse_panel(
-                        &csr, strip.first, strip.last, strip.first_column, strip.columns, data,
-                        bias_start, min(lanes, batch - n), x_start + n * csr.columns,
-                        panels + thread * panel_size, y_start + n * csr.rows)
-                else:
-                    table_f32(path).sparse_vector(
-                        &csr, strip.first, strip.last, data, bias_start,
-                        x_start + n * csr.columns, y_start + n * csr.rows)
-            else:
-                if by_panel:
-                    table_f64(path).sparse_panel(
-                        &csr, strip.first, strip.last, strip.first_column, strip.columns, data,
-                        bias_start, min(lanes, batch - n), x_start + n * csr.columns,
-                        panels + thread * panel_size, y_start + n * csr.rows)
-                else:
-                    table_f64(path).sparse_vector(
-                        &csr, strip.first, strip.last, data, bias_start,
-                        x_start + n * csr.columns, y_start + n * csr.rows)
+        first = thread * tasks // threads
+        last = (thread + 1) * tasks // threads
+        if not by_panel and first < last:
+            vector_task(path, &csr, strips[first].first, strips[last - 1].last, data, bias_start,
+                        batch, x_start, y_start)
+        elif by_panel:
+            for task in range(first, last):
+                n = task % blocks * LC_SPARSE_LANES
+                panel_task(path, &csr, strips + task // blocks, data, bias_start,
+                           min(<int64_t>LC_SPARSE_LANES, batch - n), x_start + n * csr.columns,
+                           panels + thread * panel_size, y_start + n * csr.rows)
     free(memory)
 
 
@@ -165,7 +174,7 @@ def gradient(Matrix matrix, int64_t batch, const real[::1] x, const real[::1] dy
              real[::1] ddata, int path, int threads):
     """ddata[r] = sum_n dy[n,o] x[n,index[r]], r in row o of the matrix."""
     cdef lc_csr csr = matrix.csr
-    cdef const Strip *strips = matrix.strips
+    cdef Strip *strips = matrix.strips
     cdef int64_t tasks = matrix.strip_count
     cdef const real *x_start = &x[0]
     cdef const real *dy_start = &dy[0]

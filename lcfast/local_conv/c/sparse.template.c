@@ -13,11 +13,19 @@ enum {
     LC_NAME(sparse_held) = 64                             /* rows of answers that leave together */
 };
 
-/* sum + factor * values, each lane fused */
+/* sum + factor * values, each lane fused.  Unrolled before it is vectorized, such a loop would stay
+   scalar in gcc. */
 static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
 LC_NAME(fused)(LC_REAL factor, LC_NAME(vector) values, LC_NAME(vector) sum) {
-    for (int lane = 0; lane < LC_LANES; lane++)
+    _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
         sum[lane] = LC_FMA(factor, values[lane], sum[lane]);
+    return sum;
+}
+
+static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
+LC_NAME(fused_lanes)(LC_NAME(vector) factors, LC_NAME(vector) values, LC_NAME(vector) sum) {
+    _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
+        sum[lane] = LC_FMA(factors[lane], values[lane], sum[lane]);
     return sum;
 }
 
@@ -57,18 +65,19 @@ typedef int32_t LC_NAME(lanes) __attribute__((vector_size(LC_VECTOR_BYTES)));
         }                                                                                          \
     }
 
-/* square[i][j] <-> square[j][i], in registers */
+/* square[i][j] <-> square[j][i], in registers.  Where only the first rows are used, the compiler
+   leaves out what makes the others. */
 static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(transpose)(LC_NAME(vector) *square) {
-    LC_EXCHANGE(1)
-#if LC_LANES > 2
-    LC_EXCHANGE(2)
+#if LC_LANES > 8
+    LC_EXCHANGE(8)
 #endif
 #if LC_LANES > 4
     LC_EXCHANGE(4)
 #endif
-#if LC_LANES > 8
-    LC_EXCHANGE(8)
+#if LC_LANES > 2
+    LC_EXCHANGE(2)
 #endif
+    LC_EXCHANGE(1)
 }
 
 /* to[j, i] = from[i, j]: the first `loaded` i, then zeros; the first `stored` j */
@@ -241,23 +250,8 @@ static LC_TARGET void LC_NAME(sparse_panel)(const lc_csr *matrix, int64_t first,
 
 /* ---------------------------------------------------------------- one row of the batch */
 
-/* y[j] = sum_r data[j, r] x[index[r]] (+ bias[j]) for `rows` rows, a literal: their chains run
-   side by side. */
-static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(sparse_chains)(const int rows,
-                                                              const LC_NAME(sparse_family) *family,
-                                                              const LC_REAL *x, LC_REAL *y) {
-    LC_REAL sums[8] = {0};
-    for (int64_t r = 0; r < family->taps; r++) {
-        const LC_REAL value = x[family->index[r]];
-        LC_UNROLL for (int j = 0; j < rows; j++)
-            sums[j] = LC_FMA(family->data[j * family->taps + r], value, sums[j]);
-    }
-    LC_UNROLL for (int j = 0; j < rows; j++)
-        y[j] = family->bias ? sums[j] + family->bias[j] : sums[j];
-}
-
-/* The same for a vector of rows, whose numbers are transposed a square at a time. Reads a whole
-   vector from the start of each row. */
+/* y[j] = sum_r data[j, r] x[index[r]] (+ bias[j]) for a vector of rows of one family: their numbers
+   are transposed a square at a time.  Reads a whole vector from the start of each row. */
 static LC_TARGET void LC_NAME(sparse_squares)(const LC_NAME(sparse_family) *family,
                                               const LC_REAL *x, LC_REAL *y) {
     const int64_t taps = family->taps;
@@ -280,34 +274,84 @@ static LC_TARGET void LC_NAME(sparse_squares)(const LC_NAME(sparse_family) *fami
     LC_STORE(y, family->bias ? sum + LC_LOAD(family->bias) : sum);
 }
 
+/* sum + sum_t data[j, t] x[index[j, t]], t < taps <= most, for a vector of rows j whose columns are
+   contiguous: the windows are transposed just as the numbers are.  `most` is a literal. */
+static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
+LC_NAME(sparse_windows_step)(const int most, int64_t taps, int64_t row_step, const int32_t *index,
+                             const LC_REAL *data, const LC_REAL *x, LC_NAME(vector) sum) {
+    LC_NAME(vector) numbers[LC_LANES], windows[LC_LANES];
+    LC_UNROLL for (int j = 0; j < LC_LANES; j++) {
+        numbers[j] = LC_LOAD(data + j * row_step);
+        windows[j] = LC_LOAD(x + index[j * row_step]);
+    }
+    LC_NAME(transpose)(numbers);
+    LC_NAME(transpose)(windows);
+    LC_UNROLL for (int t = 0; t < most; t++)
+        if (t < taps)
+            sum = LC_NAME(fused_lanes)(numbers[t], windows[t], sum);
+    return sum;
+}
+
+/* The same as sparse_squares for rows of any families with `taps` contiguous columns each. */
+static LC_TARGET void LC_NAME(sparse_windows)(int64_t taps, const int32_t *index,
+                                              const LC_REAL *data, const LC_REAL *bias,
+                                              const LC_REAL *x, LC_REAL *y) {
+    LC_NAME(vector) sum = {0};
+    for (int64_t r = 0; r < taps; r += LC_LANES) {
+        const int64_t left = taps - r;
+        if (LC_LANES > 4 && left <= 4)
+            sum = LC_NAME(sparse_windows_step)(LC_LANES > 4 ? 4 : LC_LANES, left, taps, index + r,
+                                               data + r, x, sum);
+        else
+            sum = LC_NAME(sparse_windows_step)(LC_LANES, left, taps, index + r, data + r, x, sum);
+    }
+    LC_STORE(y, bias ? sum + LC_LOAD(bias) : sum);
+}
+
+/* Whether a vector of rows has `taps` contiguous columns each, with a whole vector of the input
+   from each of the last taps on. */
+static LC_TARGET int LC_NAME(are_windows)(int64_t taps, const int64_t *start, const int32_t *index,
+                                          int64_t columns) {
+    int same = taps > 0;
+    for (int j = 0; j < LC_LANES && same; j++)
+        same = start[j + 1] - start[j] == taps && index[start[j]] + taps + LC_LANES <= columns &&
+               index[start[j + 1] - 1] - index[start[j]] == taps - 1;
+    return same;
+}
+
 /* y[o] = activation(sum_r data[r] x[index[r]] (+ bias[o])), r in row o, for families first..last */
 static LC_TARGET void LC_NAME(sparse_vector)(const lc_csr *matrix, int64_t first, int64_t last,
                                              const LC_REAL *data, const LC_REAL *bias,
                                              const LC_REAL *x, LC_REAL *y) {
-    const int64_t numbers = matrix->start[matrix->rows], begin = matrix->family[first];
-    for (int64_t f = first; f < last; f++) {
-        const int64_t end = matrix->family[f + 1];
-        int64_t o = matrix->family[f], from = matrix->start[o], rows;
-        LC_NAME(sparse_family)
-        family = {matrix->start[o + 1] - from, matrix->index + from, data + from, bias};
-        for (; o < end; o += rows, from += rows * family.taps) {
-            family.data = data + from;
-            family.bias = bias ? bias + o : bias;
-            if (end - o >= LC_LANES && (family.taps >= LC_LANES ||
-                                        from + (LC_LANES - 1) * family.taps + LC_LANES <= numbers))
-                LC_NAME(sparse_squares)(&family, x, y + o), rows = LC_LANES;
-            else if (end - o >= 8)
-                LC_NAME(sparse_chains)(8, &family, x, y + o), rows = 8;
-            else if (end - o >= 4)
-                LC_NAME(sparse_chains)(4, &family, x, y + o), rows = 4;
-            else if (end - o >= 2)
-                LC_NAME(sparse_chains)(2, &family, x, y + o), rows = 2;
-            else
-                LC_NAME(sparse_chains)(1, &family, x, y + o), rows = 1;
+    const int64_t *start = matrix->start, *family = matrix->family + first;
+    const int32_t *index = matrix->index;
+    const int64_t begin = *family, end = matrix->family[last];
+    for (int64_t o = begin, next; o < end; o = next) {
+        const int64_t from = start[o], taps = start[o + 1] - from;
+        while (family[1] <= o)
+            family++;
+        next = end - o < LC_LANES ? end : o + LC_LANES;
+        if (next - o == LC_LANES && from + LC_LANES * (taps + 1) <= start[matrix->rows]) {
+            if (family[1] >= next) {
+                const LC_NAME(sparse_family)
+                rows = {taps, index + from, data + from, bias ? bias + o : bias};
+                LC_NAME(sparse_squares)(&rows, x, y + o);
+                continue;
+            }
+            if (LC_NAME(are_windows)(taps, start + o, index, matrix->columns)) {
+                LC_NAME(sparse_windows)(taps, index + from, data + from, bias ? bias + o : bias, x,
+                                        y + o);
+                continue;
+            }
+        }
+        for (int64_t row = o; row < next; row++) {
+            LC_REAL sum = 0;
+            for (int64_t r = start[row]; r < start[row + 1]; r++)
+                sum = LC_FMA(data[r], x[index[r]], sum);
+            y[row] = bias ? sum + bias[row] : sum;
         }
     }
-    LC_NAME(activate)(matrix->activation, (LC_REAL)matrix->alpha, matrix->family[last] - begin,
-                      y + begin);
+    LC_NAME(activate)(matrix->activation, (LC_REAL)matrix->alpha, end - begin, y + begin);
 }
 
 /* ---------------------------------------------------------------- the gradient of the matrix */
