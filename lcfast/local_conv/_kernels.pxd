@@ -70,6 +70,7 @@ cdef extern from "lc.h":
         LC_LOG_SOFTMAX
         LC_PATHS
         LC_SPARSE_LANES
+        LC_SPARSE_HELD
     const char *const lc_path_names[]
     int lc_path_supported(int) nogil
     const lc_kernels_f32 *const lc_table_f32[]

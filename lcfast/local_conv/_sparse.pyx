@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 from lcfast.local_conv._direct cimport table_f32, table_f64
-from lcfast.local_conv._kernels cimport LC_LINEAR, LC_SPARSE_LANES, lc_csr
+from lcfast.local_conv._kernels cimport LC_SPARSE_HELD, LC_SPARSE_LANES, lc_csr
 
 ctypedef fused real:
     float
@@ -143,7 +143,7 @@ def product(Matrix matrix, const real[::1] numbers, int64_t batch, const real[::
     cdef bint by_panel = batch >= FEWEST_FOR_PANEL
     cdef int64_t blocks = (batch + LC_SPARSE_LANES - 1) // LC_SPARSE_LANES if by_panel else 1
     cdef int64_t tasks = matrix.strip_count * blocks
-    cdef int64_t panel_size = matrix.widest * LC_SPARSE_LANES
+    cdef int64_t panel_size = (matrix.widest + LC_SPARSE_HELD) * LC_SPARSE_LANES
     cdef int64_t task, first, last, n
     cdef int thread
     cdef real *memory = NULL

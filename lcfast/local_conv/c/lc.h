@@ -47,8 +47,9 @@ enum {
 /* Activations that work on whole rows. */
 enum { LC_SOFTMAX, LC_LOG_SOFTMAX };
 
-/* Rows of the batch in a panel of the sparse product. */
-enum { LC_SPARSE_LANES = 64 };
+/* Rows of the batch in a panel of the sparse product, and rows of the matrix whose answers it
+   holds: each row of the batch then gets a long stretch of them at once. */
+enum { LC_SPARSE_LANES = 64, LC_SPARSE_HELD = 256 };
 
 /* A matrix in CSR form, without its numbers.  Rows that follow one another and have the same
    columns are a family: their columns are read once for all of them. */

@@ -9,8 +9,7 @@
 #define LC_LOAD(from) (*(const LC_NAME(loose) *)(from))
 #define LC_STORE(to, value) (*(LC_NAME(loose) *)(to) = (value))
 enum {
-    LC_NAME(sparse_rows) = LC_VECTOR_BYTES == 64 ? 8 : 4, /* x 2 vectors of sums fit the registers */
-    LC_NAME(sparse_held) = 64                             /* rows of answers that leave together */
+    LC_NAME(sparse_rows) = LC_VECTOR_BYTES == 64 ? 8 : 4 /* x 2 vectors of sums fit the registers */
 };
 
 /* sum + factor * values, each lane fused.  Unrolled before it is vectorized, such a loop would stay
@@ -96,6 +95,8 @@ LC_NAME(transpose_square)(int64_t loaded, int64_t stored, const LC_REAL *from, i
             LC_STORE(to + j * to_step, square[j]);
 }
 
+#define LC_AHEAD 384 /* bytes */
+
 /* Where the square ends that starts at i: at the end of all, over a part of the one before it. */
 #define LC_WITHIN(i, size) ((i) > (size) - LC_LANES ? (size) - LC_LANES : (i))
 
@@ -113,6 +114,10 @@ static LC_TARGET void LC_NAME(into_panel)(int64_t batch, int64_t lanes, int64_t 
             const int64_t j = LC_WITHIN(i, columns);
             const LC_REAL *from = x + n * x_step + j;
             LC_REAL *to = panel + j * lanes + n;
+            /* More rows than the processor follows by itself; as integers, for they may lie behind. */
+            LC_UNROLL for (int row = 0; row < LC_LANES; row++)
+                __builtin_prefetch((const void *)((uintptr_t)from +
+                                                  sizeof(LC_REAL) * (uintptr_t)(row * x_step) + LC_AHEAD));
             if (batch - n >= LC_LANES)
                 LC_NAME(transpose_square)(LC_LANES, LC_LANES, from, x_step, to, lanes);
             else
@@ -215,14 +220,15 @@ static LC_TARGET int LC_NAME(sparse_some)(int64_t left, const LC_NAME(sparse_fam
 
 /* y[n, o] = activation(sum_r data[r] x[n, index[r]] (+ bias[o])), r in row o, for families
    first..last of the matrix and at most LC_SPARSE_LANES rows n.  The families' columns are
-   first_column..first_column + columns - 1; the panel holds columns * LC_SPARSE_LANES numbers. */
+   first_column..first_column + columns - 1; the panel holds LC_SPARSE_LANES numbers for each of
+   them and for each of LC_SPARSE_HELD rows of answers, which leave together. */
 static LC_TARGET void LC_NAME(sparse_panel)(const lc_csr *matrix, int64_t first, int64_t last,
                                             int64_t first_column, int64_t columns,
                                             const LC_REAL *data, const LC_REAL *bias,
                                             int64_t batch, const LC_REAL *x, LC_REAL *panel,
                                             LC_REAL *y) {
-    _Alignas(LC_VECTOR_BYTES) LC_REAL held[LC_NAME(sparse_held) * LC_SPARSE_LANES];
     const int64_t lanes = (batch + LC_LANES - 1) / LC_LANES * LC_LANES;
+    LC_REAL *held = panel + columns * lanes;
     int64_t held_from = matrix->family[first];
     LC_NAME(into_panel)(batch, lanes, columns, x + first_column, matrix->columns, panel);
     for (int64_t f = first; f < last; f++) {
@@ -232,12 +238,12 @@ static LC_TARGET void LC_NAME(sparse_panel)(const lc_csr *matrix, int64_t first,
         LC_NAME(sparse_family)
         family = {matrix->start[o + 1] - from, matrix->index + from, data + from, bias};
         while (o < end) {
-            const int64_t room = held_from + LC_NAME(sparse_held) - o;
+            const int64_t room = held_from + LC_SPARSE_HELD - o;
             family.data = data + from + (o - matrix->family[f]) * family.taps;
             family.bias = bias ? bias + o : bias;
             o += LC_NAME(sparse_some)(end - o < room ? end - o : room, &family, first_column, panel,
                                       lanes, held + (o - held_from) * lanes);
-            if (o == held_from + LC_NAME(sparse_held) || (o == end && f + 1 == last)) {
+            if (o == held_from + LC_SPARSE_HELD || (o == end && f + 1 == last)) {
                 LC_NAME(activate)(matrix->activation, (LC_REAL)matrix->alpha,
                                   (o - held_from) * lanes, held);
                 LC_NAME(out_of_panel)(o - held_from, batch, lanes, held, y + held_from,
@@ -384,3 +390,4 @@ static LC_TARGET void LC_NAME(sparse_gradient)(const lc_csr *matrix, int64_t fir
 #undef LC_SHUFFLE
 #undef LC_EXCHANGE
 #undef LC_WITHIN
+#undef LC_AHEAD
