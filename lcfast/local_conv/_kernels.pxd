@@ -31,7 +31,7 @@ cdef extern from "lc.h":
                              float *) noexcept nogil
         void (*sparse_vector)(const lc_csr *, int64_t, int64_t, const float *, const float *,
                               const float *, float *) noexcept nogil
-        void (*sparse_gradient)(const lc_csr *, int64_t, int64_t, int64_t, const float *,
+        void (*sparse_gradient)(const lc_csr *, int64_t, int64_t, int64_t, int, const float *,
                                 const float *, float *) noexcept nogil
     ctypedef struct lc_kernels_f64:
         void (*product)(const lc_tile *, const double *, const double *, const double *,
@@ -47,7 +47,7 @@ cdef extern from "lc.h":
                              double *) noexcept nogil
         void (*sparse_vector)(const lc_csr *, int64_t, int64_t, const double *, const double *,
                               const double *, double *) noexcept nogil
-        void (*sparse_gradient)(const lc_csr *, int64_t, int64_t, int64_t, const double *,
+        void (*sparse_gradient)(const lc_csr *, int64_t, int64_t, int64_t, int, const double *,
                                 const double *, double *) noexcept nogil
     enum:
         LC_LINEAR

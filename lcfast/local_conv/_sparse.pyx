@@ -19,7 +19,7 @@ ctypedef fused real:
 
 cdef enum:
     STRIP_NUMBERS = 1 << 15 # stored numbers in a strip: they stay in L2 while the batch passes by
-    STRIP_COLUMNS = 512     # of the input in a strip, unless each is used often: so does its panel
+    STRIP_COLUMNS = 512     # of the input in a strip, unless its numbers use each often: so does its panel
     OFTEN = 16
     LEAST_NUMBERS = 1 << 12 # below, a strip is not cut for the sake of more threads
     STRIPS = 16             # of a small matrix, for the threads to share
@@ -69,7 +69,7 @@ cdef class Matrix:
         cdef int64_t most = max(<int64_t>LEAST_NUMBERS,
                                 min(<int64_t>STRIP_NUMBERS, start[rows] // STRIPS))
         cdef int64_t count = 0
-        cdef int64_t o, taps, numbers, lowest, beyond, f
+        cdef int64_t o, f, taps, numbers, lowest, beyond, joint_lowest, joint_beyond, new_columns
         cdef Strip *strip = NULL
         for o in range(rows):
             taps = start[o + 1] - start[o]
@@ -83,21 +83,21 @@ cdef class Matrix:
         self.widest = 0
         for f in range(count):
             o = families[f]
-            lowest = index[start[o]] if start[o + 1] > start[o] else 0
-            beyond = index[start[o + 1] - 1] + 1 if start[o + 1] > start[o] else 0
+            taps = start[o + 1] - start[o]
+            lowest = index[start[o]] if taps else 0
+            beyond = index[start[o + 1] - 1] + 1 if taps else 0
             if strip != NULL:
-                numbers = start[families[f + 1]] - start[families[strip.first]]
-                if strip.columns == 0:
-                    strip.first_column = lowest
-                elif beyond == 0:
-                    lowest = beyond = strip.first_column
-                lowest = min(lowest, strip.first_column)
-                beyond = max(beyond, strip.first_column + strip.columns)
-                if numbers > most or (beyond - lowest > STRIP_COLUMNS
-                                      and numbers < OFTEN * (beyond - lowest)):
+                joint_lowest = min(lowest, strip.first_column) if taps else strip.first_column
+                joint_beyond = max(beyond, strip.first_column + strip.columns)
+                new_columns = joint_beyond - joint_lowest - strip.columns
+                numbers = start[families[f + 1]] - start[o]
+                if (start[families[f + 1]] - start[families[strip.first]] <= most
+                        and (joint_beyond - joint_lowest <= STRIP_COLUMNS
+                             or new_columns * OFTEN <= numbers)):
+                    lowest = joint_lowest
+                    beyond = joint_beyond
+                else:
                     strip = NULL
-                    lowest = index[start[o]] if start[o + 1] > start[o] else 0
-                    beyond = index[start[o + 1] - 1] + 1 if start[o + 1] > start[o] else 0
             if strip == NULL:
                 strip = self.strips + self.strip_count
                 self.strip_count += 1
@@ -170,6 +170,22 @@ def product(Matrix matrix, const real[::1] numbers, int64_t batch, const real[::
     free(memory)
 
 
+cdef void gradient_task(int path, const lc_csr *csr, const Strip *strip, int64_t batch,
+                        const real *x, const real *dy, real *ddata) noexcept nogil:
+    # ddata[r] += dy[n,o] x[n,index[r]]: one chain over n ascending, a block of n after the other
+    cdef int64_t n = 0
+    cdef int64_t size
+    while n == 0 or n < batch:
+        size = min(<int64_t>LC_SPARSE_LANES, batch - n)
+        if real is float:
+            table_f32(path).sparse_gradient(csr, strip.first, strip.last, size, n > 0,
+                                            x + n * csr.columns, dy + n * csr.rows, ddata)
+        else:
+            table_f64(path).sparse_gradient(csr, strip.first, strip.last, size, n > 0,
+                                            x + n * csr.columns, dy + n * csr.rows, ddata)
+        n += LC_SPARSE_LANES
+
+
 def gradient(Matrix matrix, int64_t batch, const real[::1] x, const real[::1] dy,
              real[::1] ddata, int path, int threads):
     """ddata[r] = sum_n dy[n,o] x[n,index[r]], r in row o of the matrix."""
@@ -183,9 +199,4 @@ def gradient(Matrix matrix, int64_t batch, const real[::1] x, const real[::1] dy
     cdef int thread
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
         for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            if real is float:
-                table_f32(path).sparse_gradient(&csr, strips[task].first, strips[task].last, batch,
-                                                x_start, dy_start, ddata_start)
-            else:
-                table_f64(path).sparse_gradient(&csr, strips[task].first, strips[task].last, batch,
-                                                x_start, dy_start, ddata_start)
+            gradient_task(path, &csr, strips + task, batch, x_start, dy_start, ddata_start)

@@ -82,7 +82,7 @@ typedef struct {
         void (*sparse_vector)(const lc_csr *matrix, int64_t first, int64_t last, const REAL *data, \
                               const REAL *bias, const REAL *x, REAL *y);                           \
         void (*sparse_gradient)(const lc_csr *matrix, int64_t first, int64_t last, int64_t batch,  \
-                                const REAL *x, const REAL *dy, REAL *ddata);                       \
+                                int accumulate, const REAL *x, const REAL *dy, REAL *ddata);       \
     } lc_kernels_##SUFFIX;
 
 LC_KERNELS(float, f32)

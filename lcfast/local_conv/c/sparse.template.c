@@ -362,20 +362,88 @@ static LC_TARGET void LC_NAME(sparse_vector)(const lc_csr *matrix, int64_t first
 
 /* ---------------------------------------------------------------- the gradient of the matrix */
 
-/* ddata[r] = sum_n dy[n, o] x[n, index[r]], r in row o, for families first..last of the matrix */
+/* ddata[j, t] (+)= sum_n dy[n, j] window[n, t], t < taps <= vectors * lanes of a vector, for `rows`
+   rows j of one family.  `rows` and `vectors` are literals. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(sparse_gradient_block)(const int rows, const int vectors, int64_t batch, int accumulate,
+                               const LC_REAL *window, int64_t window_step, const LC_REAL *dy,
+                               int64_t dy_step, int64_t taps, LC_REAL *ddata, int64_t ddata_step) {
+    LC_NAME(vector) sums[LC_NAME(sparse_rows)][2];
+    LC_REAL part[2 * LC_LANES] = {0};
+    LC_UNROLL for (int j = 0; j < rows; j++) {
+        if (accumulate)
+            for (int64_t t = 0; t < taps; t++)
+                part[t] = ddata[j * ddata_step + t];
+        LC_UNROLL for (int v = 0; v < vectors; v++)
+            sums[j][v] = LC_LOAD(part + v * LC_LANES);
+    }
+    for (int64_t n = 0; n < batch; n++, window += window_step, dy += dy_step) {
+        LC_NAME(vector) values[2];
+        LC_UNROLL for (int v = 0; v < vectors; v++)
+            values[v] = LC_LOAD(window + v * LC_LANES);
+        LC_UNROLL for (int j = 0; j < rows; j++)
+            LC_UNROLL for (int v = 0; v < vectors; v++)
+                sums[j][v] = LC_NAME(fused)(dy[j], values[v], sums[j][v]);
+    }
+    LC_UNROLL for (int j = 0; j < rows; j++) {
+        if (taps == vectors * LC_LANES) {
+            LC_UNROLL for (int v = 0; v < vectors; v++)
+                LC_STORE(ddata + j * ddata_step + v * LC_LANES, sums[j][v]);
+        } else {
+            LC_UNROLL for (int v = 0; v < vectors; v++)
+                LC_STORE(part + v * LC_LANES, sums[j][v]);
+            for (int64_t t = 0; t < taps; t++)
+                ddata[j * ddata_step + t] = part[t];
+        }
+    }
+}
+
+/* The same for all `left` rows of a family. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(sparse_gradient_rows)(int64_t left, const int vectors, int64_t batch, int accumulate,
+                              const LC_REAL *window, int64_t window_step, const LC_REAL *dy,
+                              int64_t dy_step, int64_t taps, LC_REAL *ddata, int64_t ddata_step) {
+    const int most = LC_NAME(sparse_rows);
+    for (; left >= most; left -= most, dy += most, ddata += most * ddata_step)
+        LC_NAME(sparse_gradient_block)(LC_NAME(sparse_rows), vectors, batch, accumulate, window,
+                                       window_step, dy, dy_step, taps, ddata, ddata_step);
+    for (; left >= 2; left -= 2, dy += 2, ddata += 2 * ddata_step)
+        LC_NAME(sparse_gradient_block)(2, vectors, batch, accumulate, window, window_step, dy,
+                                       dy_step, taps, ddata, ddata_step);
+    if (left)
+        LC_NAME(sparse_gradient_block)(1, vectors, batch, accumulate, window, window_step, dy,
+                                       dy_step, taps, ddata, ddata_step);
+}
+
+/* ddata[r] (+)= sum_n dy[n, o] x[n, index[r]], r in row o, for families first..last of the matrix
+   and at most LC_SPARSE_LANES rows n */
 static LC_TARGET void LC_NAME(sparse_gradient)(const lc_csr *matrix, int64_t first, int64_t last,
-                                               int64_t batch, const LC_REAL *x, const LC_REAL *dy,
-                                               LC_REAL *ddata) {
-    const int64_t *start = matrix->start;
-    for (int64_t o = matrix->family[first]; o < matrix->family[last]; o++) {
-        for (int64_t r = start[o]; r < start[o + 1]; r += LC_LANES) {
-            const int count = start[o + 1] - r < LC_LANES ? (int)(start[o + 1] - r) : LC_LANES;
-            LC_REAL sums[LC_LANES] = {0};
-            for (int64_t n = 0; n < batch; n++)
-                for (int j = 0; j < count; j++)
-                    sums[j] = LC_FMA(dy[n * matrix->rows + o],
-                                     x[n * matrix->columns + matrix->index[r + j]], sums[j]);
-            memcpy(ddata + r, sums, (size_t)count * sizeof(LC_REAL));
+                                               int64_t batch, int accumulate, const LC_REAL *x,
+                                               const LC_REAL *dy, LC_REAL *ddata) {
+    LC_REAL packed[LC_SPARSE_LANES * 2 * LC_LANES];
+    for (int64_t f = first; f < last; f++) {
+        const int64_t o = matrix->family[f], rows = matrix->family[f + 1] - o;
+        const int64_t from = matrix->start[o], taps = matrix->start[o + 1] - from;
+        for (int64_t t = 0, count; t < taps; t += count) {
+            const int32_t *index = matrix->index + from + t;
+            const int vectors = taps - t > LC_LANES ? 2 : 1;
+            const int64_t width = (int64_t)vectors * LC_LANES;
+            count = taps - t < width ? taps - t : width;
+            const LC_REAL *window = x + index[0];
+            int64_t step = matrix->columns;
+            if (index[count - 1] - index[0] != count - 1 || index[0] + width > step) {
+                for (int64_t n = 0; n < batch; n++)
+                    for (int64_t i = 0; i < width; i++)
+                        packed[n * width + i] = i < count ? x[n * step + index[i]] : 0;
+                window = packed;
+                step = width;
+            }
+            if (vectors == 2)
+                LC_NAME(sparse_gradient_rows)(rows, 2, batch, accumulate, window, step, dy + o,
+                                              matrix->rows, count, ddata + from + t, taps);
+            else
+                LC_NAME(sparse_gradient_rows)(rows, 1, batch, accumulate, window, step, dy + o,
+                                              matrix->rows, count, ddata + from + t, taps);
         }
     }
 }
