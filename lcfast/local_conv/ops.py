@@ -94,7 +94,7 @@ def forward(
     if not (target.flags.c_contiguous and target.flags.aligned) or np.may_share_memory(target, x):
         y = np.empty(shape, dtype)
     if isinstance(kernel, sparse.SparseKernel):
-        threads = threads_for(len(x) * kernel.pattern.nnz, call.threads)
+        threads = threads_for(sparse.work(kernel, len(x)), call.threads)
         fused = activation if activation.name in ELEMENTWISE else LINEAR
         code = ELEMENTWISE[fused.name]
         sparse.forward(x, kernel, bias, y, code, fused.alpha, call.path(), threads)
@@ -133,7 +133,7 @@ def input_gradient(
     if isinstance(kernel, sparse.SparseKernel):
         dx = np.empty((len(dy), *geometry.input_shape), dtype)
         if dx.size:
-            threads = threads_for(len(dy) * kernel.pattern.nnz, call.threads)
+            threads = threads_for(sparse.work(kernel, len(dy)), call.threads)
             sparse.input_gradient(dy, kernel, dx, call.path(), threads)
         return dx
     if call.engine == "reference":

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 LARGEST_INDEX = 2**31 - 1
+LEAST_ROWS_OF_WORK = 8  # one row costs what 8 of 32 do: every weight is read for it alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ class SparseKernel:
     def transposed(self) -> tuple[Pattern, np.ndarray]:
         """Pattern and numbers of the transposed matrix."""
         pattern, order = self.pattern.transposed
-        return pattern, self.numbers[order]
+        return pattern, self.numbers.take(order)
 
     def vector(self, connections: int) -> np.ndarray:
         """The numbers of all connections, 0 where one was left out."""
@@ -162,6 +163,11 @@ def connected(geometry: Geometry, numbers: np.ndarray, prune: bool = False) -> S
     starts = np.searchsorted(kept, pattern.starts).astype(np.int64)
     left = Pattern(pattern.shape, starts, pattern.indices[kept])
     return SparseKernel(left, numbers[kept], kept)
+
+
+def work(kernel: SparseKernel, rows: int) -> int:
+    """Multiplications of a product, or as many as take the time that a few rows take."""
+    return kernel.pattern.nnz * max(rows, LEAST_ROWS_OF_WORK)
 
 
 def forward(

@@ -281,48 +281,63 @@ static LC_TARGET void LC_NAME(sparse_squares)(const LC_NAME(sparse_family) *fami
 }
 
 /* sum + sum_t data[j, t] x[index[j, t]], t < taps <= most, for a vector of rows j whose columns are
-   contiguous: the windows are transposed just as the numbers are.  `most` is a literal. */
+   contiguous: the windows are transposed just as the numbers are, but where each starts one behind
+   the one before it (`sliding`).  `most` and `sliding` are literals. */
 static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
-LC_NAME(sparse_windows_step)(const int most, int64_t taps, int64_t row_step, const int32_t *index,
-                             const LC_REAL *data, const LC_REAL *x, LC_NAME(vector) sum) {
+LC_NAME(sparse_windows_step)(const int most, const int sliding, int64_t taps, int64_t row_step,
+                             const int32_t *index, const LC_REAL *data, const LC_REAL *x,
+                             LC_NAME(vector) sum) {
     LC_NAME(vector) numbers[LC_LANES], windows[LC_LANES];
-    LC_UNROLL for (int j = 0; j < LC_LANES; j++) {
+    LC_UNROLL for (int j = 0; j < LC_LANES; j++)
         numbers[j] = LC_LOAD(data + j * row_step);
-        windows[j] = LC_LOAD(x + index[j * row_step]);
-    }
     LC_NAME(transpose)(numbers);
-    LC_NAME(transpose)(windows);
+    LC_UNROLL for (int j = 0; j < LC_LANES; j++)
+        windows[j] = LC_LOAD(x + (sliding ? index[0] + j : index[j * row_step]));
+    if (!sliding)
+        LC_NAME(transpose)(windows);
     LC_UNROLL for (int t = 0; t < most; t++)
         if (t < taps)
             sum = LC_NAME(fused_lanes)(numbers[t], windows[t], sum);
     return sum;
 }
 
-/* The same as sparse_squares for rows of any families with `taps` contiguous columns each. */
-static LC_TARGET void LC_NAME(sparse_windows)(int64_t taps, const int32_t *index,
-                                              const LC_REAL *data, const LC_REAL *bias,
-                                              const LC_REAL *x, LC_REAL *y) {
+/* The same as sparse_squares for a vector of rows of any families with `taps` contiguous columns
+   each.  `sliding` is a literal. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(sparse_windows)(const int sliding, int64_t taps, const int32_t *index, const LC_REAL *data,
+                        const LC_REAL *bias, const LC_REAL *x, LC_REAL *y) {
     LC_NAME(vector) sum = {0};
     for (int64_t r = 0; r < taps; r += LC_LANES) {
         const int64_t left = taps - r;
         if (LC_LANES > 4 && left <= 4)
-            sum = LC_NAME(sparse_windows_step)(LC_LANES > 4 ? 4 : LC_LANES, left, taps, index + r,
-                                               data + r, x, sum);
+            sum = LC_NAME(sparse_windows_step)(LC_LANES > 4 ? 4 : LC_LANES, sliding, left, taps,
+                                               index + r, data + r, x, sum);
         else
-            sum = LC_NAME(sparse_windows_step)(LC_LANES, left, taps, index + r, data + r, x, sum);
+            sum = LC_NAME(sparse_windows_step)(LC_LANES, sliding, left, taps, index + r, data + r, x,
+                                               sum);
     }
     LC_STORE(y, bias ? sum + LC_LOAD(bias) : sum);
 }
 
+enum { LC_NAME(no_windows), LC_NAME(any_windows), LC_NAME(sliding_windows) };
+
 /* Whether a vector of rows has `taps` contiguous columns each, with a whole vector of the input
    from each of the last taps on. */
-static LC_TARGET int LC_NAME(are_windows)(int64_t taps, const int64_t *start, const int32_t *index,
-                                          int64_t columns) {
-    int same = taps > 0;
-    for (int j = 0; j < LC_LANES && same; j++)
-        same = start[j + 1] - start[j] == taps && index[start[j]] + taps + LC_LANES <= columns &&
-               index[start[j + 1] - 1] - index[start[j]] == taps - 1;
-    return same;
+static LC_TARGET int LC_NAME(windows)(int64_t taps, const int64_t *start, const int32_t *index,
+                                      int64_t columns) {
+    int64_t others = 0, gaps = 0, slides = 0;
+    if (taps == 0 || start[LC_LANES] - start[0] != LC_LANES * taps)
+        return LC_NAME(no_windows);
+    index += start[0];
+    const int64_t first = index[0];
+    for (int j = 0; j < LC_LANES; j++, index += taps) {
+        others |= start[j] - start[0] - j * taps;
+        gaps |= index[taps - 1] - index[0] - (taps - 1);
+        gaps |= index[0] + taps + LC_LANES > columns;
+        slides |= index[0] - first - j;
+    }
+    return others | gaps ? LC_NAME(no_windows) : slides ? LC_NAME(any_windows)
+                                                        : LC_NAME(sliding_windows);
 }
 
 /* y[o] = activation(sum_r data[r] x[index[r]] (+ bias[o])), r in row o, for families first..last */
@@ -344,9 +359,13 @@ static LC_TARGET void LC_NAME(sparse_vector)(const lc_csr *matrix, int64_t first
                 LC_NAME(sparse_squares)(&rows, x, y + o);
                 continue;
             }
-            if (LC_NAME(are_windows)(taps, start + o, index, matrix->columns)) {
-                LC_NAME(sparse_windows)(taps, index + from, data + from, bias ? bias + o : bias, x,
-                                        y + o);
+            const LC_REAL *bias_here = bias ? bias + o : bias;
+            switch (LC_NAME(windows)(taps, start + o, index, matrix->columns)) {
+            case LC_NAME(sliding_windows):
+                LC_NAME(sparse_windows)(1, taps, index + from, data + from, bias_here, x, y + o);
+                continue;
+            case LC_NAME(any_windows):
+                LC_NAME(sparse_windows)(0, taps, index + from, data + from, bias_here, x, y + o);
                 continue;
             }
         }
