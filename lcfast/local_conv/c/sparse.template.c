@@ -256,9 +256,10 @@ static LC_TARGET void LC_NAME(sparse_panel)(const lc_csr *matrix, int64_t first,
 
 /* ---------------------------------------------------------------- one row of the batch */
 
-/* y[j] = sum_r data[j, r] x[index[r]] (+ bias[j]) for a vector of rows of one family: their numbers
-   are transposed a square at a time.  Reads a whole vector from the start of each row. */
-static LC_TARGET void LC_NAME(sparse_squares)(const LC_NAME(sparse_family) *family,
+/* y[j] = sum_r data[j, r] x[index[r]] (+ bias[j]) for at most a vector of rows of one family: their
+   numbers are transposed a square at a time.  Reads as many rows as a vector has lanes, and a whole
+   vector from the start of each. */
+static LC_TARGET void LC_NAME(sparse_squares)(int64_t rows, const LC_NAME(sparse_family) *family,
                                               const LC_REAL *x, LC_REAL *y) {
     const int64_t taps = family->taps;
     LC_NAME(vector) sum = {0}, square[LC_LANES];
@@ -277,7 +278,14 @@ static LC_TARGET void LC_NAME(sparse_squares)(const LC_NAME(sparse_family) *fami
         for (; r < taps; r++)
             sum = LC_NAME(fused)(x[family->index[r]], LC_LOAD(rest + (r - from) * LC_LANES), sum);
     }
-    LC_STORE(y, family->bias ? sum + LC_LOAD(family->bias) : sum);
+    if (rows == LC_LANES) {
+        LC_STORE(y, family->bias ? sum + LC_LOAD(family->bias) : sum);
+    } else {
+        LC_REAL sums[LC_LANES];
+        LC_STORE(sums, sum);
+        for (int64_t j = 0; j < rows; j++)
+            y[j] = family->bias ? sums[j] + family->bias[j] : sums[j];
+    }
 }
 
 /* sum + sum_t data[j, t] x[index[j, t]], t < taps <= most, for a vector of rows j whose columns are
@@ -353,13 +361,13 @@ static LC_TARGET void LC_NAME(sparse_vector)(const lc_csr *matrix, int64_t first
             family++;
         next = end - o < LC_LANES ? end : o + LC_LANES;
         if (next - o == LC_LANES && from + LC_LANES * (taps + 1) <= start[matrix->rows]) {
-            if (family[1] >= next) {
-                const LC_NAME(sparse_family)
-                rows = {taps, index + from, data + from, bias ? bias + o : bias};
-                LC_NAME(sparse_squares)(&rows, x, y + o);
+            const LC_REAL *bias_here = bias ? bias + o : bias;
+            if (family[1] - o > LC_LANES / 2) {
+                const LC_NAME(sparse_family) rows = {taps, index + from, data + from, bias_here};
+                next = family[1] < next ? family[1] : next;
+                LC_NAME(sparse_squares)(next - o, &rows, x, y + o);
                 continue;
             }
-            const LC_REAL *bias_here = bias ? bias + o : bias;
             switch (LC_NAME(windows)(taps, start + o, index, matrix->columns)) {
             case LC_NAME(sliding_windows):
                 LC_NAME(sparse_windows)(1, taps, index + from, data + from, bias_here, x, y + o);
