@@ -138,7 +138,7 @@ def product(Matrix matrix, const real[::1] numbers, int64_t batch, const real[::
     cdef Strip *strips = matrix.strips
     cdef const real *data = &numbers[0]
     cdef const real *x_start = &x[0]
-    cdef const real *bias_start = NULL if bias is None else &bias[0]
+    cdef const real *bias_start = NULL
     cdef real *y_start = &y[0]
     cdef bint by_panel = batch >= FEWEST_FOR_PANEL
     cdef int64_t blocks = (batch + LC_SPARSE_LANES - 1) // LC_SPARSE_LANES if by_panel else 1
@@ -148,6 +148,8 @@ def product(Matrix matrix, const real[::1] numbers, int64_t batch, const real[::
     cdef int thread
     cdef real *memory = NULL
     cdef real *panels = NULL
+    if bias is not None:
+        bias_start = &bias[0]
     csr.activation = activation
     csr.alpha = alpha
     if by_panel:
