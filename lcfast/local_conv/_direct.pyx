@@ -103,12 +103,12 @@ cdef inline void product(int path, const lc_tile *tile, const real *a, const rea
         lc_table_f64[path].product(tile, a, b, bias, c)
 
 
-cdef inline void from_panel(int path, int vectors, int64_t rows, int64_t count, const real *panel,
-                            real *y, int64_t y_row) noexcept nogil:
+cdef inline void from_panel(int path, int64_t rows, int64_t width, int64_t count,
+                            const real *panel, real *y, int64_t y_row) noexcept nogil:
     if real is float:
-        lc_table_f32[path].from_panel(vectors, rows, count, panel, y, y_row)
+        lc_table_f32[path].from_panel(rows, width, count, panel, y, y_row)
     else:
-        lc_table_f64[path].from_panel(vectors, rows, count, panel, y, y_row)
+        lc_table_f64[path].from_panel(rows, width, count, panel, y, y_row)
 
 
 cdef inline void activate_block(int path, int activation, double alpha, int64_t count,
@@ -358,7 +358,7 @@ cdef void kernel_gradient_of_taps(const Windows *g, int path, int64_t lanes, int
             product(path, &tile, dy + row * g.y_row + position * g.y_position,
                     x + row * g.x_row + offset, <const real *>NULL, sums)
             row += ROW_BLOCK
-    from_panel(path, <int>(whole // lanes), taps, g.filters, sums,
+    from_panel(path, taps, whole, g.filters, sums,
                dkernel + first_position * g.kernel_position
                + (run * g.run_length + tap) * g.filters, g.filters)
 

@@ -14,44 +14,55 @@ cdef extern from "lc.h":
         int64_t a_ahead
         int accumulate
         int b_overrun
+    ctypedef struct lc_csr:
+        int64_t rows, columns
+        const int64_t *start
+        const int32_t *index
+        const int64_t *family
+        int activation
+        double alpha
     ctypedef struct lc_kernels_f32:
         int lanes
         void (*product)(const lc_tile *, const float *, const float *, const float *,
                         float *) noexcept nogil
-        void (*to_panel)(int, int64_t, int64_t, const float *, int64_t, float *) noexcept nogil
-        void (*from_panel)(int, int64_t, int64_t, const float *, float *, int64_t) noexcept nogil
+        void (*to_panel)(int64_t, int64_t, int64_t, const float *, int64_t,
+                         float *) noexcept nogil
+        void (*from_panel)(int64_t, int64_t, int64_t, const float *, float *,
+                           int64_t) noexcept nogil
         void (*activate)(int, float, int64_t, float *) noexcept nogil
         void (*activation_gradient)(int, float, int64_t, const float *, const float *,
                                     float *) noexcept nogil
         void (*activate_rows)(int, int64_t, int64_t, const float *, float *) noexcept nogil
         void (*row_gradient)(int, int64_t, int64_t, const float *, const float *,
                              float *) noexcept nogil
-        void (*sparse_panel)(int64_t, int64_t, const int64_t *, const int32_t *, const float *,
-                             int64_t, const float *, int64_t, float *, int64_t) noexcept nogil
-        void (*sparse_vector)(int64_t, int64_t, const int64_t *, const int32_t *, const float *,
+        void (*sparse_panel)(const lc_csr *, int64_t, int64_t, int64_t, int64_t, const float *,
+                             const float *, int64_t, const float *, float *,
+                             float *) noexcept nogil
+        void (*sparse_vector)(const lc_csr *, int64_t, int64_t, const float *, const float *,
                               const float *, float *) noexcept nogil
-        void (*sparse_gradient)(int64_t, int64_t, const int64_t *, const int32_t *, int64_t,
-                                const float *, int64_t, const float *, int64_t,
-                                float *) noexcept nogil
+        void (*sparse_gradient)(const lc_csr *, int64_t, int64_t, int64_t, int, const float *,
+                                const float *, float *) noexcept nogil
     ctypedef struct lc_kernels_f64:
         int lanes
         void (*product)(const lc_tile *, const double *, const double *, const double *,
                         double *) noexcept nogil
-        void (*to_panel)(int, int64_t, int64_t, const double *, int64_t, double *) noexcept nogil
-        void (*from_panel)(int, int64_t, int64_t, const double *, double *, int64_t) noexcept nogil
+        void (*to_panel)(int64_t, int64_t, int64_t, const double *, int64_t,
+                         double *) noexcept nogil
+        void (*from_panel)(int64_t, int64_t, int64_t, const double *, double *,
+                           int64_t) noexcept nogil
         void (*activate)(int, double, int64_t, double *) noexcept nogil
         void (*activation_gradient)(int, double, int64_t, const double *, const double *,
                                     double *) noexcept nogil
         void (*activate_rows)(int, int64_t, int64_t, const double *, double *) noexcept nogil
         void (*row_gradient)(int, int64_t, int64_t, const double *, const double *,
                              double *) noexcept nogil
-        void (*sparse_panel)(int64_t, int64_t, const int64_t *, const int32_t *, const double *,
-                             int64_t, const double *, int64_t, double *, int64_t) noexcept nogil
-        void (*sparse_vector)(int64_t, int64_t, const int64_t *, const int32_t *, const double *,
+        void (*sparse_panel)(const lc_csr *, int64_t, int64_t, int64_t, int64_t, const double *,
+                             const double *, int64_t, const double *, double *,
+                             double *) noexcept nogil
+        void (*sparse_vector)(const lc_csr *, int64_t, int64_t, const double *, const double *,
                               const double *, double *) noexcept nogil
-        void (*sparse_gradient)(int64_t, int64_t, const int64_t *, const int32_t *, int64_t,
-                                const double *, int64_t, const double *, int64_t,
-                                double *) noexcept nogil
+        void (*sparse_gradient)(const lc_csr *, int64_t, int64_t, int64_t, int, const double *,
+                                const double *, double *) noexcept nogil
     enum:
         LC_LINEAR
         LC_RELU
@@ -73,6 +84,7 @@ cdef extern from "lc.h":
         LC_LOG_SOFTMAX
         LC_PATHS
         LC_SPARSE_LANES
+        LC_SPARSE_HELD
     const char *const lc_path_names[]
     int lc_path_supported(int) nogil
     const lc_kernels_f32 *const lc_table_f32[]

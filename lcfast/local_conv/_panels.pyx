@@ -32,20 +32,20 @@ cdef inline void product(int path, const lc_tile *tile, const real *a, const rea
         table_f64(path).product(tile, a, b, bias, c)
 
 
-cdef inline void to_panel(int path, int vectors, int64_t rows, int64_t count, const real *x,
+cdef inline void to_panel(int path, int64_t rows, int64_t width, int64_t count, const real *x,
                           int64_t x_row, real *panel) noexcept nogil:
     if real is float:
-        table_f32(path).to_panel(vectors, rows, count, x, x_row, panel)
+        table_f32(path).to_panel(rows, width, count, x, x_row, panel)
     else:
-        table_f64(path).to_panel(vectors, rows, count, x, x_row, panel)
+        table_f64(path).to_panel(rows, width, count, x, x_row, panel)
 
 
-cdef inline void from_panel(int path, int vectors, int64_t rows, int64_t count, const real *panel,
-                            real *y, int64_t y_row) noexcept nogil:
+cdef inline void from_panel(int path, int64_t rows, int64_t width, int64_t count,
+                            const real *panel, real *y, int64_t y_row) noexcept nogil:
     if real is float:
-        table_f32(path).from_panel(vectors, rows, count, panel, y, y_row)
+        table_f32(path).from_panel(rows, width, count, panel, y, y_row)
     else:
-        table_f64(path).from_panel(vectors, rows, count, panel, y, y_row)
+        table_f64(path).from_panel(rows, width, count, panel, y, y_row)
 
 
 cdef inline void activate_block(int path, int activation, double alpha, int64_t count,
@@ -62,7 +62,7 @@ cdef inline void *aligned(void *memory) noexcept nogil:
 
 # ---------------------------------------------------------------- forward
 
-cdef void forward_task(const Windows *g, int path, int vectors, int64_t width, int activation,
+cdef void forward_task(const Windows *g, int path, int64_t width, int activation,
                        double alpha, int64_t rows, int64_t first, int64_t last, int64_t group,
                        const real *x, const real *kernel, const real *bias,
                        int64_t *panel_run_offset, real *panel, real *sums,
@@ -84,7 +84,7 @@ cdef void forward_task(const Windows *g, int path, int vectors, int64_t width, i
     tile.a_ahead = g.kernel_position
     for start in range(g.runs):
         panel_run_offset[start] = g.run_offset[start] * width
-    to_panel(path, vectors, rows, window_offset(g, last - 1) + g.span - origin, x + origin,
+    to_panel(path, rows, width, window_offset(g, last - 1) + g.span - origin, x + origin,
              g.x_row, panel)
     start = first
     while start < last:
@@ -101,10 +101,10 @@ cdef void forward_task(const Windows *g, int path, int vectors, int64_t width, i
         if activation != LC_LINEAR:
             activate_block(path, activation, alpha, count * g.filters * width, sums)
         if g.y_filter == 1:
-            from_panel(path, vectors, rows, count * g.filters, sums, y + start * g.filters, g.y_row)
+            from_panel(path, rows, width, count * g.filters, sums, y + start * g.filters, g.y_row)
         else:
             for f in range(g.filters):
-                from_panel(path, vectors, rows, count, sums + f * count * width,
+                from_panel(path, rows, width, count, sums + f * count * width,
                            y + f * g.y_filter + start, g.y_row)
         start += count
 
@@ -127,7 +127,7 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
     cdef int64_t tasks = splits * row_blocks
     cdef int64_t task, first, last, row, n, panel_numbers = 0
     cdef int64_t group = max(GROUP_NUMBERS // g.filters if g.y_filter == 1 else lanes, 1)
-    cdef int thread, vectors_here
+    cdef int thread
     if bias is not None:
         bias_start = &bias[0]
     for task in range(splits):
@@ -152,8 +152,7 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
             last = (task // row_blocks + 1) * g.positions // splits
             row = task % row_blocks * width
             n = min(width, rows - row)
-            vectors_here = <int>ceiling(n, lanes)
-            forward_task(&g, path, vectors_here, vectors_here * lanes, activation, alpha, n,
+            forward_task(&g, path, ceiling(n, lanes) * lanes, activation, alpha, n,
                          first, last, group, x_start + row * g.x_row, kernel_start, bias_start,
                          offsets + thread * g.runs, panel, panel + panel_numbers,
                          y_start + row * g.y_row)
@@ -183,7 +182,7 @@ cdef inline void positions_of_pixels(const Windows *g, int64_t low, int64_t high
     last[0] = max(last_row * g.output_columns + last_column + 1, first[0])
 
 
-cdef void input_gradient_task(const Windows *g, int path, int vectors, int64_t width, int64_t rows,
+cdef void input_gradient_task(const Windows *g, int path, int64_t width, int64_t rows,
                               int64_t low, int64_t high, const real *dy, const real *kernel,
                               int64_t *kernel_offset, int64_t *dy_offset, real *dy_panel,
                               real *dx_panel, real *dx) noexcept nogil:
@@ -203,11 +202,11 @@ cdef void input_gradient_task(const Windows *g, int path, int vectors, int64_t w
     tile.b_row_step = width if last_format else (last - first) * width
     tile.c_row_step = width if last_format else (high - low) * width
     if last_format:
-        to_panel(path, vectors, rows, (last - first) * g.filters, dy + first * g.filters, g.y_row,
+        to_panel(path, rows, width, (last - first) * g.filters, dy + first * g.filters, g.y_row,
                  dy_panel)
     else:
         for f in range(g.filters):
-            to_panel(path, vectors, rows, last - first, dy + f * g.y_filter + first, g.y_row,
+            to_panel(path, rows, width, last - first, dy + f * g.y_filter + first, g.y_row,
                      dy_panel + f * (last - first) * width)
     for pixel in range(low, high):
         y = pixel // g.input_columns
@@ -229,11 +228,11 @@ cdef void input_gradient_task(const Windows *g, int path, int vectors, int64_t w
         product(path, &tile, kernel, dy_panel, <const real *>NULL,
                 dx_panel + (pixel - low) * width * (g.channels if last_format else 1))
     if last_format:
-        from_panel(path, vectors, rows, (high - low) * g.channels, dx_panel,
+        from_panel(path, rows, width, (high - low) * g.channels, dx_panel,
                    dx + low * g.channels, g.x_row)
     else:
         for f in range(g.channels):
-            from_panel(path, vectors, rows, high - low, dx_panel + f * (high - low) * width,
+            from_panel(path, rows, width, high - low, dx_panel + f * (high - low) * width,
                        dx + f * g.input_rows * g.input_columns + low, g.x_row)
 
 
@@ -257,7 +256,7 @@ def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] k
     cdef int64_t dy_numbers = 0
     cdef int64_t runs = (g.kernel_rows // g.row_stride + 1) \
         * (g.kernel_columns // g.column_stride + 1)
-    cdef int thread, vectors_here
+    cdef int thread
     for task in range(splits):
         positions_of_pixels(&g, task * pixels // splits, (task + 1) * pixels // splits, &first,
                             &last)
@@ -278,8 +277,7 @@ def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] k
             high = (task // row_blocks + 1) * pixels // splits
             row = task % row_blocks * width
             n = min(width, rows - row)
-            vectors_here = <int>ceiling(n, lanes)
-            input_gradient_task(&g, path, vectors_here, vectors_here * lanes, n, low, high,
+            input_gradient_task(&g, path, ceiling(n, lanes) * lanes, n, low, high,
                                 dy_start + row * g.y_row, kernel_start,
                                 offsets + thread * 2 * runs, offsets + (thread * 2 + 1) * runs,
                                 panel + dx_numbers, panel, dx_start + row * g.x_row)

@@ -6,118 +6,199 @@ All is trusted, see ops.py.  A thread takes one contiguous range of tasks; no ou
 two tasks and no sum is cut between two threads, so the bits do not depend on `threads`.
 """
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp
 
 from lcfast.local_conv._direct cimport table_f32, table_f64
-from lcfast.local_conv._kernels cimport LC_SPARSE_LANES
+from lcfast.local_conv._kernels cimport LC_SPARSE_HELD, LC_SPARSE_LANES, lc_csr
 
 ctypedef fused real:
     float
     double
 
 cdef enum:
-    GROUP_NUMBERS = 1 << 16 # stored numbers in a task: their matrix rows share a panel of x
+    STRIP_NUMBERS = 1 << 15 # stored numbers in a strip: they stay in L2 while the batch passes by
+    STRIP_COLUMNS = 512     # of the input in a strip, unless its numbers use each often: so does its panel
+    OFTEN = 16
+    LEAST_NUMBERS = 1 << 12 # below, a strip is not cut for the sake of more threads
+    STRIPS = 16             # of a small matrix, for the threads to share
+    ALIGNMENT = 64          # bytes of the widest vector
+    FEWEST_FOR_PANEL = 4    # rows of the batch from which on a panel saves more than it costs
 
 
-cdef void columns_of(int64_t first, int64_t last, const int64_t *start, const int32_t *index,
-                     int64_t *lowest, int64_t *beyond) noexcept nogil:
-    # The range of columns that rows first..last touch; they ascend within a row.
-    cdef int64_t o
-    lowest[0] = 0
-    beyond[0] = 0
-    for o in range(first, last):
-        if start[o + 1] > start[o]:
-            if beyond[0] == 0 or index[start[o]] < lowest[0]:
-                lowest[0] = index[start[o]]
-            if index[start[o + 1] - 1] >= beyond[0]:
-                beyond[0] = index[start[o + 1] - 1] + 1
+cdef struct Strip:
+    int64_t first, last             # families
+    int64_t first_column, columns   # the range that they touch
 
 
-cdef void panel_task(int path, int64_t first, int64_t last, const int64_t *start,
-                     const int32_t *index, const real *data, int64_t batch, int64_t columns,
-                     const real *x, real *panel, real *y, int64_t y_step) noexcept nogil:
-    # y[n,o] = sum_r data[r] x[n,index[r]] for rows first..last of the matrix and one block of n
-    cdef int64_t lowest, beyond, column, n
-    cdef real *target
-    columns_of(first, last, start, index, &lowest, &beyond)
-    for column in range(lowest, beyond):
-        target = panel + (column - lowest) * LC_SPARSE_LANES
-        for n in range(batch):
-            target[n] = x[n * columns + column]
-        for n in range(batch, LC_SPARSE_LANES):
-            target[n] = 0
+cdef class Matrix:
+    """A CSR pattern, cut into families of rows with the same columns and strips of families."""
+
+    cdef lc_csr csr
+    cdef Strip *strips
+    cdef int64_t strip_count, widest
+    cdef object arrays
+
+    def __cinit__(self, const int64_t[::1] starts, const int32_t[::1] indices, int64_t columns):
+        cdef int64_t rows = starts.shape[0] - 1
+        cdef int64_t *families
+        self.arrays = starts.base, indices.base # alive as long as the pointers into them
+        self.csr.rows = rows
+        self.csr.columns = columns
+        self.csr.start = &starts[0]
+        self.csr.index = &indices[0]
+        families = <int64_t *>malloc((rows + 1) * sizeof(int64_t))
+        self.csr.family = families
+        self.strips = <Strip *>malloc((rows + 1) * sizeof(Strip))
+        if families == NULL or self.strips == NULL:
+            raise MemoryError("no memory for the families of rows of a sparse matrix")
+        self.cut(families)
+
+    def __dealloc__(self):
+        free(<void *>self.csr.family)
+        free(self.strips)
+
+    def __reduce__(self):
+        return Matrix, (*self.arrays, self.csr.columns)
+
+    cdef void cut(self, int64_t *families) noexcept nogil:
+        cdef const int64_t *start = self.csr.start
+        cdef const int32_t *index = self.csr.index
+        cdef int64_t rows = self.csr.rows
+        cdef int64_t most = max(<int64_t>LEAST_NUMBERS,
+                                min(<int64_t>STRIP_NUMBERS, start[rows] // STRIPS))
+        cdef int64_t count = 0
+        cdef int64_t o, f, taps, numbers, lowest, beyond, joint_lowest, joint_beyond, new_columns
+        cdef Strip *strip = NULL
+        for o in range(rows):
+            taps = start[o + 1] - start[o]
+            if (o == 0 or taps != start[o] - start[o - 1]
+                    or start[o + 1] - start[families[count - 1]] > most
+                    or memcmp(index + start[o], index + start[o - 1], taps * sizeof(int32_t))):
+                families[count] = o
+                count += 1
+        families[count] = rows
+        self.strip_count = 0
+        self.widest = 0
+        for f in range(count):
+            o = families[f]
+            taps = start[o + 1] - start[o]
+            lowest = index[start[o]] if taps else 0
+            beyond = index[start[o + 1] - 1] + 1 if taps else 0
+            if strip != NULL:
+                joint_lowest = min(lowest, strip.first_column) if taps else strip.first_column
+                joint_beyond = max(beyond, strip.first_column + strip.columns)
+                new_columns = joint_beyond - joint_lowest - strip.columns
+                numbers = start[families[f + 1]] - start[o]
+                if (start[families[f + 1]] - start[families[strip.first]] <= most
+                        and (joint_beyond - joint_lowest <= STRIP_COLUMNS
+                             or new_columns * OFTEN <= numbers)):
+                    lowest = joint_lowest
+                    beyond = joint_beyond
+                else:
+                    strip = NULL
+            if strip == NULL:
+                strip = self.strips + self.strip_count
+                self.strip_count += 1
+                strip.first = f
+            strip.last = f + 1
+            strip.first_column = lowest
+            strip.columns = beyond - lowest
+            self.widest = max(self.widest, strip.columns)
+
+
+cdef void panel_task(int path, const lc_csr *csr, const Strip *strip, const real *data,
+                     const real *bias, int64_t batch, const real *x, real *panel,
+                     real *y) noexcept nogil:
     if real is float:
-        table_f32(path).sparse_panel(first, last, start, index, data, lowest, panel, batch, y,
-                                        y_step)
+        table_f32(path).sparse_panel(csr, strip.first, strip.last, strip.first_column,
+                                     strip.columns, data, bias, batch, x, panel, y)
     else:
-        table_f64(path).sparse_panel(first, last, start, index, data, lowest, panel, batch, y,
-                                        y_step)
+        table_f64(path).sparse_panel(csr, strip.first, strip.last, strip.first_column,
+                                     strip.columns, data, bias, batch, x, panel, y)
 
 
-def product(const int64_t[::1] starts, const int32_t[::1] indices, const real[::1] numbers,
-            int64_t batch, int64_t columns, const real[::1] x, real[::1] y, int path, int threads):
-    """y[n,o] = sum_r data[r] x[n,index[r]], r in row o of the matrix."""
-    cdef int64_t rows = starts.shape[0] - 1
-    cdef const int64_t *start = &starts[0]
-    cdef const int32_t *index = &indices[0]
+cdef void vector_task(int path, const lc_csr *csr, int64_t first, int64_t last, const real *data,
+                      const real *bias, int64_t batch, const real *x, real *y) noexcept nogil:
+    cdef int64_t n
+    for n in range(batch):
+        if real is float:
+            table_f32(path).sparse_vector(csr, first, last, data, bias, x + n * csr.columns,
+                                          y + n * csr.rows)
+        else:
+            table_f64(path).sparse_vector(csr, first, last, data, bias, x + n * csr.columns,
+                                          y + n * csr.rows)
+
+
+def product(Matrix matrix, const real[::1] numbers, int64_t batch, const real[::1] x,
+            const real[::1] bias, real[::1] y, int activation, double alpha, int path, int threads):
+    """y[n,o] = activation(sum_r numbers[r] x[n,index[r]] (+ bias[o])), r in row o of the matrix."""
+    cdef lc_csr csr = matrix.csr
+    cdef Strip *strips = matrix.strips
     cdef const real *data = &numbers[0]
     cdef const real *x_start = &x[0]
+    cdef const real *bias_start = NULL
     cdef real *y_start = &y[0]
-    # Below a quarter of the lanes, a panel costs more than it saves.
-    cdef bint by_panel = batch * 4 > LC_SPARSE_LANES
-    cdef int64_t lanes = LC_SPARSE_LANES if by_panel else 1
-    cdef int64_t per_row = max(start[rows] // rows, 1)
-    cdef int64_t group = max(min(GROUP_NUMBERS // per_row, (rows + threads - 1) // threads), 1)
-    cdef int64_t groups = (rows + group - 1) // group
-    cdef int64_t tasks = groups * ((batch + lanes - 1) // lanes)
-    cdef int64_t widest = 1
-    cdef int64_t task, first, last, n, lowest, beyond
+    cdef bint by_panel = batch >= FEWEST_FOR_PANEL
+    cdef int64_t blocks = (batch + LC_SPARSE_LANES - 1) // LC_SPARSE_LANES if by_panel else 1
+    cdef int64_t tasks = matrix.strip_count * blocks
+    cdef int64_t panel_size = (matrix.widest + LC_SPARSE_HELD) * LC_SPARSE_LANES
+    cdef int64_t task, first, last, n
     cdef int thread
+    cdef real *memory = NULL
     cdef real *panels = NULL
+    if bias is not None:
+        bias_start = &bias[0]
+    csr.activation = activation
+    csr.alpha = alpha
     if by_panel:
-        for task in range(groups):
-            columns_of(task * group, min((task + 1) * group, rows), start, index, &lowest, &beyond)
-            widest = max(widest, beyond - lowest)
-        panels = <real *>malloc(threads * widest * LC_SPARSE_LANES * sizeof(real))
-        if panels == NULL:
+        memory = <real *>malloc(threads * panel_size * sizeof(real) + ALIGNMENT)
+        if memory == NULL:
             raise MemoryError("no memory for a block of the input of a sparse product")
+        panels = <real *>((<uintptr_t>memory + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT)
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
-        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            n = task // groups * lanes
-            first = task % groups * group
-            last = min(first + group, rows)
-            if by_panel:
-                panel_task(path, first, last, start, index, data, min(lanes, batch - n), columns,
-                           x_start + n * columns, panels + thread * widest * LC_SPARSE_LANES,
-                           y_start + n * rows, rows)
-            elif real is float:
-                table_f32(path).sparse_vector(first, last, start, index, data,
-                                                 x_start + n * columns, y_start + n * rows)
-            else:
-                table_f64(path).sparse_vector(first, last, start, index, data,
-                                                 x_start + n * columns, y_start + n * rows)
-    free(panels)
+        first = thread * tasks // threads
+        last = (thread + 1) * tasks // threads
+        if not by_panel and first < last:
+            vector_task(path, &csr, strips[first].first, strips[last - 1].last, data, bias_start,
+                        batch, x_start, y_start)
+        elif by_panel:
+            for task in range(first, last):
+                n = task % blocks * LC_SPARSE_LANES
+                panel_task(path, &csr, strips + task // blocks, data, bias_start,
+                           min(<int64_t>LC_SPARSE_LANES, batch - n), x_start + n * csr.columns,
+                           panels + thread * panel_size, y_start + n * csr.rows)
+    free(memory)
 
 
-def gradient(const int64_t[::1] starts, const int32_t[::1] indices, int64_t batch,
-             int64_t columns, const real[::1] x, const real[::1] dy, real[::1] ddata, int path,
-             int threads):
+cdef void gradient_task(int path, const lc_csr *csr, const Strip *strip, int64_t batch,
+                        const real *x, const real *dy, real *ddata) noexcept nogil:
+    # ddata[r] += dy[n,o] x[n,index[r]]: one chain over n ascending, a block of n after the other
+    cdef int64_t n = 0
+    cdef int64_t size
+    while n == 0 or n < batch:
+        size = min(<int64_t>LC_SPARSE_LANES, batch - n)
+        if real is float:
+            table_f32(path).sparse_gradient(csr, strip.first, strip.last, size, n > 0,
+                                            x + n * csr.columns, dy + n * csr.rows, ddata)
+        else:
+            table_f64(path).sparse_gradient(csr, strip.first, strip.last, size, n > 0,
+                                            x + n * csr.columns, dy + n * csr.rows, ddata)
+        n += LC_SPARSE_LANES
+
+
+def gradient(Matrix matrix, int64_t batch, const real[::1] x, const real[::1] dy,
+             real[::1] ddata, int path, int threads):
     """ddata[r] = sum_n dy[n,o] x[n,index[r]], r in row o of the matrix."""
-    cdef int64_t rows = starts.shape[0] - 1
-    cdef const int64_t *start = &starts[0]
-    cdef const int32_t *index = &indices[0]
+    cdef lc_csr csr = matrix.csr
+    cdef Strip *strips = matrix.strips
+    cdef int64_t tasks = matrix.strip_count
     cdef const real *x_start = &x[0]
     cdef const real *dy_start = &dy[0]
     cdef real *ddata_start = &ddata[0]
-    cdef int64_t first, last
+    cdef int64_t task
     cdef int thread
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
-        first = thread * rows // threads
-        last = (thread + 1) * rows // threads
-        if real is float:
-            table_f32(path).sparse_gradient(first, last, start, index, batch, x_start, columns,
-                                               dy_start, rows, ddata_start)
-        else:
-            table_f64(path).sparse_gradient(first, last, start, index, batch, x_start, columns,
-                                               dy_start, rows, ddata_start)
+        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
+            gradient_task(path, &csr, strips + task, batch, x_start, dy_start, ddata_start)

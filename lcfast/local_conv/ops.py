@@ -95,11 +95,12 @@ def forward(
     if not (target.flags.c_contiguous and target.flags.aligned) or np.may_share_memory(target, x):
         y = np.empty(shape, dtype)
     if isinstance(kernel, sparse.SparseKernel):
-        threads = threads_for(len(x) * kernel.pattern.nnz, call.threads)
-        sparse.forward(x, kernel, y, call.path(), threads)
-        if bias is not None:
-            y += bias.reshape(y.shape[1:])
-        activate_in_place(y, activation, call)
+        threads = threads_for(sparse.work(kernel, len(x)), call.threads)
+        fused = activation if activation.name in ELEMENTWISE else LINEAR
+        code = ELEMENTWISE[fused.name]
+        sparse.forward(x, kernel, bias, y, code, fused.alpha, call.path(), threads)
+        if fused is not activation:
+            activate_in_place(y, activation, call)
         if y is not target:
             target[...] = y
         return target
@@ -130,9 +131,9 @@ def input_gradient(
     dtype = kernel_dtype(kernel)
     dy = as_batch(dy, dtype, geometry.output_shape, "the gradient of the output")
     if isinstance(kernel, sparse.SparseKernel):
-        dx = np.zeros((len(dy), *geometry.input_shape), dtype)
-        if dy.size:
-            threads = threads_for(len(dy) * kernel.pattern.nnz, call.threads)
+        dx = np.empty((len(dy), *geometry.input_shape), dtype)
+        if dx.size:
+            threads = threads_for(sparse.work(kernel, len(dy)), call.threads)
             sparse.input_gradient(dy, kernel, dx, call.path(), threads)
         return dx
     if call.engine == "reference":

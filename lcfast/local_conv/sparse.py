@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from lcfast.local_conv import _sparse
+from lcfast.local_conv._activation import ELEMENTWISE
 from lcfast.local_conv.call import by_dtype
 from lcfast.local_conv.geometry import Geometry
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 LARGEST_INDEX = 2**31 - 1
+LEAST_ROWS_OF_WORK = 4  # one row takes the time of a few: every weight is read for it alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,11 @@ class Pattern:
     def rows(self) -> np.ndarray:
         """The row of each stored number: int32 (nnz,)."""
         return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.starts))
+
+    @cached_property
+    def cut(self) -> _sparse.Matrix:
+        """The pattern as the loops take it."""
+        return _sparse.Matrix(self.starts, self.indices, self.shape[1])
 
     @cached_property
     def transposed(self) -> tuple[Pattern, np.ndarray]:
@@ -91,7 +98,7 @@ class SparseKernel:
     def transposed(self) -> tuple[Pattern, np.ndarray]:
         """Pattern and numbers of the transposed matrix."""
         pattern, order = self.pattern.transposed
-        return pattern, self.numbers[order]
+        return pattern, self.numbers.take(order)
 
     def vector(self, connections: int) -> np.ndarray:
         """The numbers of all connections, 0 where one was left out."""
@@ -158,9 +165,26 @@ def connected(geometry: Geometry, numbers: np.ndarray, prune: bool = False) -> S
     return SparseKernel(left, numbers[kept], kept)
 
 
-def forward(x: np.ndarray, kernel: SparseKernel, y: np.ndarray, path: int, threads: int) -> None:
-    """y[n,o] = sum_i x[n,i] matrix[o,i], one chain over i ascending."""
-    _product(x, kernel.pattern, kernel.numbers, y, path, threads)
+def work(kernel: SparseKernel, rows: int) -> int:
+    """Multiplications of a product, or as many as take the time that a few rows take."""
+    return kernel.pattern.nnz * max(rows, LEAST_ROWS_OF_WORK)
+
+
+def forward(
+    x: np.ndarray,
+    kernel: SparseKernel,
+    bias: np.ndarray | None,
+    y: np.ndarray,
+    activation: int,
+    alpha: float,
+    path: int,
+    threads: int,
+) -> None:
+    """y[n,o] = activation(sum_i x[n,i] matrix[o,i] + bias[o]), one chain over i ascending."""
+    _PRODUCT[y.dtype](
+        kernel.pattern.cut, kernel.numbers, len(x), x.reshape(-1), bias, y.reshape(-1), activation,
+        alpha, path, threads,
+    )  # fmt: skip
 
 
 def input_gradient(
@@ -168,7 +192,8 @@ def input_gradient(
 ) -> None:
     """dx[n,i] = sum_o dy[n,o] matrix[o,i], one chain over o ascending."""
     pattern, numbers = kernel.transposed
-    _product(dy, pattern, numbers, dx, path, threads)
+    linear = ELEMENTWISE["linear"]
+    forward(dy, SparseKernel(pattern, numbers), None, dx, linear, 0.0, path, threads)
 
 
 def kernel_gradient(
@@ -177,26 +202,10 @@ def kernel_gradient(
     """dnumbers[r] = sum_n dy[n,o] x[n,i] for each connection r = (o, i)."""
     pattern = pattern_of(geometry)
     gradient = np.empty(pattern.nnz, dy.dtype)
-    if not len(x):
-        gradient[...] = 0
-    elif pattern.nnz:
-        _GRADIENT[dy.dtype](
-            pattern.starts, pattern.indices, len(x), pattern.shape[1], x.reshape(-1),
-            dy.reshape(-1), gradient, path, threads,
-        )  # fmt: skip
-    return gradient
-
-
-def _product(
-    x: np.ndarray, pattern: Pattern, numbers: np.ndarray, y: np.ndarray, path: int, threads: int
-) -> None:
-    if not pattern.nnz:
-        y[...] = 0
-        return
-    _PRODUCT[y.dtype](
-        pattern.starts, pattern.indices, numbers, len(x), pattern.shape[1], x.reshape(-1),
-        y.reshape(-1), path, threads,
+    _GRADIENT[dy.dtype](
+        pattern.cut, len(x), x.reshape(-1), dy.reshape(-1), gradient, path, threads
     )  # fmt: skip
+    return gradient
 
 
 _PRODUCT = by_dtype(_sparse.product)

@@ -1,5 +1,7 @@
 """The sparse engine against naive loops, and its bits."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from cases import (
@@ -14,7 +16,7 @@ from cases import (
 from lcfast.local_conv import layouts, ops, sparse
 from lcfast.local_conv.dispatch import PATHS
 from lcfast.local_conv.geometry import Geometry
-from lcfast.local_conv.ops import Call
+from lcfast.local_conv.ops import Activation, Call
 
 ALL = {**GEOMETRIES, **SAME_GEOMETRIES}
 LOCAL = [name for name, g in ALL.items() if not g.shared and g.patch_size * g.filters < 20_000]
@@ -93,6 +95,73 @@ def test_the_direct_engine_pads_as_keras_does(name, dtype, path):
         layouts.vector_of_kernel(expected, g),
         layouts.vector_of_kernel(rounding_of_chains(len(case.x) + 2, size), g),
     )
+
+
+# Families of rows of every size; windows that slide by one, by more, that are apart, that are not
+# contiguous; strips that end by their numbers and by their columns.
+WIDE = {
+    "slides": Geometry((90,), 1, 1, (3,), (1,)),
+    "slides far": Geometry((900,), 1, 1, (20,), (1,)),
+    "steps": Geometry((60,), 3, 1, (7,), (2,)),
+    "apart": Geometry((1400,), 1, 4, (32,), (32,)),
+    "most of a vector": Geometry((40,), 2, 11, (5,), (1,)),
+    "vectors and a rest": Geometry((7, 9), 3, 37, (3, 2), (1, 1)),
+    "channels first": Geometry((9, 23), 2, 5, (3, 3), (1, 1), "channels_first"),
+    "many numbers": Geometry((6, 5), 40, 24, (3, 3), (1, 1)),
+    "one long family": Geometry((1,), 300, 70, (1,), (1,)),
+}
+
+
+def in_csr_order(x, kernel, bias):
+    """The product by numpy: the numbers are small integers, which no order rounds."""
+    pattern, y = kernel.pattern, np.zeros((len(x), kernel.pattern.shape[0]))
+    for o, (first, last) in enumerate(pairwise(pattern.starts)):
+        y[:, o] = x[:, pattern.indices[first:last]] @ kernel.numbers[first:last] + bias[o]
+    return y
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("prune", [False, True])
+def test_every_way_through_the_loops_gives_the_exact_integers(name, prune, path):
+    geometry, random = WIDE[name], np.random.default_rng(3)
+    vector = random.integers(-3, 4, geometry.connections).astype(np.float32)
+    kernel = sparse.connected(geometry, vector, prune)
+    bias = random.integers(-9, 9, geometry.bias_size).astype(np.float32)
+    call, relu = Call("sparse", None, path), Activation("relu")
+    for rows in (1, 2, 3, 4, 15, 16, 17, 33, 64, 70):
+        x = random.integers(-3, 4, (rows, *geometry.input_shape)).astype(np.float32)
+        expected = in_csr_order(x.reshape(rows, -1), kernel, bias)
+        y = ops.forward(x, kernel, bias, geometry, call=call)
+        np.testing.assert_array_equal(y.reshape(rows, -1), expected)
+        y = ops.forward(x, kernel, bias, geometry, relu, call=call)
+        np.testing.assert_array_equal(y.reshape(rows, -1), np.maximum(expected, 0))
+        dy = random.integers(-3, 4, (rows, *geometry.output_shape)).astype(np.float32)
+        flat, matrix = dy.reshape(rows, -1), kernel.pattern.matrix(kernel.numbers)
+        dx = ops.input_gradient(dy, kernel, geometry, call)
+        np.testing.assert_array_equal(dx.reshape(rows, -1), flat @ matrix)
+        whole = sparse.pattern_of(geometry)
+        products = flat[:, whole.rows] * x.reshape(rows, -1)[:, whole.indices]
+        dkernel = ops.kernel_gradient(x, dy, geometry, call)
+        np.testing.assert_array_equal(dkernel, products.sum(0))
+
+
+@pytest.mark.parametrize("name", WIDE)
+@each_dtype
+def test_the_bits_of_a_row_are_those_it_has_alone(name, dtype, threads_for_any_work):
+    geometry = WIDE[name]
+    x = numbers((131, *geometry.input_shape), dtype, 1)
+    kernel = sparse.connected(geometry, numbers(geometry.connections, dtype, 2))
+    bias = numbers(geometry.bias_size, dtype, 3)
+    fused = [path for path in PATHS if path != "generic"] or ["generic"]
+    calls = [Call("sparse", threads, path) for path in fused for threads in (1, 2, 3)]
+    relu = Activation("elu", 0.7)
+    y = ops.forward(x, kernel, bias, geometry, relu, call=calls[0])
+    for call in calls:
+        assert_same_bits(ops.forward(x, kernel, bias, geometry, relu, call=call), y)
+        for first, last in [(0, 1), (5, 8), (7, 40), (130, 131)]:
+            got = ops.forward(x[first:last], kernel, bias, geometry, relu, call=call)
+            assert_same_bits(got, y[first:last])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,11 @@
 #define LC_JOIN(name, suffix) name##_##suffix
 #define LC_EXPAND(name, suffix) LC_JOIN(name, suffix)
 #define LC_ALWAYS_INLINE inline __attribute__((always_inline))
+#define LC_UNROLL _Pragma("GCC unroll 16")
+/* Of the instance at hand; a number that the preprocessor knows, unlike sizeof. */
+#define LC_LANES (LC_VECTOR_BYTES / (4 << LC_IS_DOUBLE))
+#define LC_LOAD(from) (*(const LC_NAME(loose) *)(from))
+#define LC_STORE(to, value) (*(LC_NAME(loose) *)(to) = (value))
 
 #if defined(__x86_64__)
 #define LC_X86 1

@@ -57,8 +57,20 @@ enum {
 /* Activations that work on whole rows. */
 enum { LC_SOFTMAX, LC_LOG_SOFTMAX };
 
-/* Rows of the batch in a panel of the sparse product. */
-enum { LC_SPARSE_LANES = 64 };
+/* Rows of the batch in a panel of the sparse product, and rows of the matrix whose answers it
+   holds: each row of the batch then gets a long stretch of them at once. */
+enum { LC_SPARSE_LANES = 64, LC_SPARSE_HELD = 256 };
+
+/* A matrix in CSR form, without its numbers.  Rows that follow one another and have the same
+   columns are a family: their columns are read once for all of them. */
+typedef struct {
+    int64_t rows, columns;
+    const int64_t *start;  /* [rows + 1]: where each row starts in `index` */
+    const int32_t *index;  /* columns, ascending within a row */
+    const int64_t *family; /* where each family starts, and behind the last */
+    int activation;        /* of a product: an elementwise one, */
+    double alpha;          /* with its parameter */
+} lc_csr;
 
 /* One table of kernels for each real type and instruction set, chosen at run time. */
 #define LC_KERNELS(REAL, SUFFIX)                                                                   \
@@ -67,10 +79,10 @@ enum { LC_SPARSE_LANES = 64 };
         void (*product)(const lc_tile *tile, const REAL *a, const REAL *b, const REAL *bias,       \
                         REAL *c);                                                                  \
         /* the batch innermost, and back: see panel.template.c */                                  \
-        void (*to_panel)(int vectors, int64_t rows, int64_t count, const REAL *x,                  \
-                         int64_t x_row_step, REAL *panel);                                         \
-        void (*from_panel)(int vectors, int64_t rows, int64_t count, const REAL *panel, REAL *y,   \
-                           int64_t y_row_step);                                                    \
+        void (*to_panel)(int64_t rows, int64_t width, int64_t count, const REAL *x,                \
+                         int64_t x_step, REAL *panel);                                             \
+        void (*from_panel)(int64_t rows, int64_t width, int64_t count, const REAL *panel, REAL *y, \
+                           int64_t y_step);                                                        \
         void (*activate)(int activation, REAL alpha, int64_t count, REAL *y);                      \
         void (*activation_gradient)(int activation, REAL alpha, int64_t count, const REAL *value,  \
                                     const REAL *dy, REAL *dz);                                     \
@@ -79,14 +91,14 @@ enum { LC_SPARSE_LANES = 64 };
         void (*row_gradient)(int activation, int64_t rows, int64_t columns, const REAL *y,         \
                              const REAL *dy, REAL *dx);                                            \
         /* products with a CSR matrix: see sparse.template.c */                                    \
-        void (*sparse_panel)(int64_t first, int64_t last, const int64_t *start,                    \
-                             const int32_t *index, const REAL *data, int64_t first_column,         \
-                             const REAL *x, int64_t batch, REAL *y, int64_t y_step);               \
-        void (*sparse_vector)(int64_t first, int64_t last, const int64_t *start,                   \
-                              const int32_t *index, const REAL *data, const REAL *x, REAL *y);     \
-        void (*sparse_gradient)(int64_t first, int64_t last, const int64_t *start,                 \
-                                const int32_t *index, int64_t batch, const REAL *x,                \
-                                int64_t x_step, const REAL *dy, int64_t dy_step, REAL *ddata);     \
+        void (*sparse_panel)(const lc_csr *matrix, int64_t first, int64_t last,                    \
+                             int64_t first_column, int64_t columns, const REAL *data,              \
+                             const REAL *bias, int64_t batch, const REAL *x, REAL *panel,          \
+                             REAL *y);                                                             \
+        void (*sparse_vector)(const lc_csr *matrix, int64_t first, int64_t last, const REAL *data, \
+                              const REAL *bias, const REAL *x, REAL *y);                           \
+        void (*sparse_gradient)(const lc_csr *matrix, int64_t first, int64_t last, int64_t batch,  \
+                                int accumulate, const REAL *x, const REAL *dy, REAL *ddata);       \
     } lc_kernels_##SUFFIX;
 
 LC_KERNELS(float, f32)

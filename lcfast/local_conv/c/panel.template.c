@@ -1,103 +1,136 @@
 /* Panels, once for every real type and instruction set: a few vectors of rows of the batch, with
-   the batch innermost.  What is i contiguous numbers of a row is i rows of the panel.
-   kernels.c defines LC_REAL, LC_NAME, LC_TARGET and LC_VECTOR_BYTES. */
+   the batch innermost.  What is `count` contiguous numbers of a row is `count` rows of the panel. */
 
-#define LC_LANES ((int)(LC_VECTOR_BYTES / sizeof(LC_REAL)))
-#define LC_UNROLL _Pragma("GCC unroll 16")
-
-/* Lanes of two vectors in turn: the first halves of both, or the second. */
-#define LC_ZIP_2(from) from, 2 + from
-#define LC_ZIP_4(from) from, 4 + from, 1 + from, 5 + from
-#define LC_ZIP_8(from) LC_EIGHT(from, 8)
-#define LC_EIGHT(from, n)                                                                          \
-    from, n + from, 1 + from, n + 1 + from, 2 + from, n + 2 + from, 3 + from, n + 3 + from
-#define LC_ZIP_16(from) LC_EIGHT(from, 16), LC_EIGHT(from + 4, 16)
-#if LC_VECTOR_BYTES == 64 && !LC_IS_DOUBLE
-#define LC_ZIP LC_ZIP_16
-#elif LC_VECTOR_BYTES == 64 || (LC_VECTOR_BYTES == 32 && !LC_IS_DOUBLE)
-#define LC_ZIP LC_ZIP_8
-#elif LC_VECTOR_BYTES == 32 || !LC_IS_DOUBLE
-#define LC_ZIP LC_ZIP_4
+/* Of two rows that lie b apart, the squares of b x b off the diagonal are exchanged. */
+#define LC_LOW(lane, b) ((lane) & (b) ? (lane) - (b) + LC_LANES : (lane))
+#define LC_HIGH(lane, b) ((lane) & (b) ? (lane) + LC_LANES : (lane) + (b))
+#if LC_LANES == 16
+#define LC_EACH_LANE(of, b)                                                                        \
+    of(0, b), of(1, b), of(2, b), of(3, b), of(4, b), of(5, b), of(6, b), of(7, b), of(8, b),      \
+        of(9, b), of(10, b), of(11, b), of(12, b), of(13, b), of(14, b), of(15, b)
+#elif LC_LANES == 8
+#define LC_EACH_LANE(of, b)                                                                        \
+    of(0, b), of(1, b), of(2, b), of(3, b), of(4, b), of(5, b), of(6, b), of(7, b)
+#elif LC_LANES == 4
+#define LC_EACH_LANE(of, b) of(0, b), of(1, b), of(2, b), of(3, b)
 #else
-#define LC_ZIP LC_ZIP_2
+#define LC_EACH_LANE(of, b) of(0, b), of(1, b)
 #endif
 #if defined(__clang__)
-#define LC_SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#define LC_SHUFFLE(a, c, of, b) __builtin_shufflevector(a, c, LC_EACH_LANE(of, b))
 #else
-typedef LC_LANE_INTEGER LC_NAME(lanes) __attribute__((vector_size(LC_VECTOR_BYTES)));
-#define LC_SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (LC_NAME(lanes)){__VA_ARGS__})
+#if LC_IS_DOUBLE
+typedef int64_t LC_NAME(lanes) __attribute__((vector_size(LC_VECTOR_BYTES)));
+#else
+typedef int32_t LC_NAME(lanes) __attribute__((vector_size(LC_VECTOR_BYTES)));
 #endif
-
-/* block[i][j] = block[j][i]: to zip the halves of a block as often as halving takes it to one row
-   transposes it. */
-static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(transpose)(LC_NAME(vector) *block) {
-    LC_UNROLL for (int width = 1; width < LC_LANES; width *= 2) {
-        LC_NAME(vector) zipped[LC_VECTOR_BYTES / sizeof(LC_REAL)];
-        LC_UNROLL for (int i = 0; i < LC_LANES / 2; i++) {
-            zipped[2 * i] = LC_SHUFFLE(block[i], block[i + LC_LANES / 2], LC_ZIP(0));
-            zipped[2 * i + 1] = LC_SHUFFLE(block[i], block[i + LC_LANES / 2], LC_ZIP(LC_LANES / 2));
-        }
-        LC_UNROLL for (int i = 0; i < LC_LANES; i++) block[i] = zipped[i];
+#define LC_SHUFFLE(a, c, of, b) __builtin_shuffle(a, c, (LC_NAME(lanes)){LC_EACH_LANE(of, b)})
+#endif
+#define LC_EXCHANGE(b)                                                                             \
+    LC_UNROLL for (int i = 0; i < LC_LANES; i++) {                                                 \
+        if (!(i & (b))) {                                                                          \
+            const LC_NAME(vector) low = LC_SHUFFLE(square[i], square[i + (b)], LC_LOW, b);         \
+            square[i + (b)] = LC_SHUFFLE(square[i], square[i + (b)], LC_HIGH, b);                  \
+            square[i] = low;                                                                       \
+        }                                                                                          \
     }
+
+/* square[i][j] <-> square[j][i], in registers.  Where only the first rows are used, the compiler
+   leaves out what makes the others. */
+static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(transpose)(LC_NAME(vector) *square) {
+#if LC_LANES > 8
+    LC_EXCHANGE(8)
+#endif
+#if LC_LANES > 4
+    LC_EXCHANGE(4)
+#endif
+#if LC_LANES > 2
+    LC_EXCHANGE(2)
+#endif
+    LC_EXCHANGE(1)
 }
 
-/* panel[i,n] = x[n,i], i < count, n < rows; 0 for the other rows of the panel's vectors */
-static LC_TARGET void LC_NAME(to_panel)(int vectors, int64_t rows, int64_t count, const LC_REAL *x,
-                                        int64_t x_row_step, LC_REAL *panel) {
-    const int64_t width = (int64_t)vectors * LC_LANES;
+/* to[j, i] = from[i, j]: the first `loaded` i, then zeros; the first `stored` j */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(transpose_square)(int64_t loaded, int64_t stored, const LC_REAL *from, int64_t from_step,
+                          LC_REAL *to, int64_t to_step) {
+    LC_NAME(vector) square[LC_LANES];
+    LC_UNROLL for (int i = 0; i < LC_LANES; i++) {
+        square[i] = (LC_NAME(vector)){0};
+        if (i < loaded)
+            square[i] = LC_LOAD(from + i * from_step);
+    }
+    LC_NAME(transpose)(square);
+    LC_UNROLL for (int j = 0; j < LC_LANES; j++)
+        if (j < stored)
+            LC_STORE(to + j * to_step, square[j]);
+}
+
+#define LC_AHEAD 384 /* bytes */
+
+/* Where the square ends that starts at i: at the end of all, over a part of the one before it. */
+#define LC_WITHIN(i, size) ((i) > (size) - LC_LANES ? (size) - LC_LANES : (i))
+
+#define LC_AHEAD 384 /* bytes */
+
+/* Where the square ends that starts at i: at the end of all, over a part of the one before it. */
+#define LC_WITHIN(i, size) ((i) > (size) - LC_LANES ? (size) - LC_LANES : (i))
+
+/* panel[i, n] = x[n, i], i < count, n < rows; 0 for n up to the panel's width */
+static LC_TARGET void LC_NAME(to_panel)(int64_t rows, int64_t width, int64_t count,
+                                        const LC_REAL *x, int64_t x_step, LC_REAL *panel) {
+    if (count < LC_LANES) {
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t n = 0; n < width; n++)
+                panel[i * width + n] = n < rows ? x[n * x_step + i] : 0;
+        return;
+    }
     for (int64_t n = 0; n < width; n += LC_LANES) {
-        int64_t i = 0;
-        if (n + LC_LANES <= rows) {
-            for (; i + LC_LANES <= count; i += LC_LANES) {
-                LC_NAME(vector) block[LC_VECTOR_BYTES / sizeof(LC_REAL)];
-                LC_UNROLL for (int lane = 0; lane < LC_LANES; lane++)
-                    block[lane] = *(const LC_NAME(loose) *)(x + (n + lane) * x_row_step + i);
-                LC_NAME(transpose)(block);
-                LC_UNROLL for (int lane = 0; lane < LC_LANES; lane++)
-                    *(LC_NAME(loose) *)(panel + (i + lane) * width + n) = block[lane];
-            }
+        for (int64_t first = 0; first < count; first += LC_LANES) {
+            const int64_t i = LC_WITHIN(first, count);
+            const LC_REAL *from = x + n * x_step + i;
+            /* More rows than the processor follows by itself; as integers, for they may lie behind. */
+            LC_UNROLL for (int row = 0; row < LC_LANES; row++)
+                __builtin_prefetch((const void *)((uintptr_t)from +
+                                                  sizeof(LC_REAL) * (uintptr_t)(row * x_step) + LC_AHEAD));
+            LC_NAME(transpose_square)(rows - n < LC_LANES ? rows - n : LC_LANES, LC_LANES, from,
+                                      x_step, panel + i * width + n, width);
         }
-        for (; i < count; i++)
-            for (int lane = 0; lane < LC_LANES; lane++)
-                panel[i * width + n + lane] = n + lane < rows ? x[(n + lane) * x_row_step + i] : 0;
     }
 }
 
-/* y[n,i] = panel[i,n], i < count, n < rows */
-static LC_TARGET void LC_NAME(from_panel)(int vectors, int64_t rows, int64_t count,
-                                          const LC_REAL *panel, LC_REAL *y, int64_t y_row_step) {
-    const int64_t width = (int64_t)vectors * LC_LANES;
+/* y[n, i] = panel[i, n], i < count, n < rows, for fewer i than a vector has lanes */
+static LC_TARGET void LC_NAME(from_low_panel)(int64_t rows, int64_t width, int64_t count,
+                                              const LC_REAL *panel, LC_REAL *y, int64_t y_step) {
+    LC_REAL square[LC_LANES * LC_LANES];
     for (int64_t n = 0; n < rows; n += LC_LANES) {
-        const int64_t height = rows - n < LC_LANES ? rows - n : LC_LANES;
-        for (int64_t i = 0; i < count; i += LC_LANES) {
-            const int64_t length = count - i < LC_LANES ? count - i : LC_LANES;
-            LC_NAME(vector) block[LC_VECTOR_BYTES / sizeof(LC_REAL)];
-            LC_UNROLL for (int lane = 0; lane < LC_LANES; lane++) {
-                block[lane] = (LC_NAME(vector)){0};
-                if (lane < length)
-                    block[lane] = *(const LC_NAME(loose) *)(panel + (i + lane) * width + n);
-            }
-            LC_NAME(transpose)(block);
-            LC_REAL *row = y + n * y_row_step + i;
-            if (length == LC_LANES && height == LC_LANES) {
-                LC_UNROLL for (int lane = 0; lane < LC_LANES; lane++)
-                    *(LC_NAME(loose) *)(row + lane * y_row_step) = block[lane];
-            } else {
-                const LC_REAL *values = (const LC_REAL *)block;
-                for (int64_t lane = 0; lane < height; lane++)
-                    for (int64_t j = 0; j < length; j++)
-                        row[lane * y_row_step + j] = values[lane * LC_LANES + j];
-            }
+        LC_NAME(transpose_square)(count, LC_LANES, panel + n, width, square, LC_LANES);
+        for (int64_t row = 0; row < LC_LANES && n + row < rows; row++)
+            for (int64_t i = 0; i < count; i++)
+                y[(n + row) * y_step + i] = square[row * LC_LANES + i];
+    }
+}
+
+/* y[n, i] = panel[i, n], i < count, n < rows */
+static LC_TARGET void LC_NAME(from_panel)(int64_t rows, int64_t width, int64_t count,
+                                          const LC_REAL *panel, LC_REAL *y, int64_t y_step) {
+    if (count < LC_LANES) {
+        LC_NAME(from_low_panel)(rows, width, count, panel, y, y_step);
+        return;
+    }
+    for (int64_t n = 0; n < rows; n += LC_LANES) {
+        for (int64_t first = 0; first < count; first += LC_LANES) {
+            const int64_t i = LC_WITHIN(first, count);
+            LC_NAME(transpose_square)(LC_LANES, rows - n < LC_LANES ? rows - n : LC_LANES,
+                                      panel + i * width + n, width, y + n * y_step + i, y_step);
         }
     }
 }
 
-#undef LC_LANES
-#undef LC_UNROLL
-#undef LC_ZIP_2
-#undef LC_ZIP_4
-#undef LC_ZIP_8
-#undef LC_EIGHT
-#undef LC_ZIP_16
-#undef LC_ZIP
+#undef LC_LOW
+#undef LC_HIGH
+#undef LC_EACH_LANE
 #undef LC_SHUFFLE
+#undef LC_EXCHANGE
+#undef LC_AHEAD
+#undef LC_WITHIN

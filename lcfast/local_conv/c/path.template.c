@@ -3,7 +3,6 @@
 
 #define LC_REAL float
 #define LC_IS_DOUBLE 0
-#define LC_LANE_INTEGER int32_t
 #define LC_TABLE lc_kernels_f32
 #define LC_NAME(name) LC_EXPAND(name, LC_SUFFIX_F32)
 #if LC_FUSED
@@ -16,20 +15,18 @@
 #include "functions.template.c"
 #include "activation.template.c"
 #include "sparse.template.c"
-static const LC_TABLE LC_NAME(kernels) = {LC_VECTOR_BYTES / (int)sizeof(LC_REAL), LC_NAME(product), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
+static const LC_TABLE LC_NAME(kernels) = {LC_LANES, LC_NAME(product), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
                                           LC_NAME(activation_gradient), LC_NAME(activate_rows),
                                           LC_NAME(row_gradient), LC_NAME(sparse_panel),
                                           LC_NAME(sparse_vector), LC_NAME(sparse_gradient)};
 #undef LC_REAL
 #undef LC_IS_DOUBLE
-#undef LC_LANE_INTEGER
 #undef LC_TABLE
 #undef LC_NAME
 #undef LC_FMA
 
 #define LC_REAL double
 #define LC_IS_DOUBLE 1
-#define LC_LANE_INTEGER int64_t
 #define LC_TABLE lc_kernels_f64
 #define LC_NAME(name) LC_EXPAND(name, LC_SUFFIX_F64)
 #if LC_FUSED
@@ -42,13 +39,12 @@ static const LC_TABLE LC_NAME(kernels) = {LC_VECTOR_BYTES / (int)sizeof(LC_REAL)
 #include "functions.template.c"
 #include "activation.template.c"
 #include "sparse.template.c"
-static const LC_TABLE LC_NAME(kernels) = {LC_VECTOR_BYTES / (int)sizeof(LC_REAL), LC_NAME(product), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
+static const LC_TABLE LC_NAME(kernels) = {LC_LANES, LC_NAME(product), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
                                           LC_NAME(activation_gradient), LC_NAME(activate_rows),
                                           LC_NAME(row_gradient), LC_NAME(sparse_panel),
                                           LC_NAME(sparse_vector), LC_NAME(sparse_gradient)};
 #undef LC_REAL
 #undef LC_IS_DOUBLE
-#undef LC_LANE_INTEGER
 #undef LC_TABLE
 #undef LC_NAME
 #undef LC_FMA

@@ -1,8 +1,6 @@
 /* The arithmetic of one tile, once for every real type and instruction set.
-   kernels.c defines LC_REAL, LC_NAME, LC_TARGET, LC_FMA, LC_VECTOR_BYTES and LC_REGISTERS. */
+   kernels.c defines LC_REAL, LC_NAME, LC_TARGET, LC_FMA, LC_LANES, LC_REGISTERS and so on. */
 
-#define LC_LANES ((int)(LC_VECTOR_BYTES / sizeof(LC_REAL)))
-#define LC_UNROLL _Pragma("GCC unroll 16")
 enum {
     LC_NAME(packed_steps) = 128 /* rows of b that are padded at a time for a narrow last block */
 };
@@ -11,6 +9,22 @@ typedef LC_REAL LC_NAME(vector) __attribute__((vector_size(LC_VECTOR_BYTES)));
 /* The same, wherever a caller's array may start. */
 typedef LC_REAL LC_NAME(loose)
     __attribute__((vector_size(LC_VECTOR_BYTES), aligned(sizeof(LC_REAL)), may_alias));
+
+/* sum + factor * values, each lane fused.  Unrolled before it is vectorized, such a loop would stay
+   scalar in gcc. */
+static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
+LC_NAME(fused)(LC_REAL factor, LC_NAME(vector) values, LC_NAME(vector) sum) {
+    _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
+        sum[lane] = LC_FMA(factor, values[lane], sum[lane]);
+    return sum;
+}
+
+static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
+LC_NAME(fused_lanes)(LC_NAME(vector) factors, LC_NAME(vector) values, LC_NAME(vector) sum) {
+    _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
+        sum[lane] = LC_FMA(factors[lane], values[lane], sum[lane]);
+    return sum;
+}
 
 /* What of c lies in a block whose columns are not whole vectors side by side: part[i,:] = c[i,:]. */
 static LC_TARGET void LC_NAME(load_part)(int rows, int width, int64_t columns, const lc_tile *tile,
@@ -52,7 +66,7 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
             if (!tile->accumulate)
                 sums[i][v] = (LC_NAME(vector)){0};
             else if (whole)
-                sums[i][v] = *(const LC_NAME(loose) *)(c + i * tile->c_row_step + v * LC_LANES);
+                sums[i][v] = LC_LOAD(c + i * tile->c_row_step + v * LC_LANES);
             else
                 sums[i][v] = part[i * vectors + v];
         }
@@ -69,14 +83,11 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
         for (const LC_REAL *end = y + tile->run_length * b_row_step; y != end; y += b_row_step) {
             LC_NAME(vector) w[LC_MOST_VECTORS];
             LC_UNROLL for (int v = 0; v < vectors; v++)
-                w[v] = *(const LC_NAME(loose) *)(y + v * LC_LANES);
+                w[v] = LC_LOAD(y + v * LC_LANES);
             LC_UNROLL for (int i = 0; i < rows; i++) {
                 const LC_REAL factor = x[i * a_row_step];
                 LC_UNROLL for (int v = 0; v < vectors; v++) {
-                    LC_NAME(vector) sum = sums[i][v];
-                    for (int lane = 0; lane < LC_LANES; lane++)
-                        sum[lane] = LC_FMA(factor, w[v][lane], sum[lane]);
-                    sums[i][v] = sum;
+                    sums[i][v] = LC_NAME(fused)(factor, w[v], sums[i][v]);
                 }
             }
             if (unit)
@@ -97,8 +108,8 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
             if (bias && bias_row_step)
                 sum += shift;
             else if (bias)
-                sum += *(const LC_NAME(loose) *)(bias + v * LC_LANES);
-            *(LC_NAME(loose) *)(c + i * c_row_step + v * LC_LANES) = sum;
+                sum += LC_LOAD(bias + v * LC_LANES);
+            LC_STORE(c + i * c_row_step + v * LC_LANES, sum);
         }
     }
     if (!whole)
@@ -207,8 +218,6 @@ static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, co
     }
 }
 
-#undef LC_LANES
-#undef LC_UNROLL
 #undef LC_MOST_ROWS
 #undef LC_BLOCK
 #undef LC_BLOCKS_OF
