@@ -12,5 +12,4 @@ def release_threads() -> None: ...
 # Each is indexed by "float" or "double" before it is called; see the .pyx for the arguments.
 forward: Any
 input_gradient: Any
-kernel_gradient: Any
 sum_rows: Any
