@@ -8,7 +8,8 @@ shared by two tasks and no sum is cut between two threads, so the bits do not de
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uintptr_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
 
 from lcfast.local_conv._kernels cimport *
 
@@ -37,6 +38,7 @@ cdef enum:
     ROW_BLOCK = 48               # rows of the batch in a tile: their windows stay in L1 and L2
     KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 while the rows pass by
     STREAM_BYTES = 1 << 25       # of an output that no cache holds until it is read
+    PACKED_TAPS = 512            # rows of a wide kernel that are packed at a time
     COLUMN_BLOCK = 64            # the least that a wide kernel (Dense) is cut into
 
 PATH_NAMES = tuple([lc_path_names[path].decode() for path in range(LC_PATHS)])
@@ -217,6 +219,65 @@ cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, 
             for f in range(tile.columns):
                 activate_block(path, activation, alpha, last - first,
                                y + n * g.y_row + f * g.y_filter + first)
+
+
+cdef void forward_of_columns(const Windows *g, int path, int activation, double alpha,
+                             int64_t rows, int64_t column, const real *x, const real *kernel,
+                             const real *bias, real *packed, real *y) noexcept nogil:
+    # y[n,f] = activation(sum_k x[n,k] kernel[k,f] + bias[f]) for some columns of a wide kernel,
+    # which are packed: rows of the kernel far apart fall upon each other in the cache.
+    cdef int64_t k = 0, row, n
+    cdef int64_t start = 0
+    cdef lc_tile tile = empty_tile(&start, &start)
+    tile.columns = min(<int64_t>COLUMN_BLOCK, g.filters - column)
+    tile.a_row_step = g.x_row
+    tile.a_step = 1
+    tile.b_row_step = COLUMN_BLOCK
+    tile.b_overrun = 1
+    tile.c_row_step = g.y_row
+    while k < g.patch:
+        tile.run_length = min(<int64_t>PACKED_TAPS, g.patch - k)
+        tile.accumulate = k > 0
+        for n in range(tile.run_length):
+            memcpy(packed + n * COLUMN_BLOCK, kernel + (k + n) * g.filters + column,
+                   tile.columns * sizeof(real))
+        row = 0
+        while row < rows:
+            tile.rows = min(<int64_t>ROW_BLOCK, rows - row)
+            product(path, &tile, x + row * g.x_row + k, packed,
+                    bias + column if bias != NULL and k + tile.run_length == g.patch else NULL,
+                    y + row * g.y_row + column)
+            row += tile.rows
+        k += tile.run_length
+    if activation != LC_LINEAR:
+        for n in range(rows):
+            activate_block(path, activation, alpha, tile.columns, y + n * g.y_row + column)
+
+
+def forward_wide(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
+                 const real[::1] bias, real[::1] y, int activation, double alpha,
+                 int path, int threads):
+    """y[n,f] = activation(sum_k x[n,k] kernel[k,f] + bias[f]): one position, one run, many f."""
+    cdef Windows g = windows_of(geometry)
+    cdef const real *x_start = &x[0]
+    cdef const real *kernel_start = &kernel[0]
+    cdef const real *bias_start = NULL
+    cdef real *y_start = &y[0]
+    cdef int64_t tasks = ceiling(g.filters, COLUMN_BLOCK)
+    cdef int64_t task
+    cdef int thread
+    # Zeros: the last columns may end before a vector does.
+    cdef real *packed = <real *>calloc(threads * PACKED_TAPS * COLUMN_BLOCK, sizeof(real))
+    if packed == NULL:
+        raise MemoryError("no memory for one packed block of the kernel")
+    if bias is not None:
+        bias_start = &bias[0]
+    for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
+        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
+            forward_of_columns(&g, path, activation, alpha, rows, task * COLUMN_BLOCK, x_start,
+                               kernel_start, bias_start,
+                               packed + thread * PACKED_TAPS * COLUMN_BLOCK, y_start)
+    free(packed)
 
 
 def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,

@@ -116,7 +116,8 @@ def forward(
     if plan.regime == "batch":
         _BATCH_FORWARD[dtype](windows, len(x), *arrays, *how, plan.vectors, plan.splits)
     else:
-        _FORWARD[dtype](windows, len(x), *arrays, *how)
+        forward_filters = _WIDE_FORWARD if plan.packed else _FORWARD
+        forward_filters[dtype](windows, len(x), *arrays, *how)
     if fused is not activation:
         activate_in_place(y, activation, call)
     if y is not target:
@@ -227,6 +228,7 @@ def _inside(dx: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 
 _FORWARD = by_dtype(_direct.forward)
+_WIDE_FORWARD = by_dtype(_direct.forward_wide)
 _BATCH_FORWARD = by_dtype(_panels.forward)
 _INPUT_GRADIENT = by_dtype(_direct.input_gradient)
 _BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
