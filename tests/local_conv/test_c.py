@@ -1,4 +1,4 @@
-"""The kernels by themselves, without Python: tests/c says what is checked, and runs it elsewhere."""
+"""The kernels by themselves, without Python: tests/c says what is checked."""
 
 import os
 import shutil
