@@ -128,6 +128,38 @@ static void NAME(check_tile)(const NAME(table) *table, int64_t rows, int64_t col
     free(a), free(b), free(c), free(expected), free(bias);
 }
 
+/* Rows that each have their own b and bias: each is a tile of one row. */
+static void NAME(check_lone)(const NAME(table) *table, int64_t rows, int64_t columns) {
+    int64_t offset[3];
+    lc_tile t = {.rows = rows, .columns = columns, .a_run_offset = offset, .b_run_offset = offset};
+    t.runs = between(1, 3);
+    t.run_length = one_in(9) ? between(120, 200) : between(1, 12);
+    t.a_step = t.b_row_step = columns + between(0, 3); /* so that one list of offsets fits both */
+    t.a_row_step = between(1, 5);
+    t.c_column_step = one_in(2) ? 1 : rows;
+    t.c_row_step = t.c_column_step == 1 ? columns + between(0, 4) : 1;
+    t.b_overrun = 1;
+    for (int64_t run = 0; run < t.runs; run++)
+        offset[run] = (t.runs - 1 - run) * t.run_length * t.b_row_step;
+    t.b_apart = t.runs * t.run_length * t.b_row_step;
+    REAL *a = NAME(numbers)(t.b_apart + rows * t.a_row_step);
+    REAL *b = NAME(numbers)(rows * t.b_apart + MOST_LANES);
+    for (int64_t i = rows * t.b_apart; i < rows * t.b_apart + MOST_LANES; i++)
+        b[i] = (REAL)NAN;
+    const int64_t c_size = rows * t.c_row_step + columns * t.c_column_step + 2 * GUARD;
+    REAL *c = NAME(numbers)(c_size), *expected = NAME(copy)(c_size, c);
+    REAL *bias = one_in(3) ? NULL : NAME(numbers)(c_size);
+    table->lone(&t, a, b, bias, c + GUARD);
+    lc_tile one = t;
+    one.rows = 1;
+    for (int64_t i = 0; i < rows; i++)
+        NAME(naive_product)(&one, a + i * t.a_row_step, b + i * t.b_apart,
+                            bias ? bias + i * t.c_row_step : NULL, expected + GUARD + i * t.c_row_step);
+    NAME(same)("lone", c_size, c, expected);
+    NAME(into_digest)(c_size, c);
+    free(a), free(b), free(c), free(expected), free(bias);
+}
+
 /* ---------------------------------------------------------------- panels */
 
 static void NAME(check_panels)(const NAME(table) *table, int64_t rows, int64_t count) {
@@ -313,6 +345,9 @@ static void NAME(check)(const NAME(table) *table) {
                 drawn = (uint64_t)((rows * 100 + columns) * 4 + time);
                 NAME(check_tile)(table, rows, columns);
             }
+    for (int64_t rows = 1; rows <= 9; rows++)
+        for (int64_t columns = 1; columns <= 150; columns++)
+            NAME(check_lone)(table, rows, columns);
     for (int64_t rows = 1; rows <= 70; rows += 3)
         for (int64_t count = 1; count <= 70; count++)
             NAME(check_panels)(table, rows, count);
