@@ -4,7 +4,6 @@
 so rows of zeros, which add +0.0, change nothing.
 """
 
-import platform
 from fractions import Fraction
 
 import numpy as np
@@ -274,13 +273,7 @@ def separate(a, b, c, dtype):
     return nearest(Fraction(float(product)) + Fraction(float(c)), dtype)
 
 
-# The generic path is compiled for the oldest processor of an architecture: only where that one
-# has FMA does the path fuse.
-STEP = {
-    "avx512": fused,
-    "avx2": fused,
-    "generic": fused if platform.machine() in ("aarch64", "arm64") else separate,
-}
+STEP = {"avx512": fused, "avx2": fused, "neon": fused, "generic": separate}
 
 
 def chain(pairs, step, dtype):
