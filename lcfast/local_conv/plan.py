@@ -184,4 +184,6 @@ def _gradient_panel_rows(geometry: Geometry, splits: int) -> int:
 
 def _window_offset(geometry: Geometry, position: np.ndarray) -> np.ndarray:
     down, along = geometry.window_steps
-    return position // geometry.output_columns * down + position % geometry.output_columns * along
+    row, column = np.divmod(position, geometry.output_columns)
+    offset: np.ndarray = row * down + column * along
+    return offset
