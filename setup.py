@@ -76,5 +76,6 @@ def extension(name: str, *c_sources: str) -> Extension:
     )
 
 
-modules = [extension("_direct", KERNELS), *map(extension, ("_panels", "_sparse", "_activation"))]
+others = ("_panels", "_sparse", "_activation", "_arrays", "_windows")
+modules = [extension("_direct", KERNELS), *map(extension, others)]
 setup(ext_modules=cythonize(modules, build_dir="build"))

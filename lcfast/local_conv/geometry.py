@@ -78,6 +78,10 @@ class Geometry:
     shared: bool = False
     pads: Pads = ()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Geometry:
+        """Return the same geometry, which nothing can change."""
+        return self
+
     @cached_property
     def padded(self) -> Geometry:
         """The same convolution of an input that is padded already."""
@@ -148,6 +152,11 @@ class Geometry:
             inside = np.minimum(start + kernel, size) - np.maximum(start, 0)
             total *= int(np.maximum(inside, 0).sum())
         return total
+
+    @cached_property
+    def multiplications(self) -> int:
+        """Of one row of the batch, forward."""
+        return self.positions * self.patch_size * self.filters
 
     @cached_property
     def runs(self) -> int:

@@ -43,6 +43,12 @@ class Plan:
         Regime "batch": vectors of rows in a panel.
     splits : int
         Regime "batch": ranges of positions, each with a panel of the inputs that it sees.
+    engine : str
+        "direct", "sparse" or "reference"; the last two have one regime, of the same name.
+    block : tuple of int, optional
+        Regime "filters": positions, filters and rows of a task, at most.
+    packed_weights : bool
+        Whether a call first puts the weights into another order.
     """
 
     regime: str
@@ -51,9 +57,21 @@ class Plan:
     lanes: int
     vectors: int = 0
     splits: int = 0
+    engine: str = "direct"
+    block: tuple[int, int, int] | None = None
+    packed_weights: bool = False
 
     def __str__(self) -> str:
+        if self.engine == "reference":
+            return "reference engine: plain loops in the widest precision; 1 thread"
         shared = f"{self.threads} thread{'s' if self.threads > 1 else ''}, {self.path}"
+        if self.engine == "sparse":
+            return f"sparse engine: a matrix in CSR form, vectors of {self.lanes}; {shared}"
+        if self.block is not None:
+            positions, filters, rows = self.block
+            block = f"tasks of {positions} positions x {filters} filters x {rows} rows"
+            shared = f"{block}; {shared}"
+        shared = f"weights {'packed' if self.packed_weights else 'as they are stored'}; {shared}"
         if self.regime != "batch":
             return f"vectors of {self.lanes} {self.regime}; {shared}"
         return (

@@ -27,8 +27,10 @@ def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
 def _taken(graph: Graph, step: Step, values: Sequence[Any]) -> Any:
     """What a step's layer is called on: a value or a list, in the layer's own dtype."""
     layer = graph.layers[step.layer]
-    dtype = np.dtype(layer.dtype)
-    taken = [values[i].astype(dtype, copy=False) for i in step.inputs]
+    dtype = layer.numpy_dtype
+    taken = [values[i] for i in step.inputs]
+    if any(value.dtype is not dtype for value in taken):
+        taken = [value.astype(dtype, copy=False) for value in taken]
     return taken if layer.takes_list else taken[0]
 
 
