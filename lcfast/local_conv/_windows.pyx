@@ -15,9 +15,6 @@ cdef class Steps:
         self.offsets = geometry.run_offsets, geometry.kernel_run_offsets
         self.windows = read_windows(geometry)
 
-    def __reduce__(self):
-        return type(None), () # pointers hold in one process; another makes them anew
-
 
 cdef Windows windows_of(geometry):
     cdef dict kept = geometry.__dict__ # where its cached properties lie too

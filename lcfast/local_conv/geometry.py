@@ -17,7 +17,7 @@ layer, data_format    runs                run_length      order of the K taps of
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -78,9 +78,9 @@ class Geometry:
     shared: bool = False
     pads: Pads = ()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Geometry:
-        """Return the same geometry, which nothing can change."""
-        return self
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy has the integers alone: what was made of them may point to this very object.
+        return type(self), tuple(getattr(self, part.name) for part in fields(self))
 
     @cached_property
     def padded(self) -> Geometry:
