@@ -256,6 +256,8 @@ def _completed(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
 
 def apart(array: np.ndarray, others: Any) -> np.ndarray:
     """`array`, or a copy where it may lie in the memory of the others."""
-    others = others if isinstance(others, list) else [others]
-    shared = any(ops.may_overlap(array, other) for other in others)
+    if isinstance(others, list):
+        shared = any(ops.may_overlap(array, other) for other in others)
+    else:
+        shared = ops.may_overlap(array, others)
     return array.copy() if shared else array

@@ -77,7 +77,8 @@ def as_output(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -
         If it has another shape or cannot be written to.
     """
     if out is None:
-        return new_output(shape, dtype)
+        array = np.empty(shape, dtype)
+        return array if array.nbytes < ALIGNED_FROM else _from_cache_line(array)
     if fits_output(out, dtype, shape):
         return out
     if not isinstance(out, np.ndarray):
@@ -91,15 +92,12 @@ def as_output(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -
     return out
 
 
-def new_output(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array for an answer; a large one starts at a cache line, as whole vectors are stored."""
-    array = np.empty(shape, dtype)
+def _from_cache_line(array: np.ndarray) -> np.ndarray:
+    """An empty array like `array` that starts at a cache line, as whole vectors are stored."""
     size = array.nbytes
-    if size < ALIGNED_FROM or array.__array_interface__["data"][0] % CACHE_LINE == 0:
-        return array
     room = np.empty(size + CACHE_LINE, np.uint8)
     start = -room.__array_interface__["data"][0] % CACHE_LINE
-    return room[start : start + size].view(dtype).reshape(shape)
+    return room[start : start + size].view(array.dtype).reshape(array.shape)
 
 
 def check_same_rows(first: np.ndarray, second: np.ndarray) -> None:

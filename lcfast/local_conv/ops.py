@@ -66,9 +66,9 @@ __all__ = [
 Kernel = np.ndarray | sparse.SparseKernel
 
 READING_A_WEIGHT = 28
-"""Multiplications that a weight is worth, once a call, for the choice of threads."""
-FORWARD_DISCOUNT = 6
-"""How many of the forward product's multiplications are worth one of others."""
+"""Multiplications of a row that reading its weights is worth, once a call."""
+UNSHARED_DISCOUNT = 6
+"""Multiplications with weights of a position's own that are worth one of another call."""
 
 
 def forward(
@@ -152,12 +152,14 @@ def forward(
 def work_of_forward(geometry: Geometry, rows: int) -> int:
     """Multiplications that a forward call of the direct engine is worth, to choose threads by.
 
-    Measured on two threads of one core, which is where they pay least: with few weights, which
-    stay in the first cache, from 3 million multiplications on; for a lone row, which reads all
-    weights for itself, from 0.1 million.  Less was slower with two threads than with one.
+    Measured where two threads began to pay: with a shared kernel from 0.5 million multiplications
+    on; with few weights of its own for each position from 3 million; for a lone row, which reads
+    all weights for itself, from 0.1 million.  Less was slower with two threads than with one.
     """
-    weights = geometry.multiplications // (geometry.positions if geometry.shared else 1)
-    return (rows * geometry.multiplications + READING_A_WEIGHT * weights) // FORWARD_DISCOUNT
+    work = rows * geometry.multiplications
+    if geometry.shared:
+        return work
+    return (work + READING_A_WEIGHT * geometry.multiplications) // UNSHARED_DISCOUNT
 
 
 def plan_of_forward(

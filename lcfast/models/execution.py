@@ -28,10 +28,10 @@ def _taken(graph: Graph, step: Step, values: Sequence[Any]) -> Any:
     """What a step's layer is called on: a value or a list, in the layer's own dtype."""
     layer = graph.layers[step.layer]
     dtype = layer.numpy_dtype
-    taken = [values[i] for i in step.inputs]
-    if any(value.dtype is not dtype for value in taken):
-        taken = [value.astype(dtype, copy=False) for value in taken]
-    return taken if layer.takes_list else taken[0]
+    if layer.takes_list:
+        return [values[i].astype(dtype, copy=False) for i in step.inputs]
+    value = values[step.inputs[0]]
+    return value if value.dtype is dtype else value.astype(dtype, copy=False)
 
 
 def run(
