@@ -76,6 +76,6 @@ def extension(name: str, *c_sources: str) -> Extension:
     )
 
 
-others = ("_panels", "_sparse", "_activation", "_arrays", "_windows")
+others = ("_panels", "_sums", "_sparse", "_activation", "_arrays", "_windows")
 modules = [extension("_direct", KERNELS), *map(extension, others)]
 setup(ext_modules=cythonize(modules, build_dir="build"))

@@ -16,4 +16,3 @@ def forward_blocks(
 forward: Any
 input_gradient: Any
 kernel_gradient: Any
-sum_rows: Any

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.local_conv import _direct, _panels, reference, sparse
+from lcfast.local_conv import _direct, _panels, _sums, reference, sparse
 from lcfast.local_conv._activation import ELEMENTWISE
 from lcfast.local_conv.activation import (
     LINEAR,
@@ -286,4 +286,4 @@ _BATCH_FORWARD = by_dtype(_panels.forward)
 _INPUT_GRADIENT = by_dtype(_direct.input_gradient)
 _BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
 _KERNEL_GRADIENT = by_dtype(_direct.kernel_gradient)
-_SUM_ROWS = by_dtype(_direct.sum_rows)
+_SUM_ROWS = by_dtype(_sums.sum_rows)
