@@ -159,6 +159,10 @@ class Layer(Computing, SymbolicSide):
     def check_input_shape(self, shape: Any) -> None:
         """Raise ValueError where a built layer cannot take inputs of this shape."""
 
+    def takes_as_it_is(self, inputs: Any) -> bool:
+        """Whether the layer is built and `inputs` need no check and no copy; False is no harm."""
+        return False
+
     # ------------------------------------------------------------ calling
 
     def __call__(
@@ -193,22 +197,27 @@ class Layer(Computing, SymbolicSide):
         TypeError, ValueError
             If the input or `out` has the wrong type, dtype, rank or shape, or a mask is given.
         """
-        if is_symbolic(inputs):
+        if type(inputs) is not np.ndarray and is_symbolic(inputs):
             if call_arguments:
                 raise TypeError(f"A symbolic call takes no {', '.join(call_arguments)}.")
             return self._connect(inputs)
-        if not (self._computes_by_call and "mask" in self._call_takes):
-            self.compute_mask(inputs, mask)
-        elif mask is not None:
-            call_arguments["mask"] = mask
-        arrays = self._arrays(inputs)
-        if self._costs_nothing():
-            y = self.compute(self.record(), arrays, training, out, **call_arguments)
+        if mask is not None:
+            if self._computes_by_call and "mask" in self._call_takes:
+                call_arguments["mask"] = mask
+            else:
+                self.compute_mask(inputs, mask)
+        arrays = inputs if self.takes_as_it_is(inputs) else self._arrays(inputs)
+        if not call_arguments and self._costs_nothing():
+            # What `compute` comes to for a layer that holds no others and has no `call`.
+            training = calls.THREAD.training if training is None else training
+            y = self.forward(self.own_record(), arrays, bool(training), out)
         else:
             with calls.counting_losses(self.flat_layers, inputs):
                 y = self.compute(self.record(), arrays, training, out, **call_arguments)
         if out is None:
             return apart(y, arrays)
+        if y is out and out.flags.writeable:
+            return out
         target = ops.as_output(out, y.shape, y.dtype)
         if y is not target:
             target[...] = y
@@ -273,7 +282,7 @@ class Layer(Computing, SymbolicSide):
     def _costs_nothing(self) -> bool:
         """Whether no call in this thread can leave a loss; then nothing needs to be kept."""
         plain = not (self._computes_by_call or self._activity_regularizer or self._holders)
-        return plain and not calls.THREAD.losses
+        return plain and not calls.THREAD.has_losses
 
     def _connect(self, inputs: Any) -> SymbolicTensor:
         tensors = tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)
@@ -295,7 +304,7 @@ class Layer(Computing, SymbolicSide):
 
     def _arrays(self, inputs: Any) -> Any:
         """The inputs as arrays of the layer's dtype, after the layer was built for them."""
-        dtype = np.dtype(self.dtype)
+        dtype = self.numpy_dtype
         self._take_list_if(
             isinstance(inputs, list | tuple)
             and len(inputs) > 0

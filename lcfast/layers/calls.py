@@ -33,6 +33,7 @@ class _Thread(threading.local):
         self.training: bool | None = None
         self.inputs: list[Callable[[], Any]] | None = None  # None: no call is under way
         self.counts_losses = True
+        self.has_losses = False  # whether `losses` may hold any; quicker than its length
         self.losses: weakref.WeakKeyDictionary[Any, CallLosses] = weakref.WeakKeyDictionary()
 
 
@@ -58,9 +59,10 @@ def counting_losses(layers: Callable[[], list[Any]], inputs: Any) -> Iterator[No
     if THREAD.inputs is not None:
         yield
         return
-    if THREAD.losses and THREAD.counts_losses:
+    if THREAD.has_losses and THREAD.counts_losses:
         for layer in layers():
             THREAD.losses.pop(layer, None)
+        THREAD.has_losses = bool(THREAD.losses)
     THREAD.inputs = [_reference(item) for item in _as_list(inputs)]
     try:
         yield
@@ -81,6 +83,7 @@ def without_losses() -> Iterator[None]:
 def note_loss(layer: Any, value: float) -> None:
     """Add a loss to the call that is under way."""
     if THREAD.counts_losses and THREAD.inputs is not None:
+        THREAD.has_losses = True
         noted = THREAD.losses.setdefault(layer, CallLosses([], THREAD.inputs))
         noted.values.append(value)
 

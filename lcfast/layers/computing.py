@@ -13,6 +13,7 @@ from lcfast.layers import calls
 from lcfast.layers.losses import LossHolder
 from lcfast.layers.symbolic import Shape
 from lcfast.layers.weights import Record
+from lcfast.local_conv import ops
 
 Pullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
 
@@ -255,6 +256,8 @@ def _completed(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
 
 def apart(array: np.ndarray, others: Any) -> np.ndarray:
     """`array`, or a copy where it may lie in the memory of the others."""
-    others = others if isinstance(others, list) else [others]
-    shared = any(np.may_share_memory(array, other) for other in others)
+    if isinstance(others, list):
+        shared = any(ops.may_overlap(array, other) for other in others)
+    else:
+        shared = ops.may_overlap(array, others)
     return array.copy() if shared else array

@@ -95,6 +95,7 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
                 f"is defined and positive. Received: {shape}."
             )
         self.features = shape[-1]
+        self.geometry = dense_geometry(self.features, self.units)
         self.build_kernel_and_bias((self.features, self.units), (self.units,))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
@@ -144,8 +145,8 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
         return {**super().get_config(), "units": self.units, **self.linear_config()}
 
     def _geometry(self) -> Geometry:
-        assert self.features is not None
-        return dense_geometry(self.features, self.units)
+        assert self.geometry is not None
+        return self.geometry
 
     def _as_rows(self, inputs: np.ndarray) -> np.ndarray:
         assert self.features is not None

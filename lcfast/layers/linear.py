@@ -12,6 +12,7 @@ from lcfast.layers.weights import Record, WeightSlot
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import Geometry
 from lcfast.vocabulary import constraints, initializers, regularizers
+from lcfast.vocabulary.activations import ActivationFunction
 
 _ARGUMENTS = (
     "activation",
@@ -31,6 +32,8 @@ class LinearLayer(Layer):
 
     A subclass says which geometry an input has, and builds kernel and bias for it.
     """
+
+    geometry: Geometry | None = None  # where the built layer has the same for every input
 
     def __init__(
         self,
@@ -68,6 +71,49 @@ class LinearLayer(Layer):
             )
         return "reference" if self.engine == "reference" else "direct"
 
+    def takes_as_it_is(self, inputs: Any) -> bool:
+        """Whether the layer is built and `inputs` need no check and no copy; False is no harm."""
+        geometry = self.geometry
+        if geometry is None or not self.built:
+            return False
+        return ops.fits(inputs, self.numpy_dtype, geometry.input_shape)
+
+    def plan(self, batch: int = 1) -> ops.Plan:
+        """Return how a call on a batch computes: `print(layer.plan(32))` says it in words.
+
+        A plan changes how fast an answer is there, never its bits.
+
+        Parameters
+        ----------
+        batch : int
+            Rows of the batch.
+
+        Returns
+        -------
+        Plan
+            With the attributes engine, regime, threads, path (SIMD), lanes and more.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not built, or takes inputs of any size, as Conv does.
+
+        Examples
+        --------
+        >>> import lcfast
+        >>> layer = lcfast.LocallyConnected1D(2, 3, implementation=3)
+        >>> layer.build((None, 6, 1))
+        >>> plan = layer.plan(32)
+        >>> plan.engine, plan.threads
+        ('sparse', 1)
+        """
+        rows = arguments.positive_int(batch, "batch")
+        if self.geometry is None:
+            raise ValueError(
+                f"Layer {self.name} has no plan: it is not built yet, or takes inputs of any size."
+            )
+        return ops.plan_of_forward(self.own_record()[0], self.geometry, rows, self._call)
+
     def build_kernel_and_bias(
         self, kernel_shape: tuple[int, ...], bias_shape: tuple[int, ...]
     ) -> None:
@@ -96,17 +142,19 @@ class LinearLayer(Layer):
         out: np.ndarray | None = None,
     ) -> np.ndarray:
         """The output for rows of `geometry.input_shape`."""
-        kernel = weights[0]
-        if isinstance(kernel, np.ndarray):
-            kernel = kernel.reshape(geometry.kernel_shape)
-        bias = weights[1].reshape(-1) if self.use_bias else None
-        return ops.forward(x, kernel, bias, geometry, activation, out, self._call)
+        bias = weights[1] if self.use_bias else None
+        return ops.forward(x, weights[0], bias, geometry, activation, out, self._call)
 
     def activated_rows(
         self, weights: Record, x: np.ndarray, geometry: Geometry, out: np.ndarray | None = None
     ) -> np.ndarray:
         """The output for rows of `geometry.input_shape`, after the layer's own activation."""
-        return activating.activated(self.activation, self.product(weights, x, geometry), out)
+        activation = self.activation
+        if isinstance(activation, ActivationFunction):
+            bias = weights[1] if self.use_bias else None
+            kernel = activation.kernel
+            return ops.forward(x, weights[0], bias, geometry, kernel, out, self._call)
+        return activating.activated(activation, self.product(weights, x, geometry), out)
 
     def product(self, weights: Record, x: np.ndarray, geometry: Geometry) -> activating.Product:
         """What an activation is applied to, as a function of the activation."""

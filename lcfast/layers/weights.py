@@ -152,6 +152,7 @@ class WeightHolder:
     ) -> None:
         self._name = name
         self._dtype = dtype
+        self.numpy_dtype = np.dtype(dtype)
         self._trainable = trainable
         self._initial_weights = None if initial_weights is None else list(initial_weights)
         self._awaits_weights = False
@@ -185,7 +186,8 @@ class WeightHolder:
 
     def own_record(self) -> Any:
         """The layer's own weights as one immutable whole; in a call, those that it took."""
-        return THREAD.records.get(self, self._record)
+        records = THREAD.records
+        return records.get(self, self._record) if records else self._record
 
     def swap_own_record(self, record: Any) -> None:
         """Let the layer's own weights be `record` from the next call on."""

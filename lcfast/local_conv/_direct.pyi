@@ -8,9 +8,11 @@ HAS_OPENMP: bool
 
 def vector_bytes(path: int) -> int: ...
 def release_threads() -> None: ...
+def forward_blocks(
+    geometry: Any, rows: int, item_bytes: int, threads: int
+) -> tuple[int, int, int]: ...
 
-# Each is indexed by "float" or "double" before it is called; see the .pyx for the arguments.
+# See the .pyx for the arguments.  The others are indexed by "float" or "double" first.
 forward: Any
 forward_wide: Any
 input_gradient: Any
-sum_rows: Any

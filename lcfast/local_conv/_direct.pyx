@@ -2,7 +2,7 @@
 # cython: initializedcheck=False, embedsignature=True
 """The direct engine's loops: which tile, which thread.  Everything here is trusted, see ops.py.
 
-All arrays are C-contiguous, aligned, of one native real type, and flat.  Work is cut into tasks
+All arrays are C-contiguous, aligned and of one native real type.  Work is cut into tasks
 whose order is fixed by the sizes; a thread takes one contiguous range of them.  No output is
 shared by two tasks and no sum is cut between two threads, so the bits do not depend on `threads`.
 """
@@ -11,6 +11,7 @@ from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
+from lcfast.local_conv._arrays cimport start_of
 from lcfast.local_conv._kernels cimport *
 
 cdef extern from *:
@@ -62,39 +63,6 @@ cpdef int64_t vector_bytes(int path) noexcept nogil:
 def release_threads():
     """Let go of OpenMP's pool; the next parallel region of this thread makes a new one."""
     lc_release_threads()
-
-
-cdef Windows windows_of(geometry):
-    cdef Windows g
-    g.positions = geometry.positions
-    g.output_columns = geometry.output_columns
-    g.down, g.along = geometry.window_steps
-    g.runs = geometry.runs
-    g.run_length = geometry.run_length
-    g.patch = geometry.patch_size
-    g.filters = geometry.filters
-    g.channels = geometry.channels
-    if len(geometry.input_size) == 2:
-        g.input_rows, g.input_columns = geometry.input_size
-        g.kernel_rows, g.kernel_columns = geometry.kernel_size
-        g.row_stride, g.column_stride = geometry.strides
-    else: # one row of pixels
-        g.input_rows = g.kernel_rows = g.row_stride = 1
-        g.input_columns, = geometry.input_size
-        g.kernel_columns, = geometry.kernel_size
-        g.column_stride, = geometry.strides
-    g.x_row = g.channels * g.input_rows * g.input_columns
-    g.y_row = g.positions * g.filters
-    g.y_position = 1 if geometry.channels_first else g.filters
-    g.y_filter = g.positions if geometry.channels_first else 1
-    g.kernel_position = 0 if geometry.shared else g.patch * g.filters
-    g.bias_position = 0 if geometry.shared else g.y_position
-    cdef const int64_t[::1] run_offsets = geometry.run_offsets # which the geometry keeps
-    cdef const int64_t[::1] kernel_run_offsets = geometry.kernel_run_offsets
-    g.run_offset = &run_offsets[0] if g.runs else NULL
-    g.kernel_run_offset = &kernel_run_offsets[0] if g.runs else NULL
-    g.span = geometry.span
-    return g
 
 
 cdef inline void product(int path, const lc_tile *tile, const real *a, const real *b,
@@ -280,18 +248,11 @@ def forward_wide(geometry, int64_t rows, const real[::1] x, const real[::1] kern
     free(packed)
 
 
-def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
-            const real[::1] bias, real[::1] y, int activation, double alpha,
-            int path, int threads):
-    """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f])."""
-    cdef Windows g = windows_of(geometry)
-    cdef const int64_t[::1] run_offsets = geometry.run_offsets
-    cdef const int64_t *run_offset = &run_offsets[0]
-    cdef const real *x_start = &x[0]
-    cdef const real *kernel_start = &kernel[0]
-    cdef const real *bias_start = NULL
-    cdef real *y_start = &y[0]
-    cdef ForwardTasks cut = forward_tasks(&g, rows, sizeof(real), threads)
+cdef int forward_all(const Windows *g, int64_t rows, const real *x_start, const real *kernel_start,
+                     const real *bias_start, real *y_start, int activation, double alpha, int path,
+                     int threads) except -1:
+    cdef const int64_t *run_offset = g.run_offset
+    cdef ForwardTasks cut = forward_tasks(g, rows, sizeof(real), threads)
     cdef int64_t tasks = cut.groups * cut.column_blocks * cut.row_blocks
     cdef int64_t vector = vector_bytes(path)
     cut.stream = rows * g.y_row * sizeof(real) >= STREAM_BYTES and activation == LC_LINEAR \
@@ -299,14 +260,46 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
         and cut.column_block * sizeof(real) % vector == 0
     cdef int64_t task
     cdef int thread
-    if bias is not None:
-        bias_start = &bias[0]
+    if threads == 1: # a parallel region takes a quarter of a microsecond even so
+        with nogil:
+            for task in range(tasks):
+                forward_task(g, &cut, task, path, activation, alpha, rows, run_offset,
+                             x_start, kernel_start, bias_start, y_start)
+            if cut.stream:
+                lc_finish_streams()
+        return 0
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
         for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            forward_task(&g, &cut, task, path, activation, alpha, rows, run_offset,
+            forward_task(g, &cut, task, path, activation, alpha, rows, run_offset,
                          x_start, kernel_start, bias_start, y_start)
         if cut.stream:
             lc_finish_streams()
+    return 0
+
+
+def forward_blocks(geometry, int64_t rows, int item_bytes, int threads):
+    """Positions, filters and rows of the batch in a task of `forward`, at most."""
+    cdef Windows g = windows_of(geometry)
+    cdef ForwardTasks cut = forward_tasks(&g, rows, item_bytes, threads)
+    return min(cut.group, g.positions), min(cut.column_block, g.filters), min(cut.row_block, rows)
+
+
+def forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int activation,
+            double alpha, int path, int threads):
+    """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f])."""
+    cdef Windows g = windows_of(geometry)
+    cdef void *x_start = start_of(x, item_bytes)
+    cdef void *kernel_start = start_of(kernel, item_bytes)
+    cdef void *bias_start = NULL if bias is None else start_of(bias, item_bytes)
+    cdef void *y_start = start_of(y, item_bytes)
+    if item_bytes == sizeof(float):
+        forward_all[float](&g, rows, <const float *>x_start, <const float *>kernel_start,
+                           <const float *>bias_start, <float *>y_start, activation, alpha, path,
+                           threads)
+    else:
+        forward_all[double](&g, rows, <const double *>x_start, <const double *>kernel_start,
+                            <const double *>bias_start, <double *>y_start, activation, alpha,
+                            path, threads)
 
 
 # ---------------------------------------------------------------- gradient of the input
@@ -385,34 +378,3 @@ def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] k
                                 dy_start + row * g.y_row, kernel_start,
                                 transposed + thread * scratch, dx_start + row * g.x_row)
     free(transposed)
-
-
-# ---------------------------------------------------------------- sums
-
-cdef void sum_block(int path, int64_t rows, int64_t columns, int64_t first, int64_t width,
-                    const real *values, real *total) noexcept nogil:
-    # total[j] = sum_n 1 * values[n,j]
-    cdef real one = 1
-    cdef int64_t origin = 0
-    cdef lc_tile tile = empty_tile(&origin, &origin)
-    tile.rows = 1
-    tile.columns = width
-    tile.run_length = rows
-    tile.a_row_step = 0
-    tile.a_step = 0
-    tile.b_row_step = columns
-    tile.c_row_step = columns
-    product(path, &tile, &one, values + first, <const real *>NULL, total + first)
-
-
-def sum_rows(int64_t rows, int64_t columns, const real[::1] values, real[::1] total,
-             int path, int threads):
-    """total[j] = sum_n values[n,j], one chain over n ascending."""
-    cdef const real *values_start = &values[0]
-    cdef real *total_start = &total[0]
-    cdef int64_t tasks = ceiling(columns, COLUMN_BLOCK)
-    cdef int64_t task, first
-    for task in prange(tasks, nogil=True, num_threads=threads, schedule="static"):
-        first = task * COLUMN_BLOCK
-        sum_block(path, rows, columns, first, min(<int64_t>COLUMN_BLOCK, columns - first),
-                  values_start, total_start)

@@ -10,6 +10,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
+from lcfast.local_conv._arrays cimport start_of
 from lcfast.local_conv._direct cimport (
     Windows, ceiling, empty_tile, table_f32, table_f64, window_offset, windows_of,
 )
@@ -109,18 +110,17 @@ cdef void forward_task(const Windows *g, int path, int64_t width, int activation
         start += count
 
 
-def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
-            const real[::1] bias, real[::1] y, int activation, double alpha, int path,
+def forward(geometry, int64_t rows, x, kernel, bias, y, int activation, real alpha, int path,
             int threads, int64_t vectors, int64_t splits):
     """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]).
 
     Rows are cut into blocks of `vectors` vectors, positions into `splits` ranges.
     """
     cdef Windows g = windows_of(geometry)
-    cdef const real *x_start = &x[0]
-    cdef const real *kernel_start = &kernel[0]
+    cdef const real *x_start = <const real *>start_of(x, sizeof(real))
+    cdef const real *kernel_start = <const real *>start_of(kernel, sizeof(real))
     cdef const real *bias_start = NULL
-    cdef real *y_start = &y[0]
+    cdef real *y_start = <real *>start_of(y, sizeof(real))
     cdef int64_t lanes = table_f32(path).lanes if real is float else table_f64(path).lanes
     cdef int64_t width = vectors * lanes
     cdef int64_t row_blocks = ceiling(rows, width)
@@ -129,7 +129,7 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
     cdef int64_t group = max(GROUP_NUMBERS // g.filters if g.y_filter == 1 else lanes, 1)
     cdef int thread
     if bias is not None:
-        bias_start = &bias[0]
+        bias_start = <const real *>start_of(bias, sizeof(real))
     for task in range(splits):
         first = task * g.positions // splits
         last = (task + 1) * g.positions // splits

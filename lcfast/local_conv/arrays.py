@@ -6,6 +6,23 @@ from typing import Any
 
 import numpy as np
 
+from lcfast.local_conv._arrays import fits, fits_output, may_overlap, takes_answer
+
+__all__ = [
+    "REAL_DTYPES",
+    "as_array",
+    "as_batch",
+    "as_output",
+    "check_same_rows",
+    "fits",
+    "may_overlap",
+    "takes_answer",
+]
+
+ALIGNED_FROM = 1 << 20
+"""Bytes from which on an output is worth a start of its own; numpy's start 16 into a page."""
+CACHE_LINE = 64
+
 REAL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -17,6 +34,8 @@ def as_array(value: Any, dtype: np.dtype, what: str) -> np.ndarray:
     TypeError
         If `value` is not made of real numbers.
     """
+    if type(value) is np.ndarray and value.dtype is dtype and value.flags.carray:
+        return value
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -25,7 +44,8 @@ def as_array(value: Any, dtype: np.dtype, what: str) -> np.ndarray:
         raise TypeError(
             f"{what} has dtype {array.dtype}, which is not real numbers; convert it to {dtype}."
         )
-    return np.require(array, dtype, ["C", "A"])
+    array = np.asarray(array, dtype, order="C")  # np.require says the same, but slowly
+    return array if array.flags.aligned else array.copy()
 
 
 def as_batch(value: Any, dtype: np.dtype, row_shape: tuple[int, ...], what: str) -> np.ndarray:
@@ -38,6 +58,8 @@ def as_batch(value: Any, dtype: np.dtype, row_shape: tuple[int, ...], what: str)
     ValueError
         If it has another rank or shape.
     """
+    if fits(value, dtype, row_shape):
+        return value  # type: ignore[no-any-return]
     array = as_array(value, dtype, what)
     if array.ndim != len(row_shape) + 1 or array.shape[1:] != row_shape:
         expected = ", ".join(["batch", *map(str, row_shape)])
@@ -56,7 +78,10 @@ def as_output(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -
         If it has another shape or cannot be written to.
     """
     if out is None:
-        return np.empty(shape, dtype)
+        array = np.empty(shape, dtype)
+        return array if array.nbytes < ALIGNED_FROM else _from_cache_line(array)
+    if fits_output(out, dtype, shape):
+        return out
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy array, not {type(out).__name__}.")
     if out.dtype != dtype:
@@ -66,6 +91,14 @@ def as_output(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -
     if not out.flags.writeable:
         raise ValueError("out is read-only; give an array that can be written to.")
     return out
+
+
+def _from_cache_line(array: np.ndarray) -> np.ndarray:
+    """An empty array like `array` that starts at a cache line, as whole vectors are stored."""
+    size = array.nbytes
+    room = np.empty(size + CACHE_LINE, np.uint8)
+    start = -room.__array_interface__["data"][0] % CACHE_LINE
+    return room[start : start + size].view(array.dtype).reshape(array.shape)
 
 
 def check_same_rows(first: np.ndarray, second: np.ndarray) -> None:

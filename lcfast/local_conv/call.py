@@ -20,7 +20,9 @@ class Call(NamedTuple):
 
     def path(self) -> int:
         """Index of the SIMD path in the tables of kernels."""
-        return dispatch.path_index(self.kernel_path or dispatch.active_path())
+        if self.kernel_path is None:
+            return dispatch.active_index()
+        return dispatch.path_index(self.kernel_path)
 
 
 DEFAULT_CALL = Call()

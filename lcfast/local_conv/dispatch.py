@@ -34,4 +34,10 @@ def path_index(name: str | None) -> int:
 @cache
 def active_path() -> str:
     """Return the path in use, read from LCFAST_KERNEL when the first kernel is about to run."""
-    return str(_direct.PATH_NAMES[path_index(os.environ.get("LCFAST_KERNEL") or None)])
+    return str(_direct.PATH_NAMES[active_index()])
+
+
+@cache
+def active_index() -> int:
+    """Index of the path in use."""
+    return path_index(os.environ.get("LCFAST_KERNEL") or None)

@@ -17,7 +17,7 @@ layer, data_format    runs                run_length      order of the K taps of
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -77,6 +77,10 @@ class Geometry:
     data_format: str = CHANNELS_LAST
     shared: bool = False
     pads: Pads = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy has the integers alone: what was made of them may point to this very object.
+        return type(self), tuple(getattr(self, part.name) for part in fields(self))
 
     @cached_property
     def padded(self) -> Geometry:
@@ -148,6 +152,11 @@ class Geometry:
             inside = np.minimum(start + kernel, size) - np.maximum(start, 0)
             total *= int(np.maximum(inside, 0).sum())
         return total
+
+    @cached_property
+    def multiplications(self) -> int:
+        """Of one row of the batch, forward."""
+        return self.positions * self.patch_size * self.filters
 
     @cached_property
     def runs(self) -> int:

@@ -6,11 +6,12 @@ native and of the kernel's dtype.  An empty batch never goes down.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lcfast.local_conv import _direct, _kernel_gradient, _panels, reference, sparse
+from lcfast.local_conv import _direct, _kernel_gradient, _panels, _sums, reference, sparse
 from lcfast.local_conv._activation import ELEMENTWISE
 from lcfast.local_conv.activation import (
     LINEAR,
@@ -19,10 +20,24 @@ from lcfast.local_conv.activation import (
     activate_in_place,
     activation_gradient,
 )
-from lcfast.local_conv.arrays import REAL_DTYPES, as_array, as_batch, as_output, check_same_rows
+from lcfast.local_conv.arrays import (
+    REAL_DTYPES,
+    as_array,
+    as_batch,
+    as_output,
+    check_same_rows,
+    fits,
+    may_overlap,
+    takes_answer,
+)
 from lcfast.local_conv.call import DEFAULT_CALL, ENGINES, Call, by_dtype, checked_engine
 from lcfast.local_conv.geometry import Geometry
-from lcfast.local_conv.plan import forward_plan, input_gradient_plan, kernel_gradient_plan
+from lcfast.local_conv.plan import (
+    Plan,
+    forward_plan,
+    input_gradient_plan,
+    kernel_gradient_plan,
+)
 from lcfast.local_conv.threads import threads_for
 
 __all__ = [
@@ -32,19 +47,28 @@ __all__ = [
     "REAL_DTYPES",
     "Activation",
     "Call",
+    "Plan",
     "activate",
     "activation_gradient",
     "as_array",
     "as_batch",
     "as_output",
     "checked_engine",
+    "fits",
     "forward",
     "input_gradient",
     "kernel_gradient",
+    "may_overlap",
+    "plan_of_forward",
     "sum_rows",
 ]
 
 Kernel = np.ndarray | sparse.SparseKernel
+
+READING_A_WEIGHT = 28
+"""Multiplications of a row that reading its weights is worth, once a call."""
+UNSHARED_DISCOUNT = 6
+"""Multiplications with weights of a position's own that are worth one of another call."""
 
 
 def forward(
@@ -62,10 +86,11 @@ def forward(
     ----------
     x : array_like, shape (N, *geometry.input_shape)
         The input, of any real dtype and layout; never modified.
-    kernel : ndarray, shape geometry.kernel_shape, or SparseKernel for the sparse engine
-        Canonical kernel, contiguous, float32 or float64: the dtype of the computation.
-    bias : ndarray or None, shape (geometry.bias_size,)
-        Canonical bias.
+    kernel : ndarray, or SparseKernel for the sparse engine
+        The numbers of geometry.kernel_shape in a contiguous array of any shape, float32 or
+        float64: the dtype of the computation.
+    bias : ndarray or None
+        The numbers of (geometry.bias_size,), likewise, of the kernel's dtype.
     geometry : Geometry
         What is computed.
     activation : Activation
@@ -81,48 +106,82 @@ def forward(
     """
     dtype = kernel_dtype(kernel)
     x = as_batch(x, dtype, geometry.input_shape, "the input")
-    shape = (len(x), *geometry.output_shape)
+    rows = len(x)
+    shape = (rows, *geometry.output_shape)
     target = as_output(out, shape, dtype)
     if 0 in shape:
         return target
     if call.engine == "reference":
         assert isinstance(kernel, np.ndarray)
-        y = reference.forward(x, kernel, bias, geometry)
+        flat = None if bias is None else bias.reshape(-1)
+        y = reference.forward(x, kernel.reshape(geometry.kernel_shape), flat, geometry)
         target[...] = reference.activate(activation.name, activation.alpha, y)
         return target
 
     y = target
-    if not (target.flags.c_contiguous and target.flags.aligned) or np.may_share_memory(target, x):
+    if out is not None and not takes_answer(out, x):
         y = np.empty(shape, dtype)
+    name, alpha = activation
+    fused = name in ELEMENTWISE
+    code, path = ELEMENTWISE[name if fused else "linear"], call.path()
     if isinstance(kernel, sparse.SparseKernel):
-        threads = threads_for(sparse.work(kernel, len(x)), call.threads)
-        fused = activation if activation.name in ELEMENTWISE else LINEAR
-        code = ELEMENTWISE[fused.name]
-        sparse.forward(x, kernel, bias, y, code, fused.alpha, call.path(), threads)
-        if fused is not activation:
-            activate_in_place(y, activation, call)
-        if y is not target:
-            target[...] = y
-        return target
-    fused = activation if activation.name in ELEMENTWISE else LINEAR
-    windows = geometry.padded
-    path = call.path()
-    threads = threads_for(
-        len(x) * geometry.positions * geometry.patch_size * geometry.filters, call.threads
-    )
-    plan = forward_plan(windows, dtype, len(x), threads, path)
-    arrays = (_padded(x, geometry).reshape(-1), kernel.reshape(-1), bias, y.reshape(-1))
-    how = (ELEMENTWISE[fused.name], fused.alpha, path, threads)
-    if plan.regime == "batch":
-        _BATCH_FORWARD[dtype](windows, len(x), *arrays, *how, plan.vectors, plan.splits)
+        threads = threads_for(sparse.work(kernel, rows), call.threads)
+        bias = None if bias is None else bias.reshape(-1)
+        sparse.forward(x, kernel, bias, y, code, alpha, path, threads)
     else:
-        forward_filters = _WIDE_FORWARD if plan.packed else _FORWARD
-        forward_filters[dtype](windows, len(x), *arrays, *how)
-    if fused is not activation:
+        windows = geometry.padded
+        x = x if windows is geometry else _padded(x, geometry)
+        threads = threads_for(work_of_forward(geometry, rows), call.threads)
+        plan = forward_plan(windows, dtype, rows, threads, path)
+        if plan.regime == "batch":
+            _BATCH_FORWARD[dtype](
+                windows, rows, x, kernel, bias, y, code, alpha, path, threads, plan.vectors,
+                plan.splits,
+            )  # fmt: skip
+        elif plan.packed:
+            bias = None if bias is None else bias.reshape(-1)
+            arrays = x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1)
+            _WIDE_FORWARD[dtype](windows, rows, *arrays, code, alpha, path, threads)
+        else:
+            _direct.forward(
+                windows, rows, dtype.itemsize, x, kernel, bias, y, code, alpha, path, threads
+            )
+    if not fused:
         activate_in_place(y, activation, call)
     if y is not target:
         target[...] = y
     return target
+
+
+def work_of_forward(geometry: Geometry, rows: int) -> int:
+    """Multiplications that a forward call of the direct engine is worth, to choose threads by.
+
+    Measured where two threads began to pay: with a shared kernel from 0.5 million multiplications
+    on; with few weights of its own for each position from 3 million; for a lone row, which reads
+    all weights for itself, from 0.1 million.  Less was slower with two threads than with one.
+    """
+    work = rows * geometry.multiplications
+    if geometry.shared:
+        return work
+    return (work + READING_A_WEIGHT * geometry.multiplications) // UNSHARED_DISCOUNT
+
+
+def plan_of_forward(
+    kernel: Kernel, geometry: Geometry, rows: int, call: Call = DEFAULT_CALL
+) -> Plan:
+    """How `forward` computes that many rows."""
+    if call.engine == "reference":
+        return Plan("reference", 1, "numpy", 1, engine="reference")
+    dtype, path, windows = kernel_dtype(kernel), call.path(), geometry.padded
+    if isinstance(kernel, sparse.SparseKernel):
+        threads = threads_for(sparse.work(kernel, rows), call.threads)
+        lanes = _direct.vector_bytes(path) // dtype.itemsize
+        return Plan("sparse", threads, _direct.PATH_NAMES[path], lanes, engine="sparse")
+    threads = threads_for(work_of_forward(geometry, rows), call.threads)
+    plan = forward_plan(windows, dtype, rows, threads, path)
+    if plan.regime != "filters" or plan.packed:
+        return plan
+    return replace(plan, block=_direct.forward_blocks(windows, rows, dtype.itemsize, threads))
 
 
 def input_gradient(
@@ -204,7 +263,7 @@ def sum_rows(values: np.ndarray, call: Call = DEFAULT_CALL) -> np.ndarray:
 
 def kernel_dtype(kernel: Kernel) -> np.dtype:
     """The dtype in which a kernel is computed with."""
-    return kernel.numbers.dtype if isinstance(kernel, sparse.SparseKernel) else kernel.dtype
+    return kernel.dtype if isinstance(kernel, np.ndarray) else kernel.numbers.dtype
 
 
 def _padded(x: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -227,10 +286,9 @@ def _inside(dx: np.ndarray, geometry: Geometry) -> np.ndarray:
     return inside
 
 
-_FORWARD = by_dtype(_direct.forward)
 _WIDE_FORWARD = by_dtype(_direct.forward_wide)
 _BATCH_FORWARD = by_dtype(_panels.forward)
 _INPUT_GRADIENT = by_dtype(_direct.input_gradient)
 _BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
 _KERNEL_GRADIENT = by_dtype(_kernel_gradient.kernel_gradient)
-_SUM_ROWS = by_dtype(_direct.sum_rows)
+_SUM_ROWS = by_dtype(_sums.sum_rows)

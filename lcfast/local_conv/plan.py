@@ -48,7 +48,11 @@ class Plan:
     splits : int
         Regime "batch": ranges of positions, each with a panel of the inputs that it sees.
     packed : bool
-        Regime "filters": whether blocks of the kernel are packed before they are used.
+        Regime "filters": whether blocks of the weights are packed before they are used.
+    engine : str
+        "direct", "sparse" or "reference"; the last two have one regime, of the same name.
+    block : tuple of int, optional
+        Regime "filters": positions, filters and rows of a task, at most.
     """
 
     regime: str
@@ -58,12 +62,22 @@ class Plan:
     vectors: int = 0
     splits: int = 0
     packed: bool = False
+    engine: str = "direct"
+    block: tuple[int, int, int] | None = None
 
     def __str__(self) -> str:
+        if self.engine == "reference":
+            return "reference engine: plain loops in the widest precision; 1 thread"
         shared = f"{self.threads} thread{'s' if self.threads > 1 else ''}, {self.path}"
+        if self.engine == "sparse":
+            return f"sparse engine: a matrix in CSR form, vectors of {self.lanes}; {shared}"
+        if self.block is not None:
+            positions, filters, rows = self.block
+            block = f"tasks of {positions} positions x {filters} filters x {rows} rows"
+            shared = f"{block}; {shared}"
+        shared = f"weights {'packed' if self.packed else 'as they are stored'}; {shared}"
         if self.regime != "batch":
-            packed = ", blocks of the kernel packed" if self.packed else ""
-            return f"vectors of {self.lanes} {self.regime}{packed}; {shared}"
+            return f"vectors of {self.lanes} {self.regime}; {shared}"
         return (
             f"vectors of {self.lanes} rows, up to {self.vectors} at once, from a transposed copy "
             f"of the inputs; positions in {self.splits} ranges; {shared}"

@@ -93,7 +93,9 @@ def checked_threads(threads: Any) -> int:
 def threads_for(multiplications: int, threads: int | None = None) -> int:
     """Threads worth using for this many multiplications, at most `threads` or the default."""
     most = get_num_threads() if threads is None else checked_threads(threads)
-    return max(1, min(most, multiplications // MULTIPLICATIONS_PER_THREAD))
+    if most == 1 or multiplications < 2 * MULTIPLICATIONS_PER_THREAD:
+        return 1
+    return min(most, multiplications // MULTIPLICATIONS_PER_THREAD)
 
 
 def _threads_of_environment() -> int:

@@ -27,9 +27,11 @@ def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
 def _taken(graph: Graph, step: Step, values: Sequence[Any]) -> Any:
     """What a step's layer is called on: a value or a list, in the layer's own dtype."""
     layer = graph.layers[step.layer]
-    dtype = np.dtype(layer.dtype)
-    taken = [values[i].astype(dtype, copy=False) for i in step.inputs]
-    return taken if layer.takes_list else taken[0]
+    dtype = layer.numpy_dtype
+    if layer.takes_list:
+        return [values[i].astype(dtype, copy=False) for i in step.inputs]
+    value = values[step.inputs[0]]
+    return value if value.dtype is dtype else value.astype(dtype, copy=False)
 
 
 def run(

@@ -375,7 +375,7 @@ class Model(LayersOfGraph):
         arrays = [item if isinstance(item, np.ndarray) else np.asarray(item) for item in given]
         if any(array.ndim == 0 for array in arrays):
             raise ValueError(f"An input of model {self.name} is a number; expected a batch.")
-        if len({len(array) for array in arrays}) > 1:
+        if len(arrays) > 1 and len({len(array) for array in arrays}) > 1:
             counts = ", ".join(str(len(array)) for array in arrays)
             raise ValueError(
                 f"The inputs of model {self.name} have different numbers of rows: {counts}."
@@ -388,9 +388,10 @@ class Model(LayersOfGraph):
         for tensor, value in zip(self.inputs, self._rows(inputs), strict=True):
             what = f"The input {tensor.name} of model {self.name}"
             array = ops.as_array(value, np.dtype(tensor.dtype), what)
-            fits = array.ndim == len(tensor.shape) and all(
-                expected in (None, size)
-                for expected, size in zip(tensor.shape[1:], array.shape[1:], strict=True)
+            sizes = array.shape[1:]
+            fits = sizes == tensor.shape[1:] or (
+                array.ndim == len(tensor.shape)
+                and all(a in (None, b) for a, b in zip(tensor.shape[1:], sizes, strict=True))
             )
             if not fits:
                 expected = ", ".join(["batch", *map(str, tensor.shape[1:])])
