@@ -76,5 +76,5 @@ def extension(name: str, *c_sources: str) -> Extension:
     )
 
 
-modules = [extension("_direct", KERNELS), *map(extension, ("_panels", "_positions", "_sparse", "_activation"))]
-setup(ext_modules=cythonize(modules, build_dir="build"))
+others = map(extension, ("_panels", "_positions", "_sparse", "_activation"))
+setup(ext_modules=cythonize([extension("_direct", KERNELS), *others], build_dir="build"))

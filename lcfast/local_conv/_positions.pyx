@@ -25,6 +25,8 @@ ctypedef fused real:
 cdef enum:
     ALIGNMENT = 64
     ROW_BLOCK = 8 # rows of the batch whose part of a group is in cache together
+    TILE_ROWS = 4 # of which the kernels compute so many at once
+    FAR_BYTES = 32 << 20 # of input and output: the next rows are fetched ahead of their use
 
 
 cdef inline void unzip(int path, int64_t positions, int64_t width, int64_t count, const real *x,
@@ -93,7 +95,12 @@ cdef inline int64_t group_start(const Groups *cut, int64_t group) noexcept nogil
 
 
 cdef inline int64_t most_positions(const Groups *cut) noexcept nogil:
-    return min((ceiling(cut.vectors, cut.each) + 1) * cut.lanes, cut.columns + cut.lanes)
+    return (ceiling(cut.vectors, cut.each) + 1) * cut.lanes
+
+
+cdef inline int64_t panel_width(int64_t positions, int64_t lanes) noexcept nogil:
+    # An odd number of vectors: rows a power of two apart would meet in a few sets of the caches.
+    return (ceiling(positions, lanes) | 1) * lanes
 
 
 # ---------------------------------------------------------------- the input of a group
@@ -109,7 +116,7 @@ cdef inline Inputs inputs_of(const Windows *g, int64_t positions, int64_t lanes)
     cdef Inputs inputs
     inputs.in_place = g.along == 1
     inputs.phases = min(g.along, g.run_length)
-    inputs.width = ceiling(positions + (g.run_length - 1) // g.along, lanes) * lanes
+    inputs.width = panel_width(positions + (g.run_length - 1) // g.along, lanes)
     inputs.row = g.x_row if inputs.in_place else g.runs * inputs.phases * inputs.width
     return inputs
 
@@ -177,7 +184,7 @@ cdef void forward_task(const Windows *g, int path, int64_t lanes, int activation
                        const real *kernel, const real *bias, int64_t *x_offset, int64_t *w_offset,
                        const Scratch *scratch, real *memory, real *y) noexcept nogil:
     # y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]), p from `first` on
-    cdef int64_t width = ceiling(positions, lanes) * lanes
+    cdef int64_t width = panel_width(positions, lanes)
     cdef Inputs inputs = inputs_of(g, positions, lanes)
     cdef bint y_in_place = g.y_filter != 1 or g.filters == 1
     cdef real *weights = memory
@@ -186,6 +193,7 @@ cdef void forward_task(const Windows *g, int path, int64_t lanes, int activation
     cdef real *y_panel = x_panel + scratch.x
     cdef real *target
     cdef int64_t row = 0, n, f
+    cdef bint far = rows * (g.x_row + g.y_row) * <int64_t>sizeof(real) > FAR_BYTES
     cdef lc_positions tile
     unzip(path, positions, width, g.patch * g.filters, kernel + first * g.kernel_position,
           g.kernel_position, weights)
@@ -212,8 +220,8 @@ cdef void forward_task(const Windows *g, int path, int64_t lanes, int activation
         tile.x_ahead = 0
         target = y + row * g.y_row if y_in_place else y_panel
         if inputs.in_place:
-            if row + ROW_BLOCK < rows:
-                tile.x_ahead = 4 * g.x_row
+            if far and row + ROW_BLOCK < rows:
+                tile.x_ahead = TILE_ROWS * g.x_row
             product(path, &tile, x + row * g.x_row, weights, bias, target)
         else:
             unzip_inputs(g, &inputs, path, tile.rows, positions, x + row * g.x_row, x_panel)
@@ -244,6 +252,7 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
     cdef int64_t lanes = lanes_of(path, sizeof(real))
     cdef Groups cut = groups_of(g.output_columns, lanes, vectors)
     cdef int64_t most = most_positions(&cut)
+    cdef int64_t width = panel_width(most, lanes)
     cdef int64_t tasks = g.positions // g.output_columns * cut.each
     cdef int64_t task, first
     cdef Inputs inputs = inputs_of(&g, most, lanes)
@@ -252,10 +261,10 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
     cdef int thread
     if bias is not None:
         bias_start = &bias[0]
-    scratch.weights = g.patch * g.filters * most
-    scratch.bias = g.filters * most
+    scratch.weights = g.patch * g.filters * width
+    scratch.bias = g.filters * width
     scratch.x = 0 if inputs.in_place else block * inputs.row
-    scratch.y = block * g.filters * most
+    scratch.y = block * g.filters * width
     scratch.total = scratch.weights + scratch.bias + scratch.x + scratch.y
     cdef void *memory = malloc(threads * scratch.total * sizeof(real) + ALIGNMENT)
     cdef int64_t *offsets = <int64_t *>malloc(threads * 2 * g.patch * sizeof(int64_t))
@@ -284,7 +293,7 @@ cdef void kernel_gradient_task(const Windows *g, int path, int64_t lanes, int64_
                                int64_t *x_offset, int64_t *w_offset, const Scratch *scratch,
                                real *memory, real *dkernel) noexcept nogil:
     # dkernel[p,k,f] = sum_n x[n,p,k] dy[n,p,f], p from `first` on
-    cdef int64_t width = ceiling(positions, lanes) * lanes
+    cdef int64_t width = panel_width(positions, lanes)
     cdef int64_t whole = positions // lanes * lanes
     cdef int64_t count = g.patch * g.filters
     cdef Inputs inputs = inputs_of(g, positions, lanes)
@@ -335,15 +344,16 @@ def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] d
     cdef int64_t lanes = lanes_of(path, sizeof(real))
     cdef Groups cut = groups_of(g.output_columns, lanes, vectors)
     cdef int64_t most = most_positions(&cut)
+    cdef int64_t width = panel_width(most, lanes)
     cdef int64_t tasks = g.positions // g.output_columns * cut.each
     cdef int64_t task, first
     cdef Inputs inputs = inputs_of(&g, most, lanes)
     cdef int64_t block = min(<int64_t>ROW_BLOCK, rows)
     cdef Scratch scratch
     cdef int thread
-    scratch.weights = g.patch * g.filters * most
+    scratch.weights = g.patch * g.filters * width
     scratch.x = 0 if inputs.in_place else block * inputs.row
-    scratch.y = block * g.filters * most
+    scratch.y = block * g.filters * width
     scratch.total = scratch.weights + scratch.x + scratch.y
     cdef void *memory = malloc(threads * scratch.total * sizeof(real) + ALIGNMENT)
     cdef int64_t *offsets = <int64_t *>malloc(threads * 2 * g.patch * sizeof(int64_t))
@@ -406,8 +416,8 @@ cdef void input_gradient_task(const Windows *g, const Slots *slots, int path, in
     # dx[n,i] = sum of dy[n,p,f] kernel[p,k,f] over p, then f, where tap k of p is i; i in the slots
     # low..low + count of each run
     cdef int64_t origin = low - slots.steps + 1 # the position in the first column of the panels
-    cdef int64_t width = ceiling(low + count - origin, lanes) * lanes
-    cdef int64_t dx_width = ceiling(count, lanes) * lanes
+    cdef int64_t width = panel_width(low + count - origin, lanes)
+    cdef int64_t dx_width = panel_width(count, lanes)
     cdef int64_t first = max(origin, <int64_t>0)
     cdef int64_t last = min(low + count, g.positions)
     cdef bint inside = first == origin and last == low + count
@@ -481,15 +491,15 @@ def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] k
     cdef real *dx_start = &dx[0]
     cdef int64_t lanes = lanes_of(path, sizeof(real))
     cdef Groups cut = groups_of(ceiling(slots.run_inputs, g.along), lanes, vectors)
-    cdef int64_t most = most_positions(&cut) + ceiling(slots.steps, lanes) * lanes
+    cdef int64_t width = panel_width(most_positions(&cut) + slots.steps, lanes)
     cdef int64_t task, low
     cdef int64_t block = min(<int64_t>ROW_BLOCK, rows)
     cdef int64_t taps = slots.steps * g.filters
     cdef Scratch scratch
     cdef int thread
-    scratch.weights = g.patch * g.filters * most
-    scratch.y = block * g.filters * most
-    scratch.x = 0 if g.along == 1 else block * g.along * most
+    scratch.weights = g.patch * g.filters * width
+    scratch.y = block * g.filters * width
+    scratch.x = 0 if g.along == 1 else block * g.along * width
     scratch.total = scratch.weights + scratch.y + scratch.x
     cdef void *memory = malloc(threads * scratch.total * sizeof(real) + ALIGNMENT)
     cdef int64_t *offsets = <int64_t *>malloc(threads * 2 * taps * sizeof(int64_t))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.local_conv import _direct, _panels, reference, sparse
+from lcfast.local_conv import _direct, _panels, _positions, reference, sparse
 from lcfast.local_conv._activation import ELEMENTWISE
 from lcfast.local_conv.activation import (
     LINEAR,
@@ -115,6 +115,8 @@ def forward(
     how = (ELEMENTWISE[fused.name], fused.alpha, path, threads)
     if plan.regime == "batch":
         _BATCH_FORWARD[dtype](windows, len(x), *arrays, *how, plan.vectors, plan.splits)
+    elif plan.regime == "positions":
+        _POSITIONS_FORWARD[dtype](windows, len(x), *arrays, *how, plan.vectors)
     else:
         _FORWARD[dtype](windows, len(x), *arrays, *how)
     if fused is not activation:
@@ -149,6 +151,10 @@ def input_gradient(
         dx = np.empty(shape, dtype)
         how = path, threads, plan.vectors, plan.splits
         _BATCH_INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), *how)
+    elif plan.regime == "positions":
+        dx = np.empty(shape, dtype)
+        cut = path, threads, plan.vectors
+        _POSITIONS_INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), *cut)
     else:
         dx = np.zeros(shape, dtype)
         _INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), path, threads)
@@ -178,7 +184,10 @@ def kernel_gradient(
     path, threads = call.path(), threads_for(dy.size * geometry.patch_size, call.threads)
     plan = kernel_gradient_plan(windows, dtype, len(x), threads, path)
     arrays = _padded(x, geometry).reshape(-1), dy.reshape(-1), dkernel.reshape(-1)
-    _KERNEL_GRADIENT[dtype](windows, len(x), *arrays, path, threads, plan.regime == "taps")
+    if plan.regime == "positions":
+        _POSITIONS_KERNEL_GRADIENT[dtype](windows, len(x), *arrays, path, threads, plan.vectors)
+    else:
+        _KERNEL_GRADIENT[dtype](windows, len(x), *arrays, path, threads, plan.regime == "taps")
     return dkernel
 
 
@@ -231,4 +240,7 @@ _BATCH_FORWARD = by_dtype(_panels.forward)
 _INPUT_GRADIENT = by_dtype(_direct.input_gradient)
 _BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
 _KERNEL_GRADIENT = by_dtype(_direct.kernel_gradient)
+_POSITIONS_FORWARD = by_dtype(_positions.forward)
+_POSITIONS_INPUT_GRADIENT = by_dtype(_positions.input_gradient)
+_POSITIONS_KERNEL_GRADIENT = by_dtype(_positions.kernel_gradient)
 _SUM_ROWS = by_dtype(_direct.sum_rows)

@@ -182,8 +182,14 @@ static LC_TARGET void LC_NAME(unzip)(int64_t positions, int64_t width, int64_t c
             const int64_t p = LC_REACHING_BACK(next, positions, LC_LANES);
             for (int64_t first = 0; first < count; first += LC_LANES) {
                 const int64_t j = LC_REACHING_BACK(first, count, LC_LANES);
-                LC_NAME(transpose_square)(LC_LANES, LC_LANES, x + p * x_step + j, x_step,
-                                          panel + j * width + p, width);
+                const LC_REAL *from = x + p * x_step + j;
+                /* The next vector of positions; as an integer, for it may lie behind the last. */
+                LC_UNROLL for (int i = 0; i < LC_LANES; i++)
+                    __builtin_prefetch((const void *)((uintptr_t)from +
+                                                      sizeof(LC_REAL) *
+                                                          (uintptr_t)((LC_LANES + i) * x_step)));
+                LC_NAME(transpose_square)(LC_LANES, LC_LANES, from, x_step, panel + j * width + p,
+                                          width);
             }
         }
 }
