@@ -7,7 +7,7 @@ whose order is fixed by the sizes; a thread takes one contiguous range of them. 
 shared by two tasks and no sum is cut between two threads, so the bits do not depend on `threads`.
 """
 from cython.parallel cimport prange
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
 from lcfast.local_conv._kernels cimport *
@@ -36,6 +36,7 @@ ctypedef fused real:
 cdef enum:
     ROW_BLOCK = 48               # rows of the batch in a tile: their windows stay in L1 and L2
     KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 while the rows pass by
+    STREAM_BYTES = 1 << 25       # of an output that no cache holds until it is read
     COLUMN_BLOCK = 64            # the least that a wide kernel (Dense) is cut into
     TAP_BLOCK = 192              # of a run, where vectors run along it
 
@@ -52,7 +53,7 @@ cdef const lc_kernels_f64 *table_f64(int path) noexcept nogil:
     return lc_table_f64[path]
 
 
-def vector_bytes(int path):
+cpdef int64_t vector_bytes(int path) noexcept nogil:
     """Bytes in a vector of a SIMD path."""
     return lc_table_f32[path].lanes * sizeof(float)
 
@@ -103,6 +104,14 @@ cdef inline void product(int path, const lc_tile *tile, const real *a, const rea
         lc_table_f64[path].product(tile, a, b, bias, c)
 
 
+cdef inline void lone(int path, const lc_tile *tile, const real *a, const real *b,
+                      const real *bias, real *c) noexcept nogil:
+    if real is float:
+        lc_table_f32[path].lone(tile, a, b, bias, c)
+    else:
+        lc_table_f64[path].lone(tile, a, b, bias, c)
+
+
 cdef inline void from_panel(int path, int64_t rows, int64_t width, int64_t count,
                             const real *panel, real *y, int64_t y_row) noexcept nogil:
     if real is float:
@@ -125,6 +134,7 @@ cdef inline void activate_block(int path, int activation, double alpha, int64_t 
 cdef struct ForwardTasks:
     int64_t group, column_block, row_block
     int64_t groups, column_blocks, row_blocks
+    bint stream # the output, past the caches
 
 
 cdef ForwardTasks forward_tasks(const Windows *g, int64_t rows, int64_t item_bytes,
@@ -142,6 +152,28 @@ cdef ForwardTasks forward_tasks(const Windows *g, int64_t rows, int64_t item_byt
     cut.column_blocks = ceiling(g.filters, cut.column_block)
     cut.row_blocks = ceiling(rows, cut.row_block)
     return cut
+
+
+cdef int64_t forward_of_one_row(const Windows *g, lc_tile tile, int path, int64_t first,
+                                int64_t last, int64_t column, const real *x, const real *kernel,
+                                const real *bias, real *y) noexcept nogil:
+    # y[p,f] = sum_k x[p,k] kernel[p,k,f] + bias[p,f], several positions at once.  Returns the first
+    # position that is left: where a vector would reach beyond the end of the kernel.
+    cdef int64_t lanes = vector_bytes(path) // sizeof(real)
+    cdef int64_t beyond = ceiling(tile.columns, lanes) * lanes - tile.columns
+    cdef int64_t position = first
+    last = min(last, g.positions - ceiling(beyond, max(g.kernel_position, <int64_t>1)))
+    tile.a_row_step = g.along
+    tile.b_apart = g.kernel_position
+    tile.c_row_step = g.y_position
+    while position < last:
+        tile.rows = min(last - position, g.output_columns - position % g.output_columns)
+        lone(path, &tile, x + window_offset(g, position),
+             kernel + position * g.kernel_position + column,
+             bias + position * g.bias_position + column * g.y_filter if bias != NULL else NULL,
+             y + position * g.y_position)
+        position += tile.rows
+    return max(position, first)
 
 
 cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, int path,
@@ -166,9 +198,13 @@ cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, 
     tile.b_row_step = g.filters
     tile.c_row_step = g.y_row
     tile.c_column_step = g.y_filter
+    tile.stream = cut.stream
     x += row * g.x_row
     y += row * g.y_row + column * g.y_filter
-    for position in range(first, last):
+    position = first
+    if tile.rows == 1 and g.kernel_position != 0:
+        position = forward_of_one_row(g, tile, path, first, last, column, x, kernel, bias, y)
+    for position in range(position, last):
         bias_here = NULL
         if bias != NULL:
             bias_here = bias + position * g.bias_position + column * g.y_filter
@@ -204,6 +240,10 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
     cdef real *y_start = &y[0]
     cdef ForwardTasks cut = forward_tasks(&g, rows, sizeof(real), threads)
     cdef int64_t tasks = cut.groups * cut.column_blocks * cut.row_blocks
+    cdef int64_t vector = vector_bytes(path)
+    cut.stream = rows * g.y_row * sizeof(real) >= STREAM_BYTES and activation == LC_LINEAR \
+        and <uintptr_t>y_start % vector == 0 and g.filters * sizeof(real) % vector == 0 \
+        and cut.column_block * sizeof(real) % vector == 0
     cdef int64_t task
     cdef int thread
     if bias is not None:
@@ -212,6 +252,8 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
         for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
             forward_task(&g, &cut, task, path, activation, alpha, rows, run_offset,
                          x_start, kernel_start, bias_start, y_start)
+        if cut.stream:
+            lc_finish_streams()
 
 
 # ---------------------------------------------------------------- gradient of the input

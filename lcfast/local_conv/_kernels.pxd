@@ -11,8 +11,10 @@ cdef extern from "lc.h":
         int64_t b_row_step
         int64_t c_row_step, c_column_step
         int64_t bias_row_step
+        int64_t b_apart
         int64_t a_ahead
         int accumulate
+        int stream
         int b_overrun
     ctypedef struct lc_csr:
         int64_t rows, columns
@@ -32,6 +34,8 @@ cdef extern from "lc.h":
         int lanes
         void (*product)(const lc_tile *, const float *, const float *, const float *,
                         float *) noexcept nogil
+        void (*lone)(const lc_tile *, const float *, const float *, const float *,
+                     float *) noexcept nogil
         void (*to_panel)(int64_t, int64_t, int64_t, const float *, int64_t,
                          float *) noexcept nogil
         void (*from_panel)(int64_t, int64_t, int64_t, const float *, float *,
@@ -59,6 +63,8 @@ cdef extern from "lc.h":
         int lanes
         void (*product)(const lc_tile *, const double *, const double *, const double *,
                         double *) noexcept nogil
+        void (*lone)(const lc_tile *, const double *, const double *, const double *,
+                     double *) noexcept nogil
         void (*to_panel)(int64_t, int64_t, int64_t, const double *, int64_t,
                          double *) noexcept nogil
         void (*from_panel)(int64_t, int64_t, int64_t, const double *, double *,
@@ -106,5 +112,6 @@ cdef extern from "lc.h":
         LC_SPARSE_HELD
     const char *const lc_path_names[]
     int lc_path_supported(int) nogil
+    void lc_finish_streams() noexcept nogil
     const lc_kernels_f32 *const lc_table_f32[]
     const lc_kernels_f64 *const lc_table_f64[]

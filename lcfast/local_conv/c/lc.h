@@ -23,13 +23,17 @@ typedef struct {
     int64_t b_row_step;                /* from r to r + 1; the columns of b are contiguous */
     int64_t c_row_step, c_column_step;
     int64_t bias_row_step;             /* 0: the bias is one of the columns, in c's column step */
+    int64_t b_apart;                   /* of one row's own b from the next row's: `lone` only */
     int64_t a_ahead;                   /* how far from a what is read next is to be prefetched */
     int accumulate;
+    int stream;    /* c is aligned to whole vectors, and too large to be in a cache when it is read */
     int b_overrun; /* a whole vector may be read where the columns of b end before one does */
 } lc_tile;
 
 enum {
     LC_CACHE_LINE = 64,     /* bytes */
+    LC_LONE_ROWS = 4,       /* of rows, each with its own b, in a block */
+    LC_LONE_AHEAD = 1024,   /* bytes that are fetched before they are read */
     LC_MOST_VECTORS = 4,    /* of columns in a block of sums */
     LC_ROWS_OF_A_BLOCK = 8  /* at most; fewer where the registers do not hold them */
 };
@@ -89,6 +93,8 @@ typedef struct {
         int lanes; /* numbers in a vector */                                                       \
         void (*product)(const lc_tile *tile, const REAL *a, const REAL *b, const REAL *bias,       \
                         REAL *c);                                                                  \
+        void (*lone)(const lc_tile *tile, const REAL *a, const REAL *b, const REAL *bias,          \
+                     REAL *c);                                                                     \
         /* the batch innermost, and back: see panel.template.c */                                  \
         void (*to_panel)(int64_t rows, int64_t width, int64_t count, const REAL *x,                \
                          int64_t x_step, REAL *panel);                                             \
@@ -127,6 +133,9 @@ LC_KERNELS(double, f64)
 enum { LC_AVX512, LC_AVX2, LC_GENERIC, LC_PATHS };
 extern const char *const lc_path_names[LC_PATHS];
 int lc_path_supported(int path);
+
+/* What this thread streamed is there for the others. */
+void lc_finish_streams(void);
 
 extern const lc_kernels_f32 *const lc_table_f32[LC_PATHS];
 extern const lc_kernels_f64 *const lc_table_f64[LC_PATHS];

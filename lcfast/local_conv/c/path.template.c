@@ -1,5 +1,5 @@
 /* Both real types on one SIMD path.  kernels.c defines, and this file undefines:
-   LC_TARGET, LC_FUSED, LC_VECTOR_BYTES, LC_REGISTERS, LC_SUFFIX_F32, LC_SUFFIX_F64. */
+   LC_TARGET, LC_FUSED, LC_VECTOR_BYTES, LC_REGISTERS, LC_STREAM, LC_SUFFIX_F32, LC_SUFFIX_F64. */
 
 #define LC_REAL float
 #define LC_IS_DOUBLE 0
@@ -16,7 +16,7 @@
 #include "functions.template.c"
 #include "activation.template.c"
 #include "sparse.template.c"
-static const LC_TABLE LC_NAME(kernels) = {LC_LANES, LC_NAME(product), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
+static const LC_TABLE LC_NAME(kernels) = {LC_LANES, LC_NAME(product), LC_NAME(lone), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
                                           LC_NAME(activation_gradient), LC_NAME(activate_rows),
                                           LC_NAME(row_gradient), LC_NAME(sparse_panel),
                                           LC_NAME(sparse_vector), LC_NAME(sparse_gradient),
@@ -43,7 +43,7 @@ static const LC_TABLE LC_NAME(kernels) = {LC_LANES, LC_NAME(product), LC_NAME(to
 #include "functions.template.c"
 #include "activation.template.c"
 #include "sparse.template.c"
-static const LC_TABLE LC_NAME(kernels) = {LC_LANES, LC_NAME(product), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
+static const LC_TABLE LC_NAME(kernels) = {LC_LANES, LC_NAME(product), LC_NAME(lone), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
                                           LC_NAME(activation_gradient), LC_NAME(activate_rows),
                                           LC_NAME(row_gradient), LC_NAME(sparse_panel),
                                           LC_NAME(sparse_vector), LC_NAME(sparse_gradient),
@@ -59,5 +59,6 @@ static const LC_TABLE LC_NAME(kernels) = {LC_LANES, LC_NAME(product), LC_NAME(to
 #undef LC_FUSED
 #undef LC_VECTOR_BYTES
 #undef LC_REGISTERS
+#undef LC_STREAM
 #undef LC_SUFFIX_F32
 #undef LC_SUFFIX_F64

@@ -79,7 +79,7 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
         if (!unit && ahead)
             for (int64_t line = 0; line < tile->run_length; line += LC_CACHE_LINE / (int)sizeof(LC_REAL))
                 LC_UNROLL for (int i = 0; i < rows; i++)
-                    __builtin_prefetch((const void *)((uintptr_t)(x + i * a_row_step + line) + ahead), 0, 2);
+                    __builtin_prefetch((const void *)((uintptr_t)(x + i * a_row_step + line) + ahead), 0, 3);
         for (const LC_REAL *end = y + tile->run_length * b_row_step; y != end; y += b_row_step) {
             LC_NAME(vector) w[LC_MOST_VECTORS];
             LC_UNROLL for (int v = 0; v < vectors; v++)
@@ -91,12 +91,13 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
                 }
             }
             if (unit)
-                __builtin_prefetch((const void *)((uintptr_t)x + ahead), 0, 2);
+                __builtin_prefetch((const void *)((uintptr_t)x + ahead), 0, 3);
             x += a_step;
         }
     }
 
     const int64_t c_row_step = tile->c_row_step, bias_row_step = tile->bias_row_step;
+    const int stream = tile->stream;
     LC_UNROLL for (int i = 0; i < rows; i++) {
         const LC_REAL shift = bias ? bias[i * bias_row_step] : 0;
         LC_UNROLL for (int v = 0; v < vectors; v++) {
@@ -109,7 +110,10 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
                 sum += shift;
             else if (bias)
                 sum += LC_LOAD(bias + v * LC_LANES);
-            LC_STORE(c + i * c_row_step + v * LC_LANES, sum);
+            if (stream)
+                LC_STREAM(c + i * c_row_step + v * LC_LANES, sum);
+            else
+                LC_STORE(c + i * c_row_step + v * LC_LANES, sum);
         }
     }
     if (!whole)
@@ -218,7 +222,91 @@ static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, co
     }
 }
 
+/* c[i,j] = sum_r a[i,r] b[i,r,j] (+ bias[i,j]): each row has its own b, read once and far between,
+   so that chains of several rows hide what a load from memory takes. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, const LC_REAL *a,
+                    const LC_REAL *b, const LC_REAL *bias, LC_REAL *c, const int64_t columns) {
+    LC_NAME(vector) sums[LC_LONE_ROWS][LC_MOST_VECTORS];
+    const int64_t a_row_step = tile->a_row_step, b_apart = tile->b_apart;
+    const int64_t a_step = tile->a_step, b_row_step = tile->b_row_step;
+    LC_UNROLL for (int i = 0; i < rows; i++)
+        LC_UNROLL for (int v = 0; v < vectors; v++)
+            sums[i][v] = (LC_NAME(vector)){0};
+    for (int64_t run = 0; run < tile->runs; run++) {
+        const LC_REAL *x = a + tile->a_run_offset[run], *y = b + tile->b_run_offset[run];
+        for (const LC_REAL *end = y + tile->run_length * b_row_step; y != end; y += b_row_step) {
+            LC_UNROLL for (int i = 0; i < rows; i++) {
+                const LC_REAL factor = x[i * a_row_step];
+                __builtin_prefetch((const void *)((uintptr_t)(y + i * b_apart) + LC_LONE_AHEAD), 0, 3);
+                LC_UNROLL for (int v = 0; v < vectors; v++)
+                    sums[i][v] = LC_NAME(fused)(factor, LC_LOAD(y + i * b_apart + v * LC_LANES),
+                                                sums[i][v]);
+            }
+            x += a_step;
+        }
+    }
+    LC_UNROLL for (int i = 0; i < rows; i++) {
+        if (tile->c_column_step == 1 && columns == vectors * LC_LANES) {
+            LC_UNROLL for (int v = 0; v < vectors; v++) {
+                LC_NAME(vector) sum = sums[i][v];
+                if (bias)
+                    sum += LC_LOAD(bias + i * tile->c_row_step + v * LC_LANES);
+                LC_STORE(c + i * tile->c_row_step + v * LC_LANES, sum);
+            }
+        } else {
+            LC_NAME(vector) part[LC_MOST_VECTORS];
+            LC_UNROLL for (int v = 0; v < vectors; v++)
+                part[v] = sums[i][v];
+            LC_NAME(store_part)(1, vectors * LC_LANES, columns, tile,
+                                bias ? bias + i * tile->c_row_step : NULL, (LC_REAL *)part,
+                                c + i * tile->c_row_step);
+        }
+    }
+}
+
+#define LC_LONE(rows, vectors)                                                                     \
+    static LC_TARGET void LC_NAME(lone_##rows##_##vectors)(                                        \
+        const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias, LC_REAL *c,  \
+        int64_t columns) {                                                                         \
+        LC_NAME(lone_block)(rows, vectors, tile, a, b, bias, c, columns);                          \
+    }
+LC_LONE(1, 1) LC_LONE(2, 1) LC_LONE(3, 1) LC_LONE(4, 1)
+LC_LONE(1, 2) LC_LONE(2, 2) LC_LONE(3, 2) LC_LONE(4, 2)
+LC_LONE(1, 3) LC_LONE(2, 3) LC_LONE(1, 4) LC_LONE(2, 4)
+static void (*const LC_NAME(lone_blocks)[LC_MOST_VECTORS][LC_LONE_ROWS])(
+    const lc_tile *, const LC_REAL *, const LC_REAL *, const LC_REAL *, LC_REAL *, int64_t) = {
+    {LC_NAME(lone_1_1), LC_NAME(lone_2_1), LC_NAME(lone_3_1), LC_NAME(lone_4_1)},
+    {LC_NAME(lone_1_2), LC_NAME(lone_2_2), LC_NAME(lone_3_2), LC_NAME(lone_4_2)},
+    {LC_NAME(lone_1_3), LC_NAME(lone_2_3), NULL, NULL},
+    {LC_NAME(lone_1_4), LC_NAME(lone_2_4), NULL, NULL}};
+
+/* One row of the batch: the rows of the tile are positions, each with its own b and bias.  The
+   last columns must not end before a vector does, or `b_overrun` be set. */
+static LC_TARGET void LC_NAME(lone)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                                    const LC_REAL *bias, LC_REAL *c) {
+    for (int64_t rows = tile->rows, height; rows > 0; rows -= height) {
+        int64_t vectors = tile->columns / LC_LANES, columns, done = 0;
+        const int most = vectors > 2 ? 2 : LC_LONE_ROWS;
+        height = rows < most ? rows : most;
+        for (int64_t left = tile->columns; left > 0; left -= columns, done += columns) {
+            const int64_t width = vectors > LC_MOST_VECTORS ? LC_MOST_VECTORS : vectors;
+            columns = width ? width * LC_LANES : left;
+            vectors -= width;
+            LC_NAME(lone_blocks)[width ? width - 1 : 0][height - 1](
+                tile, a, b + done, bias ? bias + done * tile->c_column_step : NULL,
+                c + done * tile->c_column_step, columns);
+        }
+        a += height * tile->a_row_step;
+        b += height * tile->b_apart;
+        c += height * tile->c_row_step;
+        if (bias)
+            bias += height * tile->c_row_step;
+    }
+}
+
 #undef LC_MOST_ROWS
 #undef LC_BLOCK
 #undef LC_BLOCKS_OF
 #undef LC_NAMES_OF
+#undef LC_LONE
