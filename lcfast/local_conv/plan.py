@@ -172,10 +172,15 @@ def _phases(geometry: Geometry) -> int:
 def _forward_along_positions(geometry: Geometry, lanes: int, rows: int) -> bool:
     if not _positions_fill(geometry, lanes) or geometry.patch_size == 0:
         return False
+    filters, taps, along = geometry.filters, geometry.patch_size, geometry.window_steps[1]
+    if rows == 1:  # the rival computes several positions at once
+        few = 4 * filters <= lanes and taps * filters <= 4 * lanes
+        if along == 1:
+            return few or filters == 1
+        return few and 2 * filters * _phases(geometry) <= lanes
     if 2 * rows < lanes:
         return True
-    filters, taps = geometry.filters, geometry.patch_size
-    if geometry.window_steps[1] == 1:
+    if along == 1:
         weights = 48 if geometry.channels_first else 16
         return taps <= 64 if filters == 1 else taps * filters <= weights
     return geometry.runs == 1 and filters <= 2 and _phases(geometry) <= 4
@@ -188,21 +193,25 @@ def _kernel_gradient_along_positions(geometry: Geometry, lanes: int, rows: int) 
     if 2 * rows < lanes:
         return 2 * filters <= lanes or weights <= 128
     if geometry.channels_first and filters > 1:
-        return filters <= 8
+        return filters <= 8  # vectors along anything else begin with a copy
+    if filters > 1 and 4 * filters > lanes:
+        return False
     if geometry.window_steps[1] == 1:
-        flat = len(geometry.input_size) == 1
-        return filters <= 2 or (weights <= 40 if flat else filters <= 4)
-    return filters <= 4 and _phases(geometry) <= 4
+        most = 5 * lanes if filters == 2 else 40
+        return filters == 1 or weights <= most or len(geometry.input_size) == 2
+    room = lanes if geometry.channels == 1 else lanes // 2
+    return _phases(geometry) <= 4 and filters * _phases(geometry) <= room
 
 
 def _input_gradient_along_positions(geometry: Geometry, lanes: int, rows: int) -> bool:
-    along = geometry.window_steps[1]
-    slots = geometry.input_size[0] * (1 if geometry.channels_first else geometry.channels) // along
-    if not _positions_fill(geometry, lanes) or len(geometry.input_size) != 1 or slots < lanes:
+    along, filters = geometry.window_steps[1], geometry.filters
+    row = geometry.input_size[-1] * (1 if geometry.channels_first else geometry.channels)
+    if not _positions_fill(geometry, lanes) or row < lanes * along or geometry.patch_size == 0:
         return False
     if 2 * rows < lanes:
-        return geometry.patch_size > 0
-    filters = geometry.filters
+        return True
+    if len(geometry.input_size) == 2:
+        return geometry.channels == 1 and filters <= 2 and rows <= 2 * lanes
     if geometry.channels > 1:
         return filters == 1 if along == 1 else filters <= 2 and along <= 4
     if along == 1:
@@ -269,4 +278,6 @@ def _gradient_panel_rows(geometry: Geometry, splits: int) -> int:
 
 def _window_offset(geometry: Geometry, position: np.ndarray) -> np.ndarray:
     down, along = geometry.window_steps
-    return position // geometry.output_columns * down + position % geometry.output_columns * along
+    row, column = np.divmod(position, geometry.output_columns)
+    offset: np.ndarray = row * down + column * along
+    return offset
