@@ -175,9 +175,9 @@ def _forward_along_positions(geometry: Geometry, lanes: int, rows: int) -> bool:
     filters, taps, along = geometry.filters, geometry.patch_size, geometry.window_steps[1]
     if rows == 1:  # the rival computes several positions at once
         few = 4 * filters <= lanes and taps * filters <= 4 * lanes
-        if along == 1:
-            return few or filters == 1
-        return few and 2 * filters * _phases(geometry) <= lanes
+        if filters == 1 and (along == 1 or lanes >= 16):
+            return True
+        return few and (along == 1 or 2 * filters * _phases(geometry) <= lanes)
     if 2 * rows < lanes:
         return True
     if along == 1:
