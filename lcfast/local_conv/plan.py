@@ -199,6 +199,8 @@ def _kernel_gradient_along_positions(geometry: Geometry, lanes: int, rows: int) 
     if geometry.window_steps[1] == 1:
         most = 5 * lanes if filters == 2 else 40
         return filters == 1 or weights <= most or len(geometry.input_size) == 2
+    if geometry.runs == 1 and lanes <= geometry.run_length <= geometry.window_steps[1]:
+        return True  # windows apart: whole squares, each of which is met once
     room = lanes if geometry.channels == 1 else lanes // 2
     return _phases(geometry) <= 4 and filters * _phases(geometry) <= room
 

@@ -185,6 +185,7 @@ def test_few_filters_with_short_windows_are_computed_along_positions():
         for rows in (1, 64, 512):
             assert plan(genomics, float32, rows, 2, path).regime == "positions"
         assert plan(disjoint, float32, 4, 2, path).regime == "positions"
+    assert kernel_gradient_plan(disjoint, float32, 64, 2, path).regime == "positions"
     plan = forward_plan(genomics, float32, 64, 2, path)
     assert str(plan) == "vectors of 16 positions, up to 256 in a group; 2 threads, avx512"
     shared = Geometry((44314,), 1, 1, (3,), (1,), shared=True)
