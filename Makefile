@@ -1,4 +1,4 @@
-.PHONY: help build test bench bench-compare bench-peers golden table lint
+.PHONY: help build test test-c bench bench-compare bench-peers golden table lint
 PYTHON ?= python
 
 help: ## print this list
@@ -7,6 +7,8 @@ build: ## compile the extension and install lcfast from this folder
 	$(PYTHON) -m pip install -e '.[test]'
 test: ## run the tests
 	$(PYTHON) -m pytest
+test-c: ## the kernels in C: each compiler that is here, sanitizers, aarch64 under qemu
+	sh tests/c/run.sh
 bench: ## time the layers with pytest-benchmark and save the times
 	$(PYTHON) -m pytest benchmarks/test_speed.py --benchmark-columns=min,median,rounds --benchmark-autosave
 bench-compare: ## time them again and compare with the times that were saved last

@@ -14,7 +14,6 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 C_DIRECTORY = "lcfast/local_conv/c"
-KERNELS = f"{C_DIRECTORY}/kernels.c"
 # No contraction: the kernels fuse through LC_FMA alone, so that every compiler gives the same
 # bits.  The other two only free the compiler from errno and trap flags that nobody reads.
 FLAGS = "-std=c11 -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math -fvisibility=hidden"
@@ -76,5 +75,6 @@ def extension(name: str, *c_sources: str) -> Extension:
     )
 
 
-others = map(extension, ("_panels", "_positions", "_sparse", "_activation"))
-setup(ext_modules=cythonize([extension("_direct", KERNELS), *others], build_dir="build"))
+NAMES = ("_activation", "_kernel_gradient", "_panels", "_positions", "_sparse")
+modules = [extension("_direct", f"{C_DIRECTORY}/kernels.c"), *map(extension, NAMES)]
+setup(ext_modules=cythonize(modules, build_dir="build"))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from lcfast.local_conv import dispatch
+from lcfast.local_conv import _direct, dispatch
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry, same_pads
 from lcfast.local_conv.ops import Activation
 
@@ -22,7 +22,7 @@ PATHS = [
             name not in dispatch.PATHS, reason=f"this processor cannot run {name}"
         ),
     )
-    for name in ("avx512", "avx2", "generic")
+    for name in _direct.PATH_NAMES
 ]
 
 ACTIVATIONS = (
@@ -72,6 +72,10 @@ _LOCAL = (  # input size, channels, filters, kernel size, strides; in both data 
     ((1,), 512, 5, (1,), (1,)),
     ((3, 3), 40, 7, (3, 3), (1, 1)),
     ((2, 3), 140, 3, (2, 2), (1, 1)),
+    # Rows of the batch that fall upon each other in a cache: the gradient of the kernel packs them,
+    # with vectors along filters, and along taps.
+    ((8,), 16, 64, (3,), (1,)),
+    ((8,), 32, 16, (3,), (1,)),
     # Two positions with more than 256 KB of kernel each: the filters are cut between the tasks.
     ((2,), 520, 130, (1,), (1,)),
 )
@@ -136,6 +140,8 @@ FEW = (  # where a test is too slow for all of them: one of each kind
     "3x150-17of2-s1-last",
     "3x3x40-7of3x3-s1x1-first",
     "5x6x3-7of3x2-s1x2-shared",
+    "4x4x2-64of2x2-s1x1-last",
+    "8x32-16of3-s1-last",
     "1x300-70of1-s1-last",
 )
 

@@ -23,6 +23,7 @@ cdef struct Windows:
     const int64_t *kernel_run_offset # [runs], of a position's kernel
 
 cdef Windows windows_of(geometry)
+cpdef int64_t vector_bytes(int path) noexcept nogil
 
 
 cdef inline int64_t window_offset(const Windows *g, int64_t position) noexcept nogil:

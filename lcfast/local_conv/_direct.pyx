@@ -8,7 +8,8 @@ shared by two tasks and no sum is cut between two threads, so the bits do not de
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uintptr_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
 
 from lcfast.local_conv._kernels cimport *
 
@@ -37,8 +38,8 @@ cdef enum:
     ROW_BLOCK = 48               # rows of the batch in a tile: their windows stay in L1 and L2
     KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 while the rows pass by
     STREAM_BYTES = 1 << 25       # of an output that no cache holds until it is read
+    PACKED_TAPS = 512            # rows of a wide kernel that are packed at a time
     COLUMN_BLOCK = 64            # the least that a wide kernel (Dense) is cut into
-    TAP_BLOCK = 192              # of a run, where vectors run along it
 
 PATH_NAMES = tuple([lc_path_names[path].decode() for path in range(LC_PATHS)])
 SUPPORTED_PATHS = tuple([path for path in range(LC_PATHS) if lc_path_supported(path)])
@@ -112,14 +113,6 @@ cdef inline void lone(int path, const lc_tile *tile, const real *a, const real *
         lc_table_f64[path].lone(tile, a, b, bias, c)
 
 
-cdef inline void from_panel(int path, int64_t rows, int64_t width, int64_t count,
-                            const real *panel, real *y, int64_t y_row) noexcept nogil:
-    if real is float:
-        lc_table_f32[path].from_panel(rows, width, count, panel, y, y_row)
-    else:
-        lc_table_f64[path].from_panel(rows, width, count, panel, y, y_row)
-
-
 cdef inline void activate_block(int path, int activation, double alpha, int64_t count,
                                 real *y) noexcept nogil:
     if real is float:
@@ -151,6 +144,7 @@ cdef ForwardTasks forward_tasks(const Windows *g, int64_t rows, int64_t item_byt
     cut.groups = ceiling(g.positions, cut.group)
     cut.column_blocks = ceiling(g.filters, cut.column_block)
     cut.row_blocks = ceiling(rows, cut.row_block)
+    cut.stream = False
     return cut
 
 
@@ -225,6 +219,65 @@ cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, 
             for f in range(tile.columns):
                 activate_block(path, activation, alpha, last - first,
                                y + n * g.y_row + f * g.y_filter + first)
+
+
+cdef void forward_of_columns(const Windows *g, int path, int activation, double alpha,
+                             int64_t rows, int64_t column, const real *x, const real *kernel,
+                             const real *bias, real *packed, real *y) noexcept nogil:
+    # y[n,f] = activation(sum_k x[n,k] kernel[k,f] + bias[f]) for some columns of a wide kernel,
+    # which are packed: rows of the kernel far apart fall upon each other in the cache.
+    cdef int64_t k = 0, row, n
+    cdef int64_t start = 0
+    cdef lc_tile tile = empty_tile(&start, &start)
+    tile.columns = min(<int64_t>COLUMN_BLOCK, g.filters - column)
+    tile.a_row_step = g.x_row
+    tile.a_step = 1
+    tile.b_row_step = COLUMN_BLOCK
+    tile.b_overrun = 1
+    tile.c_row_step = g.y_row
+    while k < g.patch:
+        tile.run_length = min(<int64_t>PACKED_TAPS, g.patch - k)
+        tile.accumulate = k > 0
+        for n in range(tile.run_length):
+            memcpy(packed + n * COLUMN_BLOCK, kernel + (k + n) * g.filters + column,
+                   tile.columns * sizeof(real))
+        row = 0
+        while row < rows:
+            tile.rows = min(<int64_t>ROW_BLOCK, rows - row)
+            product(path, &tile, x + row * g.x_row + k, packed,
+                    bias + column if bias != NULL and k + tile.run_length == g.patch else NULL,
+                    y + row * g.y_row + column)
+            row += tile.rows
+        k += tile.run_length
+    if activation != LC_LINEAR:
+        for n in range(rows):
+            activate_block(path, activation, alpha, tile.columns, y + n * g.y_row + column)
+
+
+def forward_wide(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
+                 const real[::1] bias, real[::1] y, int activation, double alpha,
+                 int path, int threads):
+    """y[n,f] = activation(sum_k x[n,k] kernel[k,f] + bias[f]): one position, one run, many f."""
+    cdef Windows g = windows_of(geometry)
+    cdef const real *x_start = &x[0]
+    cdef const real *kernel_start = &kernel[0]
+    cdef const real *bias_start = NULL
+    cdef real *y_start = &y[0]
+    cdef int64_t tasks = ceiling(g.filters, COLUMN_BLOCK)
+    cdef int64_t task
+    cdef int thread
+    # Zeros: the last columns may end before a vector does.
+    cdef real *packed = <real *>calloc(threads * PACKED_TAPS * COLUMN_BLOCK, sizeof(real))
+    if packed == NULL:
+        raise MemoryError("no memory for one packed block of the kernel")
+    if bias is not None:
+        bias_start = &bias[0]
+    for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
+        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
+            forward_of_columns(&g, path, activation, alpha, rows, task * COLUMN_BLOCK, x_start,
+                               kernel_start, bias_start,
+                               packed + thread * PACKED_TAPS * COLUMN_BLOCK, y_start)
+    free(packed)
 
 
 def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
@@ -332,119 +385,6 @@ def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] k
                                 dy_start + row * g.y_row, kernel_start,
                                 transposed + thread * scratch, dx_start + row * g.x_row)
     free(transposed)
-
-
-# ---------------------------------------------------------------- gradient of the kernel
-
-cdef void kernel_gradient_of_filters(const Windows *g, int path, int64_t rows,
-                                     int64_t first_position, int64_t last_position, int64_t run,
-                                     int64_t column, const real *x, const real *dy, real *packed,
-                                     real *dkernel) noexcept nogil:
-    # dkernel[p,k,f] += x[n,p,k] dy[n,p,f], vectors along f: one chain over n ascending (shared:
-    # over p, then n)
-    cdef int64_t position, row, n, f, width
-    cdef int64_t start = 0
-    cdef const real *dy_here
-    cdef lc_tile tile = empty_tile(&start, &start)
-    width = min(<int64_t>COLUMN_BLOCK, g.filters - column) if g.positions == 1 else g.filters
-    tile.rows = g.run_length
-    tile.columns = width
-    tile.a_row_step = 1
-    tile.a_step = g.x_row
-    tile.c_row_step = g.filters
-    for position in range(first_position, last_position):
-        row = 0
-        while row < rows:
-            tile.run_length = min(<int64_t>ROW_BLOCK, rows - row)
-            tile.accumulate = row > 0 or (g.kernel_position == 0 and position > 0)
-            dy_here = dy + row * g.y_row + position * g.y_position + column * g.y_filter
-            tile.b_row_step = g.y_row
-            if g.y_filter != 1: # the tile wants contiguous columns
-                for n in range(tile.run_length):
-                    for f in range(width):
-                        packed[n * width + f] = dy_here[n * g.y_row + f * g.y_filter]
-                dy_here = packed
-                tile.b_row_step = width
-            product(path, &tile,
-                    x + row * g.x_row + window_offset(g, position) + g.run_offset[run], dy_here,
-                    <const real *>NULL,
-                    dkernel + position * g.kernel_position + run * g.run_length * g.filters
-                    + column)
-            row += ROW_BLOCK
-
-
-cdef void kernel_gradient_of_taps(const Windows *g, int path, int64_t lanes, int64_t rows,
-                                  int64_t first_position, int64_t last_position, int64_t run,
-                                  int64_t tap, int64_t taps, const real *x, const real *dy,
-                                  real *sums, real *dkernel) noexcept nogil:
-    # sums[f,k] += dy[n,p,f] x[n,p,k], vectors along k, then dkernel[p,k,f] = sums[f,k]
-    cdef int64_t whole = ceiling(taps, lanes) * lanes
-    cdef int64_t position, row, offset
-    cdef int64_t start = 0
-    cdef lc_tile tile = empty_tile(&start, &start)
-    tile.rows = g.filters
-    tile.a_row_step = g.y_filter
-    tile.a_step = g.y_row
-    tile.a_ahead = g.y_position
-    tile.b_row_step = g.x_row
-    tile.c_row_step = whole
-    for position in range(first_position, last_position):
-        offset = window_offset(g, position) + g.run_offset[run] + tap
-        row = 0
-        while row < rows:
-            tile.run_length = min(<int64_t>ROW_BLOCK, rows - row)
-            tile.accumulate = row > 0 or (g.kernel_position == 0 and position > 0)
-            # Vectors may reach beyond the run, if that is not beyond the input.
-            tile.b_overrun = row + tile.run_length < rows or offset + whole <= g.x_row
-            tile.columns = whole if tile.b_overrun else taps
-            product(path, &tile, dy + row * g.y_row + position * g.y_position,
-                    x + row * g.x_row + offset, <const real *>NULL, sums)
-            row += ROW_BLOCK
-    from_panel(path, taps, whole, g.filters, sums,
-               dkernel + first_position * g.kernel_position
-               + (run * g.run_length + tap) * g.filters, g.filters)
-
-
-def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] dy,
-                    real[::1] dkernel, int path, int threads, bint along_taps):
-    """dkernel[p,k,f] = sum_n x[n,p,k] dy[n,p,f], vectors along k where `along_taps`, else f."""
-    cdef Windows g = windows_of(geometry)
-    cdef const real *x_start = &x[0]
-    cdef const real *dy_start = &dy[0]
-    cdef real *dkernel_start = &dkernel[0]
-    cdef int64_t lanes = table_f32(path).lanes if real is float else table_f64(path).lanes
-    # A task owns a block of one run of one position; of all positions where they share it.
-    cdef int64_t groups = 1 if g.kernel_position == 0 else g.positions
-    cdef int64_t group_size = g.positions if g.kernel_position == 0 else 1
-    cdef int64_t block = COLUMN_BLOCK if g.positions == 1 else g.filters
-    cdef int64_t blocks
-    if along_taps:
-        block = TAP_BLOCK
-        blocks = ceiling(g.run_length, block)
-    else:
-        blocks = ceiling(g.filters, block)
-    cdef int64_t tasks = groups * g.runs * blocks
-    cdef int64_t task, group, start
-    cdef int64_t scratch = (TAP_BLOCK if along_taps else ROW_BLOCK) * g.filters
-    cdef int thread
-    cdef real *memory = <real *>malloc(threads * scratch * sizeof(real))
-    if memory == NULL:
-        raise MemoryError("no memory for one block of the gradient of the kernel")
-    for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
-        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            group = task // (g.runs * blocks)
-            start = task % blocks * block
-            if along_taps:
-                kernel_gradient_of_taps(&g, path, lanes, rows, group * group_size,
-                                        (group + 1) * group_size, task // blocks % g.runs, start,
-                                        min(block, g.run_length - start), x_start, dy_start,
-                                        memory + thread * scratch, dkernel_start)
-            else:
-                kernel_gradient_of_filters(&g, path, rows, group * group_size,
-                                           (group + 1) * group_size, task // blocks % g.runs,
-                                           start, x_start, dy_start, memory + thread * scratch,
-                                           dkernel_start)
-    free(memory)
 
 
 # ---------------------------------------------------------------- sums

@@ -108,6 +108,7 @@ cdef extern from "lc.h":
         LC_SOFTMAX
         LC_LOG_SOFTMAX
         LC_PATHS
+        LC_CACHE_LINE
         LC_SPARSE_LANES
         LC_SPARSE_HELD
     const char *const lc_path_names[]

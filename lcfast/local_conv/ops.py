@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.local_conv import _direct, _panels, _positions, reference, sparse
+from lcfast.local_conv import (
+    _direct,
+    _kernel_gradient,
+    _panels,
+    _positions,
+    reference,
+    sparse,
+)
 from lcfast.local_conv._activation import ELEMENTWISE
 from lcfast.local_conv.activation import (
     LINEAR,
@@ -118,7 +125,8 @@ def forward(
     elif plan.regime == "positions":
         _POSITIONS_FORWARD[dtype](windows, len(x), *arrays, *how, plan.vectors)
     else:
-        _FORWARD[dtype](windows, len(x), *arrays, *how)
+        forward_filters = _WIDE_FORWARD if plan.packed else _FORWARD
+        forward_filters[dtype](windows, len(x), *arrays, *how)
     if fused is not activation:
         activate_in_place(y, activation, call)
     if y is not target:
@@ -236,10 +244,11 @@ def _inside(dx: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 
 _FORWARD = by_dtype(_direct.forward)
+_WIDE_FORWARD = by_dtype(_direct.forward_wide)
 _BATCH_FORWARD = by_dtype(_panels.forward)
 _INPUT_GRADIENT = by_dtype(_direct.input_gradient)
 _BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
-_KERNEL_GRADIENT = by_dtype(_direct.kernel_gradient)
+_KERNEL_GRADIENT = by_dtype(_kernel_gradient.kernel_gradient)
 _POSITIONS_FORWARD = by_dtype(_positions.forward)
 _POSITIONS_INPUT_GRADIENT = by_dtype(_positions.input_gradient)
 _POSITIONS_KERNEL_GRADIENT = by_dtype(_positions.kernel_gradient)

@@ -31,6 +31,10 @@ ROW_BLOCK = 8
 """Rows of the batch in such a block."""
 MOST_VECTORS = 256
 """Vectors of positions in a group: a row is then read and written a few pages at a time."""
+WIDE = 128
+"""Filters of one position from which on blocks of its kernel are packed, where there are ..."""
+FEW_ROWS = 6
+"""... rows enough to share them."""
 REMEMBERED = 256
 """Plans that a geometry keeps before it forgets them all."""
 
@@ -55,6 +59,8 @@ class Plan:
         group.
     splits : int
         Regime "batch": ranges of positions, each with a panel of the inputs that it sees.
+    packed : bool
+        Regime "filters": whether blocks of the kernel are packed before they are used.
     """
 
     regime: str
@@ -63,13 +69,15 @@ class Plan:
     lanes: int
     vectors: int = 0
     splits: int = 0
+    packed: bool = False
 
     def __str__(self) -> str:
         shared = f"{self.threads} thread{'s' if self.threads > 1 else ''}, {self.path}"
         if self.regime == "positions":
             return f"vectors of {self.lanes} positions, up to {self.vectors} in a group; {shared}"
         if self.regime != "batch":
-            return f"vectors of {self.lanes} {self.regime}; {shared}"
+            packed = ", blocks of the kernel packed" if self.packed else ""
+            return f"vectors of {self.lanes} {self.regime}{packed}; {shared}"
         return (
             f"vectors of {self.lanes} rows, up to {self.vectors} at once, from a transposed copy "
             f"of the inputs; positions in {self.splits} ranges; {shared}"
@@ -111,6 +119,8 @@ def _forward_plan(geometry: Geometry, item_bytes: int, rows: int, threads: int, 
     plan = _filters_plan(item_bytes, threads, path)
     if _forward_along_positions(geometry, plan.lanes, rows):
         return _positions_plan(plan, geometry, item_bytes, rows)
+    if geometry.positions == geometry.runs == 1 and geometry.filters >= WIDE and rows >= FEW_ROWS:
+        return replace(plan, packed=True)
     whole_vectors = geometry.filters >= 3 * plan.lanes and geometry.filters % plan.lanes == 0
     if 2 * rows < plan.lanes or whole_vectors or geometry.positions == 1:
         return plan

@@ -1,6 +1,7 @@
 """Which SIMD path runs: the processor's best, or the one that LCFAST_KERNEL asks for."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -37,10 +38,12 @@ def refusal(name, problem):
     )
 
 
-def test_the_paths_are_some_of_the_three_fastest_first_and_generic_is_always_there():
-    assert _direct.PATH_NAMES == ("avx512", "avx2", "generic")
+def test_the_paths_are_some_of_the_three_fastest_first_and_the_last_is_always_there():
+    *others, last = _direct.PATH_NAMES
+    assert others == ["avx512", "avx2"]
+    assert last == ("neon" if platform.machine() in ("aarch64", "arm64") else "generic")
     assert [name for name in _direct.PATH_NAMES if name in dispatch.PATHS] == list(dispatch.PATHS)
-    assert dispatch.PATHS[-1] == "generic"
+    assert dispatch.PATHS[-1] == last
 
 
 @every_path

@@ -108,8 +108,8 @@ static LC_TARGET void LC_NAME(activate)(int activation, LC_REAL alpha, int64_t c
     const LC_REAL above = activation == LC_SELU ? LC_SELU_SCALE : 1;
     const LC_REAL below = activation == LC_SELU ? LC_SELU_SCALE_ALPHA : alpha;
     switch (activation) {
-    case LC_RELU:
-        LC_EACH(y, y[i] < 0 ? 0 : y[i]);
+    case LC_RELU: /* y < 0, said so that clang for aarch64 does not make 0 of -0 (LLVM issue 93414) */
+        LC_EACH(y, y[i] <= -LC_SMALLEST ? 0 : y[i]);
     case LC_TANH:
         LC_EACH(y, LC_NAME(tanh)(y[i]));
     case LC_SIGMOID:
@@ -266,4 +266,5 @@ static LC_TARGET void LC_NAME(row_gradient)(int activation, int64_t rows, int64_
 #undef LC_EXP_IS_TINY
 #undef LC_EXP_IS_INFINITE
 #undef LC_LARGEST
+#undef LC_SMALLEST
 #undef LC_COPYSIGN

@@ -60,6 +60,7 @@ static const LC_REAL LC_NAME(middle_p)[] = { /* relative error 2^-58.0 */
 #define LC_EXP_IS_TINY -38         /* from here down e^x - 1 rounds to -1, */
 #define LC_EXP_IS_INFINITE 710     /* and from here up e^x to infinity */
 #define LC_LARGEST __DBL_MAX__
+#define LC_SMALLEST __DBL_DENORM_MIN__ /* above 0 */
 #define LC_COPYSIGN(magnitude, sign) __builtin_copysign(magnitude, sign)
 #else
 static const LC_REAL LC_NAME(exp_p)[] = { /* relative error 2^-26.1 */
@@ -88,6 +89,7 @@ static const LC_REAL LC_NAME(middle_p)[] = { /* relative error 2^-28.0 */
 #define LC_EXP_IS_TINY -18
 #define LC_EXP_IS_INFINITE 89
 #define LC_LARGEST __FLT_MAX__
+#define LC_SMALLEST __FLT_DENORM_MIN__
 #define LC_COPYSIGN(magnitude, sign) __builtin_copysignf(magnitude, sign)
 #endif
 

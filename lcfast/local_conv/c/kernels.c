@@ -44,18 +44,19 @@
 #include "path.template.c"
 #endif
 
+/* What the architecture's oldest processor has: with fused multiply-add on aarch64; elsewhere
+   without, whatever flags the compiler is given, so that the bits follow from the path's name. */
 #define LC_TARGET
-#if defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)
-#define LC_FUSED 1 /* aarch64: the baseline has the instruction */
+#if defined(__aarch64__)
+#define LC_FUSED 1
+#define LC_REGISTERS 32
+#define LC_GENERIC_NAME "neon"
 #else
 #define LC_FUSED 0
+#define LC_REGISTERS 16
+#define LC_GENERIC_NAME "generic"
 #endif
 #define LC_VECTOR_BYTES 16
-#if defined(__aarch64__)
-#define LC_REGISTERS 32
-#else
-#define LC_REGISTERS 16
-#endif
 #ifdef LC_X86
 #define LC_STREAM(to, value) _mm_stream_si128((void *)(to), (__m128i)(value))
 #else
@@ -68,7 +69,7 @@
 
 void lc_finish_streams(void) { LC_FENCE(); }
 
-const char *const lc_path_names[LC_PATHS] = {"avx512", "avx2", "generic"};
+const char *const lc_path_names[LC_PATHS] = {"avx512", "avx2", LC_GENERIC_NAME};
 
 #ifdef LC_X86
 const lc_kernels_f32 *const lc_table_f32[LC_PATHS] = {&kernels_f32_avx512, &kernels_f32_avx2,
