@@ -23,6 +23,13 @@ cdef extern from "lc.h":
         const int64_t *family
         int activation
         double alpha
+    ctypedef struct lc_positions:
+        int64_t rows, filters, positions, taps
+        const int64_t *x_offset
+        const int64_t *w_offset
+        int64_t x_row, x_ahead
+        int64_t w_filter, y_row, y_filter, bias_filter
+        int accumulate
     ctypedef struct lc_kernels_f32:
         int lanes
         void (*product)(const lc_tile *, const float *, const float *, const float *,
@@ -46,6 +53,12 @@ cdef extern from "lc.h":
                               const float *, float *) noexcept nogil
         void (*sparse_gradient)(const lc_csr *, int64_t, int64_t, int64_t, int, const float *,
                                 const float *, float *) noexcept nogil
+        void (*unzip)(int64_t, int64_t, int64_t, const float *, int64_t, float *) noexcept nogil
+        void (*zip)(int64_t, int64_t, int64_t, const float *, float *) noexcept nogil
+        void (*positions)(const lc_positions *, const float *, const float *, const float *,
+                          float *) noexcept nogil
+        void (*positions_gradient)(const lc_positions *, const float *, const float *,
+                                   float *) noexcept nogil
     ctypedef struct lc_kernels_f64:
         int lanes
         void (*product)(const lc_tile *, const double *, const double *, const double *,
@@ -69,6 +82,12 @@ cdef extern from "lc.h":
                               const double *, double *) noexcept nogil
         void (*sparse_gradient)(const lc_csr *, int64_t, int64_t, int64_t, int, const double *,
                                 const double *, double *) noexcept nogil
+        void (*unzip)(int64_t, int64_t, int64_t, const double *, int64_t, double *) noexcept nogil
+        void (*zip)(int64_t, int64_t, int64_t, const double *, double *) noexcept nogil
+        void (*positions)(const lc_positions *, const double *, const double *, const double *,
+                          double *) noexcept nogil
+        void (*positions_gradient)(const lc_positions *, const double *, const double *,
+                                   double *) noexcept nogil
     enum:
         LC_LINEAR
         LC_RELU

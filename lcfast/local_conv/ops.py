@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.local_conv import _direct, _kernel_gradient, _panels, _sums, reference, sparse
+from lcfast.local_conv import (
+    _direct,
+    _kernel_gradient,
+    _panels,
+    _positions,
+    _sums,
+    reference,
+    sparse,
+)
 from lcfast.local_conv._activation import ELEMENTWISE
 from lcfast.local_conv.activation import (
     LINEAR,
@@ -138,6 +146,11 @@ def forward(
                 windows, rows, x, kernel, bias, y, code, alpha, path, threads, plan.vectors,
                 plan.splits,
             )  # fmt: skip
+        elif plan.regime == "positions":
+            bias = None if bias is None else bias.reshape(-1)
+            arrays = x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1)
+            how = code, alpha, path, threads, plan.vectors
+            _POSITIONS_FORWARD[dtype](windows, rows, *arrays, *how)
         elif plan.packed:
             bias = None if bias is None else bias.reshape(-1)
             arrays = x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1)
@@ -209,6 +222,10 @@ def input_gradient(
         dx = np.empty(shape, dtype)
         how = path, threads, plan.vectors, plan.splits
         _BATCH_INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), *how)
+    elif plan.regime == "positions":
+        dx = np.empty(shape, dtype)
+        cut = path, threads, plan.vectors
+        _POSITIONS_INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), *cut)
     else:
         dx = np.zeros(shape, dtype)
         _INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), path, threads)
@@ -238,7 +255,10 @@ def kernel_gradient(
     path, threads = call.path(), threads_for(dy.size * geometry.patch_size, call.threads)
     plan = kernel_gradient_plan(windows, dtype, len(x), threads, path)
     arrays = _padded(x, geometry).reshape(-1), dy.reshape(-1), dkernel.reshape(-1)
-    _KERNEL_GRADIENT[dtype](windows, len(x), *arrays, path, threads, plan.regime == "taps")
+    if plan.regime == "positions":
+        _POSITIONS_KERNEL_GRADIENT[dtype](windows, len(x), *arrays, path, threads, plan.vectors)
+    else:
+        _KERNEL_GRADIENT[dtype](windows, len(x), *arrays, path, threads, plan.regime == "taps")
     return dkernel
 
 
@@ -291,4 +311,7 @@ _BATCH_FORWARD = by_dtype(_panels.forward)
 _INPUT_GRADIENT = by_dtype(_direct.input_gradient)
 _BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
 _KERNEL_GRADIENT = by_dtype(_kernel_gradient.kernel_gradient)
+_POSITIONS_FORWARD = by_dtype(_positions.forward)
+_POSITIONS_INPUT_GRADIENT = by_dtype(_positions.input_gradient)
+_POSITIONS_KERNEL_GRADIENT = by_dtype(_positions.kernel_gradient)
 _SUM_ROWS = by_dtype(_sums.sum_rows)

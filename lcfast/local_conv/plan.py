@@ -21,6 +21,16 @@ PANEL_VECTORS = 3
 PANEL_BYTES = 16 << 20
 """Of one thread's panel: what all threads have together stays under SCRATCH_BYTES."""
 SCRATCH_BYTES = 56 << 20
+WEIGHTS_BYTES = 64 << 10
+"""Of the weights of a group of positions, which stay in L2 while the batch passes by."""
+ONCE_BYTES = 12 << 10
+"""Of the same where a row or two of the batch meet them: they only pass through L1."""
+UNZIPPED_BYTES = 32 << 10
+"""Of the same with the inputs and outputs of a block of rows, where they are unzipped: L1."""
+ROW_BLOCK = 8
+"""Rows of the batch in such a block."""
+MOST_VECTORS = 256
+"""Vectors of positions in a group: a row is then read and written a few pages at a time."""
 WIDE = 128
 """Filters of one position from which on blocks of its kernel are packed, where there are ..."""
 FEW_ROWS = 6
@@ -36,7 +46,8 @@ class Plan:
     Parameters
     ----------
     regime : str
-        What vectors run along: "filters", "batch" or, in the gradient of the kernel, "taps".
+        What vectors run along: "filters", "batch", "positions" or, in the gradient of the
+        kernel, "taps".
     threads : int
         Threads that share the work.
     path : str
@@ -44,7 +55,8 @@ class Plan:
     lanes : int
         Numbers in a vector.
     vectors : int
-        Regime "batch": vectors of rows in a panel.
+        Regime "batch": vectors of rows in a panel; regime "positions": vectors of positions in a
+        group.
     splits : int
         Regime "batch": ranges of positions, each with a panel of the inputs that it sees.
     packed : bool
@@ -75,6 +87,9 @@ class Plan:
             positions, filters, rows = self.block
             block = f"tasks of {positions} positions x {filters} filters x {rows} rows"
             shared = f"{block}; {shared}"
+        if self.regime == "positions":
+            shared = f"weights of a group unzipped; {shared}"
+            return f"vectors of {self.lanes} positions, up to {self.vectors} in a group; {shared}"
         shared = f"weights {'packed' if self.packed else 'as they are stored'}; {shared}"
         if self.regime != "batch":
             return f"vectors of {self.lanes} {self.regime}; {shared}"
@@ -117,6 +132,8 @@ def _remembered(
 
 def _forward_plan(geometry: Geometry, item_bytes: int, rows: int, threads: int, path: int) -> Plan:
     plan = _filters_plan(item_bytes, threads, path)
+    if _forward_along_positions(geometry, plan.lanes, rows):
+        return _positions_plan(plan, geometry, item_bytes, rows)
     if geometry.positions == geometry.runs == 1 and geometry.filters >= WIDE and rows >= FEW_ROWS:
         return replace(plan, packed=True)
     whole_vectors = geometry.filters >= 3 * plan.lanes and geometry.filters % plan.lanes == 0
@@ -129,6 +146,11 @@ def _input_gradient_plan(
     geometry: Geometry, item_bytes: int, rows: int, threads: int, path: int
 ) -> Plan:
     plan = _filters_plan(item_bytes, threads, path)
+    if _input_gradient_along_positions(geometry, plan.lanes, rows):
+        plan = _positions_plan(plan, geometry, item_bytes, rows)
+        # A group begins with what the windows of the group before it reach into.
+        overlap = -(-geometry.run_length // geometry.window_steps[1]) - 1
+        return replace(plan, vectors=max(plan.vectors, -(-4 * overlap // plan.lanes)))
     if 2 * rows < plan.lanes:
         return plan
     pixels = math.prod(geometry.input_size)
@@ -140,6 +162,8 @@ def _kernel_gradient_plan(
 ) -> Plan:
     plan = _filters_plan(item_bytes, threads, path)
     lanes = plan.lanes
+    if _kernel_gradient_along_positions(geometry, lanes, rows):
+        return _positions_plan(plan, geometry, item_bytes, rows)
     filled = {name: size / (-(-size // lanes) * lanes) for name, size in (
         ("filters", geometry.filters), ("taps", geometry.run_length),
     )}  # fmt: skip
@@ -152,6 +176,89 @@ def _kernel_gradient_plan(
 def _filters_plan(item_bytes: int, threads: int, path: int) -> Plan:
     lanes = _direct.vector_bytes(path) // item_bytes
     return Plan("filters", threads, _direct.PATH_NAMES[path], lanes)
+
+
+# Where vectors along positions are the fastest, measured against the other regimes on two threads
+# with 1 to 12 filters, windows of 3 to 243 taps, 1D and 2D, and 1 to 256 rows.  Rows that fill half
+# a vector make regime "batch" the rival.  `phases`: rows of positions that the input is unzipped
+# into; from 5 on to a vector they go through a square that they do not fill.
+
+
+def _positions_fill(geometry: Geometry, lanes: int) -> bool:
+    """Whether regime "positions" takes a geometry at all, with filters that fill no vector."""
+    few = 0 < geometry.filters <= 3 * lanes // 4 or geometry.filters == 1
+    return few and not geometry.shared and geometry.output_columns >= lanes
+
+
+def _phases(geometry: Geometry) -> int:
+    return min(geometry.window_steps[1], geometry.run_length)
+
+
+def _forward_along_positions(geometry: Geometry, lanes: int, rows: int) -> bool:
+    if not _positions_fill(geometry, lanes) or geometry.patch_size == 0:
+        return False
+    filters, taps, along = geometry.filters, geometry.patch_size, geometry.window_steps[1]
+    if rows == 1:  # the rival computes several positions at once
+        few = 4 * filters <= lanes and taps * filters <= 4 * lanes
+        if filters == 1 and (along == 1 or lanes >= 16):
+            return True
+        return few and (along == 1 or 2 * filters * _phases(geometry) <= lanes)
+    if 2 * rows < lanes:
+        return True
+    if along == 1:
+        weights = 48 if geometry.channels_first else 16
+        return taps <= 64 if filters == 1 else taps * filters <= weights
+    return geometry.runs == 1 and filters <= 2 and _phases(geometry) <= 4
+
+
+def _kernel_gradient_along_positions(geometry: Geometry, lanes: int, rows: int) -> bool:
+    if not _positions_fill(geometry, lanes) or geometry.patch_size == 0:
+        return False
+    filters, weights = geometry.filters, geometry.patch_size * geometry.filters
+    if 2 * rows < lanes:
+        return 2 * filters <= lanes or weights <= 128
+    if geometry.channels_first and filters > 1:
+        return filters <= 8  # vectors along anything else begin with a copy
+    if filters > 1 and 4 * filters > lanes:
+        return False
+    if geometry.window_steps[1] == 1:
+        most = 5 * lanes if filters == 2 else 40
+        return filters == 1 or weights <= most or len(geometry.input_size) == 2
+    if geometry.runs == 1 and lanes <= geometry.run_length <= geometry.window_steps[1]:
+        return True  # windows apart: whole squares, each of which is met once
+    room = lanes if geometry.channels == 1 else lanes // 2
+    return _phases(geometry) <= 4 and filters * _phases(geometry) <= room
+
+
+def _input_gradient_along_positions(geometry: Geometry, lanes: int, rows: int) -> bool:
+    along, filters = geometry.window_steps[1], geometry.filters
+    row = geometry.input_size[-1] * (1 if geometry.channels_first else geometry.channels)
+    if not _positions_fill(geometry, lanes) or row < lanes * along or geometry.patch_size == 0:
+        return False
+    if 2 * rows < lanes:
+        return True
+    if len(geometry.input_size) == 2:
+        return geometry.channels == 1 and filters <= 2 and rows <= 2 * lanes
+    if geometry.channels > 1:
+        return filters == 1 if along == 1 else filters <= 2 and along <= 4
+    if along == 1:
+        return filters == 1 or filters * geometry.patch_size <= (80 if filters == 2 else 40)
+    return filters <= 8
+
+
+def _positions_plan(plan: Plan, geometry: Geometry, item_bytes: int, rows: int) -> Plan:
+    """Regime "positions" with groups as large as the caches allow."""
+    vector = plan.lanes * item_bytes
+    along = geometry.window_steps[1]
+    each = geometry.patch_size * geometry.filters * vector
+    room = ONCE_BYTES if 2 * rows < ROW_BLOCK else WEIGHTS_BYTES
+    if along > 1:
+        unzipped = geometry.runs * min(along, geometry.run_length) + geometry.filters
+        each += min(rows, ROW_BLOCK) * unzipped * vector
+        room = min(room, UNZIPPED_BYTES)
+    total = geometry.positions // plan.lanes
+    most = min(room // each, MOST_VECTORS, -(-total // plan.threads))
+    return replace(plan, regime="positions", vectors=max(most, 1))
 
 
 def _batch_plan(

@@ -112,10 +112,16 @@ def test_every_engine_gives_what_keras_gives(name, engine):
         assert_near(got, expected, layer.dtype)
 
 
-@pytest.mark.parametrize(("filters", "engine"), [(1, "sparse"), (2, "sparse"), (3, "direct")])
-@pytest.mark.parametrize("implementation", [1, 2, 3])
-def test_auto_follows_the_filters_whatever_is_stored(filters, engine, implementation):
-    layer = lcfast.LocallyConnected1D(filters, 3, implementation=implementation, engine="auto")
+@pytest.mark.parametrize("filters", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("implementation", "padding"),
+    [(1, "valid"), (2, "valid"), (3, "valid"), (2, "same"), (3, "same")],
+)
+def test_auto_follows_the_geometry_whatever_is_stored(filters, implementation, padding):
+    engine = "sparse" if padding == "same" and filters <= 2 else "direct"
+    layer = lcfast.LocallyConnected1D(
+        filters, 3, padding=padding, implementation=implementation, engine="auto"
+    )
     layer.build((None, 9, 1))
     assert layer.chosen_engine() == engine
     kernel = layer.record()[0]

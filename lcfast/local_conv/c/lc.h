@@ -76,6 +76,17 @@ typedef struct {
     double alpha;          /* with its parameter */
 } lc_csr;
 
+/* y[n,f,p] = sum_k x[n, x_offset[k] + p] w[w_offset[k] + f * w_filter + p] (+ bias), p < positions,
+   which is at least a vector.  Vectors run along p: x and y are rows of positions, or unzipped into
+   such, and so are the weights.  The bits rule is that of lc_tile. */
+typedef struct {
+    int64_t rows, filters, positions, taps;
+    const int64_t *x_offset, *w_offset; /* [taps] */
+    int64_t x_row, x_ahead;             /* from a row to the next; to what is to be prefetched */
+    int64_t w_filter, y_row, y_filter, bias_filter;
+    int accumulate; /* of the gradient of the kernel */
+} lc_positions;
+
 /* One table of kernels for each real type and instruction set, chosen at run time. */
 #define LC_KERNELS(REAL, SUFFIX)                                                                   \
     typedef struct {                                                                               \
@@ -105,6 +116,14 @@ typedef struct {
                               const REAL *bias, const REAL *x, REAL *y);                           \
         void (*sparse_gradient)(const lc_csr *matrix, int64_t first, int64_t last, int64_t batch,  \
                                 int accumulate, const REAL *x, const REAL *dy, REAL *ddata);       \
+        /* vectors along positions: see positions.template.c */                                    \
+        void (*unzip)(int64_t positions, int64_t width, int64_t count, const REAL *x,              \
+                      int64_t x_step, REAL *panel);                                                \
+        void (*zip)(int64_t positions, int64_t width, int64_t count, const REAL *panel, REAL *y);  \
+        void (*positions)(const lc_positions *tile, const REAL *x, const REAL *w,                  \
+                          const REAL *bias, REAL *y);                                              \
+        void (*positions_gradient)(const lc_positions *tile, const REAL *x, const REAL *dy,        \
+                                   REAL *dw);                                                      \
     } lc_kernels_##SUFFIX;
 
 LC_KERNELS(float, f32)

@@ -129,8 +129,6 @@ static LC_TARGET void LC_NAME(from_panel)(int64_t rows, int64_t width, int64_t c
 
 #undef LC_LOW
 #undef LC_HIGH
-#undef LC_EACH_LANE
-#undef LC_SHUFFLE
 #undef LC_EXCHANGE
 #undef LC_AHEAD
 #undef LC_WITHIN

@@ -12,13 +12,16 @@
 #endif
 #include "tile.template.c"
 #include "panel.template.c"
+#include "positions.template.c"
 #include "functions.template.c"
 #include "activation.template.c"
 #include "sparse.template.c"
 static const LC_TABLE LC_NAME(kernels) = {LC_LANES, LC_NAME(product), LC_NAME(lone), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
                                           LC_NAME(activation_gradient), LC_NAME(activate_rows),
                                           LC_NAME(row_gradient), LC_NAME(sparse_panel),
-                                          LC_NAME(sparse_vector), LC_NAME(sparse_gradient)};
+                                          LC_NAME(sparse_vector), LC_NAME(sparse_gradient),
+                                          LC_NAME(unzip), LC_NAME(zip), LC_NAME(positions),
+                                          LC_NAME(positions_gradient)};
 #undef LC_REAL
 #undef LC_IS_DOUBLE
 #undef LC_TABLE
@@ -36,13 +39,16 @@ static const LC_TABLE LC_NAME(kernels) = {LC_LANES, LC_NAME(product), LC_NAME(lo
 #endif
 #include "tile.template.c"
 #include "panel.template.c"
+#include "positions.template.c"
 #include "functions.template.c"
 #include "activation.template.c"
 #include "sparse.template.c"
 static const LC_TABLE LC_NAME(kernels) = {LC_LANES, LC_NAME(product), LC_NAME(lone), LC_NAME(to_panel), LC_NAME(from_panel), LC_NAME(activate),
                                           LC_NAME(activation_gradient), LC_NAME(activate_rows),
                                           LC_NAME(row_gradient), LC_NAME(sparse_panel),
-                                          LC_NAME(sparse_vector), LC_NAME(sparse_gradient)};
+                                          LC_NAME(sparse_vector), LC_NAME(sparse_gradient),
+                                          LC_NAME(unzip), LC_NAME(zip), LC_NAME(positions),
+                                          LC_NAME(positions_gradient)};
 #undef LC_REAL
 #undef LC_IS_DOUBLE
 #undef LC_TABLE
