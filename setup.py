@@ -75,6 +75,6 @@ def extension(name: str, *c_sources: str) -> Extension:
     )
 
 
-OTHERS = ["_activation", "_arrays", "_kernel_gradient", "_panels", "_positions", "_sparse", "_sums", "_windows"]
+OTHERS = sorted({path.stem for path in Path("lcfast/local_conv").glob("*.pyx")} - {"_direct"})
 modules = [extension("_direct", f"{C_DIRECTORY}/kernels.c"), *map(extension, OTHERS)]
 setup(ext_modules=cythonize(modules, build_dir="build"))
