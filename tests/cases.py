@@ -72,6 +72,9 @@ _LOCAL = (  # input size, channels, filters, kernel size, strides; in both data 
     ((1,), 512, 5, (1,), (1,)),
     ((3, 3), 40, 7, (3, 3), (1, 1)),
     ((2, 3), 140, 3, (2, 2), (1, 1)),
+    # One window, which leaves inputs out: the filters lie alike in both formats, the channels not.
+    ((4,), 3, 3, (3,), (2,)),
+    ((4, 5), 2, 5, (3, 3), (2, 3)),
     # Rows of the batch that fall upon each other in a cache: the gradient of the kernel packs them,
     # with vectors along filters, and along taps.
     ((8,), 16, 64, (3,), (1,)),

@@ -15,4 +15,3 @@ def forward_blocks(
 # See the .pyx for the arguments.  The others are indexed by "float" or "double" first.
 forward: Any
 forward_wide: Any
-input_gradient: Any

@@ -8,7 +8,7 @@ shared by two tasks and no sum is cut between two threads, so the bits do not de
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uintptr_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from lcfast.local_conv._arrays cimport start_of
@@ -300,81 +300,3 @@ def forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int acti
         forward_all[double](&g, rows, <const double *>x_start, <const double *>kernel_start,
                             <const double *>bias_start, <double *>y_start, activation, alpha,
                             path, threads)
-
-
-# ---------------------------------------------------------------- gradient of the input
-
-cdef void transpose(const real *block, int64_t steps, int64_t filters, int64_t columns,
-                    real *transposed) noexcept nogil:
-    # transposed[f,k] = block[k,f] for the `columns` taps of one piece of a run
-    cdef int64_t k, f
-    for f in range(filters):
-        for k in range(columns):
-            transposed[f * columns + k] = block[k * steps + f]
-
-
-cdef void input_gradient_rows(const Windows *g, int path, int64_t rows, int64_t first_column,
-                              int64_t last_column, const int64_t *run_offset, const real *dy,
-                              const real *kernel, real *transposed, real *dx) noexcept nogil:
-    # dx[n, tap(p,k)] += dy[n,p,f] kernel[p,k,f]: one chain over p, then f, both ascending.
-    # Only the taps first_column..last_column of each run: what one task owns of a lone position.
-    cdef int64_t position, run, column, row
-    cdef int64_t dy_start = 0
-    cdef const real *block
-    cdef real *target
-    cdef lc_tile tile = empty_tile(&dy_start, &dy_start)
-    tile.run_length = g.filters
-    tile.a_row_step = g.y_row
-    tile.a_step = g.y_filter
-    tile.c_row_step = g.x_row
-    tile.accumulate = 1
-    for position in range(g.positions):
-        for run in range(g.runs):
-            column = first_column
-            while column < last_column:
-                tile.columns = min(<int64_t>COLUMN_BLOCK, last_column - column)
-                tile.b_row_step = tile.columns
-                block = kernel + position * g.kernel_position \
-                    + (run * g.run_length + column) * g.filters
-                transpose(block, g.filters, g.filters, tile.columns, transposed)
-                target = dx + window_offset(g, position) + run_offset[run] + column
-                row = 0
-                while row < rows:
-                    tile.rows = min(<int64_t>ROW_BLOCK, rows - row)
-                    product(path, &tile, dy + row * g.y_row + position * g.y_position, transposed,
-                            <const real *>NULL, target + row * g.x_row)
-                    row += tile.rows
-                column += tile.columns
-
-
-def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] kernel,
-                   real[::1] dx, int path, int threads):
-    """dx[n, tap(p,k)] += dy[n,p,f] kernel[p,k,f]; `dx` holds zeros when this is called."""
-    cdef Windows g = windows_of(geometry)
-    cdef const int64_t[::1] run_offsets = geometry.run_offsets
-    cdef const int64_t *run_offset = &run_offsets[0]
-    cdef const real *dy_start = &dy[0]
-    cdef const real *kernel_start = &kernel[0]
-    cdef real *dx_start = &dx[0]
-    # Windows overlap, so positions cannot be shared out; a lone window (Dense) can be cut.
-    cdef bint lone = g.positions == 1
-    cdef int64_t row_block = rows if lone else ceiling(rows, threads)
-    cdef int64_t column_block = COLUMN_BLOCK if lone else g.run_length
-    cdef int64_t row_blocks = ceiling(rows, row_block)
-    cdef int64_t column_blocks = ceiling(g.run_length, column_block)
-    cdef int64_t tasks = row_blocks * column_blocks
-    cdef int64_t task, row, column
-    cdef int64_t scratch = g.filters * COLUMN_BLOCK
-    cdef int thread
-    cdef real *transposed = <real *>malloc(threads * scratch * sizeof(real))
-    if transposed == NULL:
-        raise MemoryError("no memory for the transposed kernel of one block")
-    for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
-        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            row = task // column_blocks * row_block
-            column = task % column_blocks * column_block
-            input_gradient_rows(&g, path, min(row_block, rows - row), column,
-                                min(column + column_block, g.run_length), run_offset,
-                                dy_start + row * g.y_row, kernel_start,
-                                transposed + thread * scratch, dx_start + row * g.x_row)
-    free(transposed)

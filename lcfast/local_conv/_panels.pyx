@@ -188,7 +188,8 @@ cdef void input_gradient_task(const Windows *g, int path, int64_t width, int64_t
                               real *dx_panel, real *dx) noexcept nogil:
     # dx[n,i] = sum of dy[n,p,f] kernel[p,k,f] over p, then f, where tap k of p is i: one chain for
     # each channel of the pixels low..high.
-    cdef bint last_format = g.y_filter == 1
+    # Not the same question: with one position the filters lie side by side in either format.
+    cdef bint channels_last = g.x_channel == 1, filters_last = g.y_filter == 1
     cdef int64_t output_rows = g.positions // g.output_columns
     cdef int64_t first, last, pixel, y, x, row, column, first_column, last_column, position, tap, f
     cdef lc_tile tile = empty_tile(kernel_offset, dy_offset)
@@ -196,12 +197,12 @@ cdef void input_gradient_task(const Windows *g, int path, int64_t width, int64_t
     tile.rows = g.channels
     tile.columns = width
     tile.run_length = g.filters
-    tile.a_row_step = g.filters if last_format else g.kernel_rows * g.kernel_columns * g.filters
+    tile.a_row_step = g.filters if channels_last else g.kernel_rows * g.kernel_columns * g.filters
     tile.a_step = 1
-    tile.a_ahead = g.channels * g.filters if last_format else g.filters
-    tile.b_row_step = width if last_format else (last - first) * width
-    tile.c_row_step = width if last_format else (high - low) * width
-    if last_format:
+    tile.a_ahead = g.channels * g.filters if channels_last else g.filters
+    tile.b_row_step = width if filters_last else (last - first) * width
+    tile.c_row_step = width if channels_last else (high - low) * width
+    if filters_last:
         to_panel(path, rows, width, (last - first) * g.filters, dy + first * g.filters, g.y_row,
                  dy_panel)
     else:
@@ -219,21 +220,21 @@ cdef void input_gradient_task(const Windows *g, int path, int64_t width, int64_t
             for column in range(first_column, last_column + 1):
                 position = row * g.output_columns + column
                 tap = (y - row * g.row_stride) * g.kernel_columns + x - column * g.column_stride
-                if last_format:
+                if channels_last:
                     tap *= g.channels
                 kernel_offset[tile.runs] = position * g.kernel_position + tap * g.filters
                 dy_offset[tile.runs] = (position - first) * width * \
-                    (g.filters if last_format else 1)
+                    (g.filters if filters_last else 1)
                 tile.runs += 1
         product(path, &tile, kernel, dy_panel, <const real *>NULL,
-                dx_panel + (pixel - low) * width * (g.channels if last_format else 1))
-    if last_format:
+                dx_panel + (pixel - low) * width * (g.channels if channels_last else 1))
+    if channels_last:
         from_panel(path, rows, width, (high - low) * g.channels, dx_panel,
                    dx + low * g.channels, g.x_row)
     else:
         for f in range(g.channels):
             from_panel(path, rows, width, high - low, dx_panel + f * (high - low) * width,
-                       dx + f * g.input_rows * g.input_columns + low, g.x_row)
+                       dx + f * g.x_channel + low, g.x_row)
 
 
 def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] kernel,

@@ -8,6 +8,7 @@ cdef struct Windows:
     int64_t row_stride, column_stride
     int64_t runs, run_length, patch, filters
     int64_t x_row, y_row          # numbers in one row of the input and of the output
+    int64_t x_channel             # step in a row of the input
     int64_t y_position, y_filter  # steps in a row of the output
     int64_t kernel_position       # 0 where the kernel is shared
     int64_t bias_position

@@ -45,6 +45,7 @@ cdef Windows read_windows(geometry):
         g.column_stride, = geometry.strides
     g.x_row = g.channels * g.input_rows * g.input_columns
     g.y_row = g.positions * g.filters
+    g.x_channel = g.input_rows * g.input_columns if geometry.channels_first else 1
     g.y_position = 1 if geometry.channels_first else g.filters
     g.y_filter = g.positions if geometry.channels_first else 1
     g.kernel_position = 0 if geometry.shared else g.patch * g.filters

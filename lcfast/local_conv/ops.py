@@ -218,17 +218,13 @@ def input_gradient(
     path, threads = call.path(), threads_for(dy.size * geometry.patch_size, call.threads)
     plan = input_gradient_plan(windows, dtype, len(dy), threads, path)
     arrays = dy.reshape(-1), kernel.reshape(-1)
-    if plan.regime == "batch":
-        dx = np.empty(shape, dtype)
-        how = path, threads, plan.vectors, plan.splits
-        _BATCH_INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), *how)
-    elif plan.regime == "positions":
-        dx = np.empty(shape, dtype)
-        cut = path, threads, plan.vectors
+    dx = np.empty(shape, dtype)
+    if plan.regime == "positions":
+        cut: tuple[int, ...] = (path, threads, plan.vectors)
         _POSITIONS_INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), *cut)
     else:
-        dx = np.zeros(shape, dtype)
-        _INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), path, threads)
+        cut = path, threads, plan.vectors, plan.splits
+        _BATCH_INPUT_GRADIENT[dtype](windows, len(dy), *arrays, dx.reshape(-1), *cut)
     return _inside(dx, geometry)
 
 
@@ -308,7 +304,6 @@ def _inside(dx: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 _WIDE_FORWARD = by_dtype(_direct.forward_wide)
 _BATCH_FORWARD = by_dtype(_panels.forward)
-_INPUT_GRADIENT = by_dtype(_direct.input_gradient)
 _BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
 _KERNEL_GRADIENT = by_dtype(_kernel_gradient.kernel_gradient)
 _POSITIONS_FORWARD = by_dtype(_positions.forward)

@@ -151,10 +151,12 @@ def _input_gradient_plan(
         # A group begins with what the windows of the group before it reach into.
         overlap = -(-geometry.run_length // geometry.window_steps[1]) - 1
         return replace(plan, vectors=max(plan.vectors, -(-4 * overlap // plan.lanes)))
-    if 2 * rows < plan.lanes:
-        return plan
     pixels = math.prod(geometry.input_size)
-    return _batch_plan(plan, geometry, item_bytes, rows, pixels, _gradient_panel_rows)
+    plan = _batch_plan(plan, geometry, item_bytes, rows, pixels, _gradient_panel_rows)
+    if plan.regime == "batch":
+        return plan
+    # The gradients that one pixel needs are more than the scratch should be.
+    return replace(plan, regime="batch", vectors=1, splits=pixels)
 
 
 def _kernel_gradient_plan(

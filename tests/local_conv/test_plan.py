@@ -35,7 +35,8 @@ def test_there_is_a_plan_for_every_geometry(name, path, make):
             made = make(ALL[name].padded, dtype, rows, 3, index)
             assert (made.threads, made.path, made.engine) == (3, path, "direct")
             assert made.lanes in (2, 4, 8, 16)
-            assert (made.vectors > 0) == (made.splits > 0) == (made.regime == "batch")
+            assert (made.vectors > 0) == (made.regime in ("batch", "positions"))
+            assert (made.splits > 0) == (made.regime == "batch")
 
 
 @every_maker
@@ -92,10 +93,11 @@ def test_a_printed_plan_names_regime_engine_threads_and_path(path):
         for rows in (1, 48):
             made = ops.plan_of_forward(kernel, geometry, rows, Call("direct", 1, path))
             words = str(made)
-            vectors = {"filters": f"vectors of {made.lanes} filters", "batch": "rows, up to"}
-            assert vectors.get(made.regime, made.regime) in words
+            vectors = "rows, up to" if made.regime == "batch" else f"{made.lanes} {made.regime}"
+            assert vectors in words
             wide = geometry.positions == 1 and geometry.filters >= 128 and rows > 1
-            assert f"weights {'packed' if wide else 'as they are stored'}" in words
+            weights = {"positions": "of a group unzipped"}.get(made.regime, "as they are stored")
+            assert f"weights {'packed' if wide else weights}" in words
             assert words.endswith(f"; 1 thread, {path}")
 
 
