@@ -115,7 +115,7 @@ def usable_threads() -> int:
 
 def facts() -> dict[str, str]:
     """What a reader of figures asks first."""
-    found = {"system": f"{platform.system()} {platform.release()}", "machine": platform.machine()}
+    found = {"system": platform.system(), "machine": platform.machine()}
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
