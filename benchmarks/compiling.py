@@ -12,6 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "benchmarks" / "c"
 BUILT = ROOT / "build" / "benchmarks"
+# What the machine could do at most: these programs are no part of lcfast, whose own C is never
+# compiled so.
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-fopenmp", "-fPIC", "-shared")
 
 

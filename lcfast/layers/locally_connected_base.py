@@ -430,10 +430,8 @@ class LocallyConnected(LinearLayer):
 def fastest_engine(geometry: Geometry) -> str:
     """The engine of "auto": a function of the geometry alone, so that the bits stay the same.
 
-    With one or two filters direct was 1.0 to 2.5 times as fast as sparse for forward and both
-    gradients together, in the mean over each kind of window (3 to 400 inputs, 1D and 2D, batch 1,
-    32 and 512), though the gradient of the input alone took up to 3.8 times as long.  With padding
-    "same" it runs on a padded copy, and forward alone was slower from batch 32 on.
+    With one or two filters and no padding direct was 1.0 to 2.5 times as fast as sparse for forward
+    and both gradients together, in the mean (windows of 3 to 400 inputs, batch 1, 32 and 512).
     """
     padded = geometry.padded is not geometry
     return "sparse" if geometry.filters <= 2 and padded else "direct"

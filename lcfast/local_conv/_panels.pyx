@@ -138,7 +138,8 @@ def forward(geometry, int64_t rows, x, kernel, bias, y, int activation, real alp
     panel_numbers *= width
     cdef int64_t scratch = panel_numbers + group * g.filters * width
     cdef void *memory = malloc(threads * scratch * sizeof(real) + ALIGNMENT)
-    cdef int64_t *offsets = <int64_t *>malloc(threads * g.runs * sizeof(int64_t))
+    # One more, for without channels there are no runs, and malloc(0) may give NULL.
+    cdef int64_t *offsets = <int64_t *>malloc((threads * g.runs + 1) * sizeof(int64_t))
     cdef real *panels = <real *>aligned(memory)
     cdef real *panel
     if memory == NULL or offsets == NULL:
