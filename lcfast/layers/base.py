@@ -163,6 +163,10 @@ class Layer(Computing, SymbolicSide):
         """Whether the layer is built and `inputs` need no check and no copy; False is no harm."""
         return False
 
+    def at_once(self, inputs: np.ndarray, out: np.ndarray | None) -> np.ndarray | None:
+        """The output where a call like this one needs no check any more; None is no harm."""
+        return None
+
     # ------------------------------------------------------------ calling
 
     def __call__(
@@ -197,7 +201,12 @@ class Layer(Computing, SymbolicSide):
         TypeError, ValueError
             If the input or `out` has the wrong type, dtype, rank or shape, or a mask is given.
         """
-        if type(inputs) is not np.ndarray and is_symbolic(inputs):
+        if type(inputs) is np.ndarray:
+            if mask is None and not call_arguments and self._costs_nothing():
+                y = self.at_once(inputs, out)
+                if y is not None:
+                    return y
+        elif is_symbolic(inputs):
             if call_arguments:
                 raise TypeError(f"A symbolic call takes no {', '.join(call_arguments)}.")
             return self._connect(inputs)

@@ -78,6 +78,24 @@ class LinearLayer(Layer):
             return False
         return ops.fits(inputs, self.numpy_dtype, geometry.input_shape)
 
+    def forward(
+        self, weights: Any, inputs: Any, training: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f])."""
+        assert self.geometry is not None, "only a built layer has a record"
+        return self.activated_rows(weights, inputs, self.geometry, out)
+
+    def at_once(self, inputs: np.ndarray, out: np.ndarray | None) -> np.ndarray | None:
+        """The output where a call like this one needs no check any more; None is no harm."""
+        geometry, activation = self.geometry, self.activation
+        if geometry is None or type(self).forward is not LinearLayer.forward:
+            return None
+        record = self.own_record()
+        if not record or not isinstance(activation, ActivationFunction):
+            return None
+        bias = record[1] if self.use_bias else None
+        return ops.at_once(inputs, record[0], bias, geometry, activation.kernel, out, self._call)
+
     def plan(self, batch: int = 1) -> ops.Plan:
         """Return how a call on a batch computes: `print(layer.plan(32))` says it in words.
 

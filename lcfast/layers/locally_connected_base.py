@@ -149,13 +149,6 @@ class LocallyConnected(LinearLayer):
 
     # ------------------------------------------------------------ computing
 
-    def forward(
-        self, weights: Any, inputs: Any, training: bool = False, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f])."""
-        geometry = self.geometry or self._built_geometry()
-        return self.activated_rows(weights, inputs, geometry, out)
-
     def linearize(self, weights: Any, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [dkernel, dbias])."""
         return self.linearize_rows(weights, inputs, self._built_geometry())

@@ -26,16 +26,17 @@ cdef void *start_of(array, Py_ssize_t item_bytes) except NULL:
 
 def fits(value, dtype, tuple row_shape):
     """Whether `value` is an array (N, *row_shape) that the kernels can take as it is."""
-    return is_plain(value, dtype, row_shape, 1, PyBUF_ND)
+    return is_plain(value, dtype, row_shape, 1, False)
 
 
 def fits_output(out, dtype, tuple shape):
     """Whether `out` is an array of this shape that the kernels can write to as it is."""
-    return is_plain(out, dtype, shape, 0, PyBUF_ND | PyBUF_WRITABLE)
+    return is_plain(out, dtype, shape, 0, True)
 
 
-cdef bint is_plain(value, dtype, tuple shape, int batch_axes, int flags) except -1:
+cdef bint is_plain(value, dtype, tuple shape, int batch_axes, bint writable) except -1:
     # numpy's own class and dtype, C-contiguous, aligned; `shape` without the first `batch_axes`.
+    cdef int flags = PyBUF_ND | PyBUF_WRITABLE if writable else PyBUF_ND
     cdef Py_buffer view
     cdef Py_ssize_t axis
     if type(value) is not ndarray or value.dtype is not dtype:

@@ -11,6 +11,9 @@ cdef const lc_kernels_f64 *table_f64(int path) noexcept nogil
 
 cpdef int64_t vector_bytes(int path) noexcept nogil
 
+cpdef forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int activation,
+              double alpha, int path, int threads)
+
 
 cdef inline int64_t window_offset(const Windows *g, int64_t position) noexcept nogil:
     return position // g.output_columns * g.down + position % g.output_columns * g.along

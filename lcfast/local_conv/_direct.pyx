@@ -121,6 +121,8 @@ cdef int64_t forward_of_one_row(const Windows *g, lc_tile tile, int path, int64_
                                 const real *bias, real *y) noexcept nogil:
     # y[p,f] = sum_k x[p,k] kernel[p,k,f] + bias[p,f], several positions at once.  Returns the first
     # position that is left: where a vector would reach beyond the end of the kernel.
+    if path == LC_AVX512 and tile.columns * <int64_t>sizeof(real) <= vector_bytes(LC_AVX2):
+        path = LC_AVX2 # half a vector holds them, and lies in one cache line more often
     cdef int64_t lanes = vector_bytes(path) // sizeof(real)
     cdef int64_t beyond = ceiling(tile.columns, lanes) * lanes - tile.columns
     cdef int64_t position = first
@@ -161,6 +163,8 @@ cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, 
     tile.c_row_step = g.y_row
     tile.c_column_step = g.y_filter
     tile.stream = cut.stream
+    if row == 0: # later rows find it in L2
+        tile.b_ahead = g.kernel_position
     x += row * g.x_row
     y += row * g.y_row + column * g.y_filter
     position = first
@@ -284,8 +288,8 @@ def forward_blocks(geometry, int64_t rows, int item_bytes, int threads):
     return min(cut.group, g.positions), min(cut.column_block, g.filters), min(cut.row_block, rows)
 
 
-def forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int activation,
-            double alpha, int path, int threads):
+cpdef forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int activation,
+              double alpha, int path, int threads):
     """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f])."""
     cdef Windows g = windows_of(geometry)
     cdef void *x_start = start_of(x, item_bytes)

@@ -12,7 +12,7 @@ cdef extern from "lc.h":
         int64_t c_row_step, c_column_step
         int64_t bias_row_step
         int64_t b_apart
-        int64_t a_ahead
+        int64_t a_ahead, b_ahead
         int accumulate
         int stream
         int b_overrun
@@ -89,6 +89,8 @@ cdef extern from "lc.h":
         void (*positions_gradient)(const lc_positions *, const double *, const double *,
                                    double *) noexcept nogil
     enum:
+        LC_AVX512
+        LC_AVX2
         LC_LINEAR
         LC_RELU
         LC_TANH

@@ -2,6 +2,6 @@
 
 from typing import Any
 
-# Each is indexed by "float" or "double" before it is called; see the .pyx for the arguments.
+# See the .pyx for the arguments.  The other is indexed by "float" or "double" first.
 forward: Any
 input_gradient: Any

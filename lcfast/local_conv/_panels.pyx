@@ -12,7 +12,7 @@ from libc.stdlib cimport free, malloc
 
 from lcfast.local_conv._arrays cimport start_of
 from lcfast.local_conv._direct cimport (
-    Windows, ceiling, empty_tile, table_f32, table_f64, window_offset, windows_of,
+    Windows, ceiling, empty_tile, table_f32, table_f64, vector_bytes, window_offset, windows_of,
 )
 from lcfast.local_conv._kernels cimport LC_LINEAR, lc_tile
 
@@ -110,31 +110,21 @@ cdef void forward_task(const Windows *g, int path, int64_t width, int activation
         start += count
 
 
-def forward(geometry, int64_t rows, x, kernel, bias, y, int activation, real alpha, int path,
-            int threads, int64_t vectors, int64_t splits):
-    """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]).
-
-    Rows are cut into blocks of `vectors` vectors, positions into `splits` ranges.
-    """
-    cdef Windows g = windows_of(geometry)
-    cdef const real *x_start = <const real *>start_of(x, sizeof(real))
-    cdef const real *kernel_start = <const real *>start_of(kernel, sizeof(real))
-    cdef const real *bias_start = NULL
-    cdef real *y_start = <real *>start_of(y, sizeof(real))
-    cdef int64_t lanes = table_f32(path).lanes if real is float else table_f64(path).lanes
+cdef int forward_all(const Windows *g, int64_t rows, const real *x_start, const real *kernel_start,
+                     const real *bias_start, real *y_start, int activation, double alpha, int path,
+                     int threads, int64_t vectors, int64_t splits) except -1:
+    cdef int64_t lanes = vector_bytes(path) // sizeof(real)
     cdef int64_t width = vectors * lanes
     cdef int64_t row_blocks = ceiling(rows, width)
     cdef int64_t tasks = splits * row_blocks
     cdef int64_t task, first, last, row, n, panel_numbers = 0
     cdef int64_t group = max(GROUP_NUMBERS // g.filters if g.y_filter == 1 else lanes, 1)
     cdef int thread
-    if bias is not None:
-        bias_start = <const real *>start_of(bias, sizeof(real))
     for task in range(splits):
         first = task * g.positions // splits
         last = (task + 1) * g.positions // splits
         panel_numbers = max(panel_numbers,
-                            window_offset(&g, last - 1) - window_offset(&g, first) + g.span)
+                            window_offset(g, last - 1) - window_offset(g, first) + g.span)
     panel_numbers *= width
     cdef int64_t scratch = panel_numbers + group * g.filters * width
     cdef void *memory = malloc(threads * scratch * sizeof(real) + ALIGNMENT)
@@ -153,12 +143,34 @@ def forward(geometry, int64_t rows, x, kernel, bias, y, int activation, real alp
             last = (task // row_blocks + 1) * g.positions // splits
             row = task % row_blocks * width
             n = min(width, rows - row)
-            forward_task(&g, path, ceiling(n, lanes) * lanes, activation, alpha, n,
+            forward_task(g, path, ceiling(n, lanes) * lanes, activation, alpha, n,
                          first, last, group, x_start + row * g.x_row, kernel_start, bias_start,
                          offsets + thread * g.runs, panel, panel + panel_numbers,
                          y_start + row * g.y_row)
     free(memory)
     free(offsets)
+    return 0
+
+
+cpdef forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int activation,
+              double alpha, int path, int threads, int64_t vectors, int64_t splits):
+    """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]).
+
+    Rows are cut into blocks of `vectors` vectors, positions into `splits` ranges.
+    """
+    cdef Windows g = windows_of(geometry)
+    cdef void *x_start = start_of(x, item_bytes)
+    cdef void *kernel_start = start_of(kernel, item_bytes)
+    cdef void *bias_start = NULL if bias is None else start_of(bias, item_bytes)
+    cdef void *y_start = start_of(y, item_bytes)
+    if item_bytes == sizeof(float):
+        forward_all[float](&g, rows, <const float *>x_start, <const float *>kernel_start,
+                           <const float *>bias_start, <float *>y_start, activation, alpha, path,
+                           threads, vectors, splits)
+    else:
+        forward_all[double](&g, rows, <const double *>x_start, <const double *>kernel_start,
+                            <const double *>bias_start, <double *>y_start, activation, alpha,
+                            path, threads, vectors, splits)
 
 
 # ---------------------------------------------------------------- gradient of the input

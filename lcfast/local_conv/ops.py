@@ -16,11 +16,13 @@ from lcfast.local_conv import (
     _kernel_gradient,
     _panels,
     _positions,
+    _shortcut,
     _sums,
     reference,
     sparse,
 )
 from lcfast.local_conv._activation import ELEMENTWISE
+from lcfast.local_conv._shortcut import forward as at_once
 from lcfast.local_conv.activation import (
     LINEAR,
     Activation,
@@ -61,6 +63,7 @@ __all__ = [
     "as_array",
     "as_batch",
     "as_output",
+    "at_once",
     "checked_engine",
     "fits",
     "forward",
@@ -73,6 +76,8 @@ __all__ = [
 
 Kernel = np.ndarray | sparse.SparseKernel
 
+SHORT_BYTES = 1 << 20
+"""Of an output whose call may take the short cut; a larger one gets a start of its own."""
 READING_A_WEIGHT = 28
 """Multiplications of a row that reading its weights is worth, once a call."""
 UNSHARED_DISCOUNT = 6
@@ -112,6 +117,9 @@ def forward(
     -------
     ndarray, shape (N, *geometry.output_shape)
     """
+    y = at_once(x, kernel, bias, geometry, activation, out, call)
+    if y is not None:
+        return y
     dtype = kernel_dtype(kernel)
     x = as_batch(x, dtype, geometry.input_shape, "the input")
     rows = len(x)
@@ -141,16 +149,17 @@ def forward(
         x = x if windows is geometry else _padded(x, geometry)
         threads = threads_for(work_of_forward(geometry, rows), call.threads)
         plan = forward_plan(windows, dtype, rows, threads, path)
+        if plan.takes_shortcut and fused and windows is geometry and y.nbytes <= SHORT_BYTES:
+            _shortcut.remember(geometry, rows, dtype, activation, call, path, threads, plan)
         if plan.regime == "batch":
-            _BATCH_FORWARD[dtype](
-                windows, rows, x, kernel, bias, y, code, alpha, path, threads, plan.vectors,
-                plan.splits,
-            )  # fmt: skip
+            how = code, alpha, path, threads, plan.vectors, plan.splits
+            _panels.forward(windows, rows, dtype.itemsize, x, kernel, bias, y, *how)
         elif plan.regime == "positions":
             bias = None if bias is None else bias.reshape(-1)
             arrays = x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1)
-            how = code, alpha, path, threads, plan.vectors
-            _POSITIONS_FORWARD[dtype](windows, rows, *arrays, *how)
+            _POSITIONS_FORWARD[dtype](
+                windows, rows, *arrays, code, alpha, path, threads, plan.vectors
+            )
         elif plan.packed:
             bias = None if bias is None else bias.reshape(-1)
             arrays = x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1)
@@ -303,7 +312,6 @@ def _inside(dx: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 
 _WIDE_FORWARD = by_dtype(_direct.forward_wide)
-_BATCH_FORWARD = by_dtype(_panels.forward)
 _BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
 _KERNEL_GRADIENT = by_dtype(_kernel_gradient.kernel_gradient)
 _POSITIONS_FORWARD = by_dtype(_positions.forward)

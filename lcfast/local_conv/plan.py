@@ -77,6 +77,11 @@ class Plan:
     engine: str = "direct"
     block: tuple[int, int, int] | None = None
 
+    @property
+    def takes_shortcut(self) -> bool:
+        """Whether `_shortcut` has the loops of this plan."""
+        return self.regime in ("filters", "batch") and not self.packed
+
     def __str__(self) -> str:
         if self.engine == "reference":
             return "reference engine: plain loops in the widest precision; 1 thread"
@@ -136,7 +141,7 @@ def _forward_plan(geometry: Geometry, item_bytes: int, rows: int, threads: int, 
         return _positions_plan(plan, geometry, item_bytes, rows)
     if geometry.positions == geometry.runs == 1 and geometry.filters >= WIDE and rows >= FEW_ROWS:
         return replace(plan, packed=True)
-    whole_vectors = geometry.filters >= 3 * plan.lanes and geometry.filters % plan.lanes == 0
+    whole_vectors = geometry.filters >= 2 * plan.lanes and geometry.filters % plan.lanes == 0
     if 2 * rows < plan.lanes or whole_vectors or geometry.positions == 1:
         return plan
     return _batch_plan(plan, geometry, item_bytes, rows, geometry.positions, _panel_rows)

@@ -24,7 +24,7 @@ typedef struct {
     int64_t c_row_step, c_column_step;
     int64_t bias_row_step;             /* 0: the bias is one of the columns, in c's column step */
     int64_t b_apart;                   /* of one row's own b from the next row's: `lone` only */
-    int64_t a_ahead;                   /* how far from a what is read next is to be prefetched */
+    int64_t a_ahead, b_ahead;          /* how far from a and b lies what is read next: prefetched */
     int accumulate;
     int stream;    /* c is aligned to whole vectors, and too large to be in a cache when it is read */
     int b_overrun; /* a whole vector may be read where the columns of b end before one does */

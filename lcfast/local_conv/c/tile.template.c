@@ -74,6 +74,7 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
 
     const int64_t a_step = tile->a_step, b_row_step = tile->b_row_step;
     const uintptr_t ahead = (uintptr_t)tile->a_ahead * sizeof(LC_REAL);
+    const uintptr_t b_ahead = (uintptr_t)tile->b_ahead * sizeof(LC_REAL);
     for (int64_t run = 0; run < tile->runs; run++) {
         const LC_REAL *x = a + tile->a_run_offset[run], *y = b + tile->b_run_offset[run];
         if (!unit && ahead)
@@ -82,8 +83,11 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
                     __builtin_prefetch((const void *)((uintptr_t)(x + i * a_row_step + line) + ahead), 0, 3);
         for (const LC_REAL *end = y + tile->run_length * b_row_step; y != end; y += b_row_step) {
             LC_NAME(vector) w[LC_MOST_VECTORS];
-            LC_UNROLL for (int v = 0; v < vectors; v++)
+            LC_UNROLL for (int v = 0; v < vectors; v++) {
                 w[v] = LC_LOAD(y + v * LC_LANES);
+                if (!unit)
+                    __builtin_prefetch((const void *)((uintptr_t)(y + v * LC_LANES) + b_ahead), 0, 2);
+            }
             LC_UNROLL for (int i = 0; i < rows; i++) {
                 const LC_REAL factor = x[i * a_row_step];
                 LC_UNROLL for (int v = 0; v < vectors; v++) {
