@@ -71,11 +71,6 @@ LC_NAME(transpose_square)(int64_t loaded, int64_t stored, const LC_REAL *from, i
 /* Where the square ends that starts at i: at the end of all, over a part of the one before it. */
 #define LC_WITHIN(i, size) ((i) > (size) - LC_LANES ? (size) - LC_LANES : (i))
 
-#define LC_AHEAD 384 /* bytes */
-
-/* Where the square ends that starts at i: at the end of all, over a part of the one before it. */
-#define LC_WITHIN(i, size) ((i) > (size) - LC_LANES ? (size) - LC_LANES : (i))
-
 /* panel[i, n] = x[n, i], i < count, n < rows; 0 for n up to the panel's width */
 static LC_TARGET void LC_NAME(to_panel)(int64_t rows, int64_t width, int64_t count,
                                         const LC_REAL *x, int64_t x_step, LC_REAL *panel) {

@@ -26,6 +26,21 @@ LC_NAME(fused_lanes)(LC_NAME(vector) factors, LC_NAME(vector) values, LC_NAME(ve
     return sum;
 }
 
+/* to[lane] = values[lane] + bias[lane], the first `count` alone: loops that gcc makes into masks. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(store_first)(int64_t count, LC_NAME(vector) values, const LC_REAL *bias, LC_REAL *to) {
+    const int first = (int)count;
+    if (bias) {
+        _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
+            if (lane < first)
+                to[lane] = values[lane] + bias[lane];
+    } else {
+        _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
+            if (lane < first)
+                to[lane] = values[lane];
+    }
+}
+
 /* What of c lies in a block whose columns are not whole vectors side by side: part[i,:] = c[i,:]. */
 static LC_TARGET void LC_NAME(load_part)(int rows, int width, int64_t columns, const lc_tile *tile,
                                          const LC_REAL *c, LC_REAL *part) {
@@ -56,16 +71,18 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
                const int64_t columns) {
     LC_NAME(vector) sums[LC_ROWS_OF_A_BLOCK][LC_MOST_VECTORS];
     const int64_t a_row_step = unit ? 1 : tile->a_row_step;
-    const int whole = tile->c_column_step == 1 && columns == (int64_t)vectors * LC_LANES;
+    const int beside = tile->c_column_step == 1;
+    const int whole = columns == (int64_t)vectors * LC_LANES;
+    const int64_t in_last = columns - (vectors - 1) * LC_LANES;
 
     LC_NAME(vector) part[LC_ROWS_OF_A_BLOCK * LC_MOST_VECTORS];
-    if (tile->accumulate && !whole)
+    if (tile->accumulate && !(beside && whole))
         LC_NAME(load_part)(rows, vectors * LC_LANES, columns, tile, c, (LC_REAL *)part);
     LC_UNROLL for (int i = 0; i < rows; i++) {
         LC_UNROLL for (int v = 0; v < vectors; v++) {
             if (!tile->accumulate)
                 sums[i][v] = (LC_NAME(vector)){0};
-            else if (whole)
+            else if (beside && whole)
                 sums[i][v] = LC_LOAD(c + i * tile->c_row_step + v * LC_LANES);
             else
                 sums[i][v] = part[i * vectors + v];
@@ -102,25 +119,32 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
 
     const int64_t c_row_step = tile->c_row_step, bias_row_step = tile->bias_row_step;
     const int stream = tile->stream;
+    const LC_REAL *bias_of_columns = bias_row_step ? NULL : bias;
     LC_UNROLL for (int i = 0; i < rows; i++) {
         const LC_REAL shift = bias ? bias[i * bias_row_step] : 0;
         LC_UNROLL for (int v = 0; v < vectors; v++) {
             LC_NAME(vector) sum = sums[i][v];
-            if (!whole) {
+            LC_REAL *to = c + i * c_row_step + v * LC_LANES;
+            if (!beside) {
                 part[i * vectors + v] = sum;
                 continue;
             }
             if (bias && bias_row_step)
                 sum += shift;
-            else if (bias)
-                sum += LC_LOAD(bias + v * LC_LANES);
+            if (!whole && v == vectors - 1) {
+                LC_NAME(store_first)(in_last, sum,
+                                     bias_of_columns ? bias_of_columns + v * LC_LANES : NULL, to);
+                continue;
+            }
+            if (bias_of_columns)
+                sum += LC_LOAD(bias_of_columns + v * LC_LANES);
             if (stream)
-                LC_STREAM(c + i * c_row_step + v * LC_LANES, sum);
+                LC_STREAM(to, sum);
             else
-                LC_STORE(c + i * c_row_step + v * LC_LANES, sum);
+                LC_STORE(to, sum);
         }
     }
-    if (!whole)
+    if (!beside)
         LC_NAME(store_part)(rows, vectors * LC_LANES, columns, tile, bias, (LC_REAL *)part, c);
 }
 
@@ -234,6 +258,10 @@ LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, cons
     LC_NAME(vector) sums[LC_LONE_ROWS][LC_MOST_VECTORS];
     const int64_t a_row_step = tile->a_row_step, b_apart = tile->b_apart;
     const int64_t a_step = tile->a_step, b_row_step = tile->b_row_step;
+    /* Small b of several rows are one stretch of memory. */
+    const uintptr_t ahead = (uintptr_t)b_apart * sizeof(LC_REAL) < LC_LONE_AHEAD
+                                ? LC_LONE_ROWS * LC_LONE_AHEAD
+                                : LC_LONE_AHEAD;
     LC_UNROLL for (int i = 0; i < rows; i++)
         LC_UNROLL for (int v = 0; v < vectors; v++)
             sums[i][v] = (LC_NAME(vector)){0};
@@ -242,7 +270,7 @@ LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, cons
         for (const LC_REAL *end = y + tile->run_length * b_row_step; y != end; y += b_row_step) {
             LC_UNROLL for (int i = 0; i < rows; i++) {
                 const LC_REAL factor = x[i * a_row_step];
-                __builtin_prefetch((const void *)((uintptr_t)(y + i * b_apart) + LC_LONE_AHEAD), 0, 3);
+                __builtin_prefetch((const void *)((uintptr_t)(y + i * b_apart) + ahead), 0, 3);
                 LC_UNROLL for (int v = 0; v < vectors; v++)
                     sums[i][v] = LC_NAME(fused)(factor, LC_LOAD(y + i * b_apart + v * LC_LANES),
                                                 sums[i][v]);
@@ -250,13 +278,20 @@ LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, cons
             x += a_step;
         }
     }
+    const int whole = columns == (int64_t)vectors * LC_LANES;
     LC_UNROLL for (int i = 0; i < rows; i++) {
-        if (tile->c_column_step == 1 && columns == vectors * LC_LANES) {
+        if (tile->c_column_step == 1) {
             LC_UNROLL for (int v = 0; v < vectors; v++) {
+                const int64_t place = i * tile->c_row_step + v * LC_LANES;
                 LC_NAME(vector) sum = sums[i][v];
+                if (!whole && v == vectors - 1) {
+                    LC_NAME(store_first)(columns - v * LC_LANES, sum, bias ? bias + place : NULL,
+                                         c + place);
+                    continue;
+                }
                 if (bias)
-                    sum += LC_LOAD(bias + i * tile->c_row_step + v * LC_LANES);
-                LC_STORE(c + i * tile->c_row_step + v * LC_LANES, sum);
+                    sum += LC_LOAD(bias + place);
+                LC_STORE(c + place, sum);
             }
         } else {
             LC_NAME(vector) part[LC_MOST_VECTORS];
