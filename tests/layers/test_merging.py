@@ -121,7 +121,7 @@ def test_an_empty_list_is_refused(kind):
 
 
 @pytest.mark.parametrize(
-    "shapes", [[(2, 3), (2, 4)], [(2, 3), (2, 3, 1)], [(2, 3, 4), (2, 2, 4), (2, 1, 4)]], ids=str
+    "shapes", [[(2, 3), (2, 4)], [(2, 3), (2, 4, 2)], [(2, 3, 4), (2, 2, 4), (2, 1, 4)]], ids=str
 )
 def test_shapes_that_cannot_be_added_are_refused(shapes):
     with pytest.raises(ValueError, match=r"Layer merge cannot add inputs of shapes \[\(2, 3"):
