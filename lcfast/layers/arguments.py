@@ -109,7 +109,7 @@ def checked_padding(padding: Any, allowed: Sequence[str] = ("valid", "same")) ->
 def checked_dtype(dtype: Any) -> np.dtype:
     """Return float32 or float64 of a name, a numpy dtype or a Keras dtype policy; None: float32."""
     checked = _native_dtype(dtype)
-    if checked in ops.REAL_DTYPES:
+    if checked is not None and checked in ops.REAL_DTYPES:
         return checked
     raise ValueError(f"The `dtype` argument must be float32 or float64. Received: {dtype!r}.")
 

@@ -30,7 +30,8 @@ class Noise(Layer):
         """Y = x."""
         if training and self._acts():
             raise ValueError(
-                f"Layer {self.name} was called with training=True; lcfast scores and drops nothing."
+                f"Layer {self.name} was called with training=True; lcfast scores and drops nothing "
+                "and adds no noise."
             )
         return inputs  # type: ignore[no-any-return]
 
