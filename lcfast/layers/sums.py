@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from lcfast.local_conv import ops
+from lcfast.local_conv.geometry import Geometry
+
+
+@lru_cache(maxsize=64)
+def _row_geometry(size: int) -> Geometry:
+    """A row of numbers that gives one number."""
+    return Geometry((1,), size, 1, (1,), (1,))
 
 
 def sum_over(values: np.ndarray, axes: Sequence[int]) -> np.ndarray:
@@ -16,9 +24,13 @@ def sum_over(values: np.ndarray, axes: Sequence[int]) -> np.ndarray:
     kept = [axis for axis in range(values.ndim) if axis not in summed]
     count = math.prod(values.shape[axis] for axis in summed)
     rest = math.prod(values.shape[axis] for axis in kept)
-    # numpy's own sum chooses its order by the layout, and so by the batch.
-    rows = values.transpose(*summed, *kept).reshape(count, rest)
     shape = [1 if axis in summed else size for axis, size in enumerate(values.shape)]
+    # numpy's own sum chooses its order by the layout, and so by the batch.
+    if count and kept + summed == list(range(values.ndim)):
+        # A product with ones is the same chain, and reads rows as they lie.
+        rows, ones = values.reshape(rest, 1, count), np.ones(count, values.dtype)
+        return ops.forward(rows, ones, None, _row_geometry(count)).reshape(shape)
+    rows = values.transpose(*summed, *kept).reshape(count, rest)
     return ops.sum_rows(rows).reshape(shape)
 
 

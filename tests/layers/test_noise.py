@@ -47,7 +47,7 @@ def test_a_rate_of_one_acts_neither_in_keras(kind):
 @each_kind
 @pytest.mark.parametrize("value", [-0.5, "x", None, True, [0.5], float("nan")], ids=repr)
 def test_a_strength_that_is_none_is_refused(kind, shape, value):
-    with pytest.raises(ValueError, match="The `(rate|stddev)` argument must be"):
+    with pytest.raises(ValueError, match=r"The `(rate|stddev)` argument must be"):
         kind(value)
 
 
