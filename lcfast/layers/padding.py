@@ -10,7 +10,7 @@ from lcfast.layers import arguments
 from lcfast.layers.base import Layer, Pullback
 from lcfast.layers.symbolic import Shape
 from lcfast.layers.weights import Record
-from lcfast.local_conv.geometry import CHANNELS_FIRST
+from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
 
 Margins = tuple[tuple[int, int], ...]  # (before, behind) of each spatial dimension
 
@@ -20,7 +20,7 @@ class Border(Layer):
 
     spatial_dimensions: ClassVar[int]
     margins: Margins
-    data_format: str = "channels_last"
+    data_format: str = CHANNELS_LAST
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the shape of the output, batch first, for an input of `input_shape`."""

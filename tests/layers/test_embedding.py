@@ -52,7 +52,7 @@ def test_an_index_that_is_not_in_the_table_is_refused_by_its_place(index, shown)
 
 def test_a_table_may_be_longer_than_a_small_float_counts():
     # 65521 is no float16, and 2**24 + 1 no float32.
-    layer = lcfast.Embedding(2**24 + 2, 1)
+    layer = lcfast.Embedding(2**24 + 2, 1, "zeros")
     layer.build((None, 1))
     layer.set_weights([np.arange(2**24 + 2, dtype="f4")[:, np.newaxis]])
     assert layer(np.array([[2048.0]], "float16")).item() == 2048
