@@ -28,10 +28,11 @@ def sum_over(values: np.ndarray, axes: Sequence[int]) -> np.ndarray:
     # numpy's own sum chooses its order by the layout, and so by the batch.
     if count and kept + summed == list(range(values.ndim)):
         # A product with ones is the same chain, and reads rows as they lie.
-        rows, ones = values.reshape(rest, 1, count), np.ones(count, values.dtype)
-        return ops.forward(rows, ones, None, _row_geometry(count)).reshape(shape)
-    rows = values.transpose(*summed, *kept).reshape(count, rest)
-    return ops.sum_rows(rows).reshape(shape)
+        ones = np.ones(count, values.dtype)
+        as_they_lie = values.reshape(rest, 1, count)
+        return ops.forward(as_they_lie, ones, None, _row_geometry(count)).reshape(shape)
+    terms = values.transpose(*summed, *kept).reshape(count, rest)
+    return ops.sum_rows(terms).reshape(shape)
 
 
 def sum_to(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
