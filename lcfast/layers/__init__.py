@@ -11,40 +11,97 @@ from lcfast.layers.activation_layers import (
 from lcfast.layers.base import Layer
 from lcfast.layers.convolution import Conv1D, Conv2D
 from lcfast.layers.dense import Dense
-from lcfast.layers.elementwise import Activation, Dropout
+from lcfast.layers.dot import Dot
+from lcfast.layers.elementwise import Activation, ActivityRegularization, Masking
+from lcfast.layers.embedding import Embedding
+from lcfast.layers.global_pooling import (
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+)
 from lcfast.layers.input import Input, InputLayer
+from lcfast.layers.layer_normalization import LayerNormalization
 from lcfast.layers.locally_connected import LocallyConnected1D, LocallyConnected2D
-from lcfast.layers.merging import Add, Concatenate
+from lcfast.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+)
+from lcfast.layers.noise import (
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+)
 from lcfast.layers.normalization import BatchNormalization
+from lcfast.layers.padding import Cropping1D, Cropping2D, ZeroPadding1D, ZeroPadding2D
 from lcfast.layers.pooling import AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
-from lcfast.layers.reshaping import Flatten, Reshape
+from lcfast.layers.preprocessing import Normalization, Rescaling
+from lcfast.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
+from lcfast.layers.upsampling import UpSampling1D, UpSampling2D
 from lcfast.layers.weights import Weight
 
 __all__ = [
     "ELU",
     "Activation",
+    "ActivityRegularization",
     "Add",
+    "AlphaDropout",
+    "Average",
     "AveragePooling1D",
     "AveragePooling2D",
     "BatchNormalization",
     "Concatenate",
     "Conv1D",
     "Conv2D",
+    "Cropping1D",
+    "Cropping2D",
     "Dense",
+    "Dot",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "LocallyConnected1D",
     "LocallyConnected2D",
+    "Masking",
     "MaxPooling1D",
     "MaxPooling2D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Normalization",
     "PReLU",
+    "Permute",
     "ReLU",
+    "RepeatVector",
+    "Rescaling",
     "Reshape",
     "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "Subtract",
     "ThresholdedReLU",
+    "UpSampling1D",
+    "UpSampling2D",
     "Weight",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
 ]

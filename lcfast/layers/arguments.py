@@ -108,6 +108,25 @@ def checked_padding(padding: Any, allowed: Sequence[str] = ("valid", "same")) ->
 
 def checked_dtype(dtype: Any) -> np.dtype:
     """Return float32 or float64 of a name, a numpy dtype or a Keras dtype policy; None: float32."""
+    checked = _native_dtype(dtype)
+    if checked is not None and checked in ops.REAL_DTYPES:
+        return checked
+    raise ValueError(f"The `dtype` argument must be float32 or float64. Received: {dtype!r}.")
+
+
+def checked_input_dtype(dtype: Any) -> np.dtype:
+    """Return the dtype of an input, which may be integers, bool and float16 too; None: float32."""
+    checked = _native_dtype(dtype)
+    if checked is not None and checked.kind in "fiub" and checked.itemsize <= 8:
+        return checked
+    raise ValueError(
+        "The `dtype` argument of an input must be float16, float32, float64, bool or an integer "
+        f"type. Received: {dtype!r}."
+    )
+
+
+def _native_dtype(dtype: Any) -> np.dtype | None:
+    """The dtype that a name, a numpy dtype or a Keras dtype policy means, where it means one."""
     named = dtype
     if isinstance(dtype, dict):  # {"class_name": "Policy", "config": {"name": "float32"}}
         config = dtype.get("config")
@@ -116,10 +135,9 @@ def checked_dtype(dtype: Any) -> np.dtype:
         return np.dtype(np.float32)
     if isinstance(named, str | type | np.dtype):
         with contextlib.suppress(TypeError, ValueError, SyntaxError):
-            checked = np.dtype(named)
-            if checked in ops.REAL_DTYPES and checked.isnative:
-                return checked
-    raise ValueError(f"The `dtype` argument must be float32 or float64. Received: {dtype!r}.")
+            found = np.dtype(named)
+            return found if found.isnative else None
+    return None
 
 
 def positive_int(value: Any, name: str, most: float = LARGEST_SIZE) -> int:

@@ -13,7 +13,7 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -65,6 +65,8 @@ class Layer(Computing, SymbolicSide):
     """
 
     takes_list: bool = False
+    takes_any_dtype: ClassVar[bool] = False  # inputs come in their own dtype, not in the layer's
+    checked_dtype = staticmethod(arguments.checked_dtype)
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class Layer(Computing, SymbolicSide):
             raise TypeError(f"{type(self).__name__} does not take these arguments: {names}.")
         super().__init__(
             _checked_name(name) if name is not None else self.automatic_name(),
-            arguments.checked_dtype(dtype).name,
+            self.checked_dtype(dtype).name,
             arguments.checked_flag(trainable, "trainable"),
             weights,
         )
@@ -259,8 +261,8 @@ class Layer(Computing, SymbolicSide):
         y : ndarray
             The output.
         pullback : callable
-            ``dx, dweights = pullback(dy)``: the gradient of the input, and those of the weights
-            in the order and shapes of `get_weights()`.
+            ``dx, dweights = pullback(dy)``: the gradient of the input, None where it is taken as
+            integers, and those of the weights in the order and shapes of `get_weights()`.
         """
         arrays = self._arrays(inputs)
         with calls.counting_losses(self.flat_layers, inputs):
@@ -274,6 +276,8 @@ class Layer(Computing, SymbolicSide):
                     f"expected {y.shape}, the output's."
                 )
             dx, dweights = pullback(dy)
+            if dx is None:  # of integers
+                return dx, dweights
             if isinstance(dx, list):
                 return [apart(part, [dy, *dx[:i]]) for i, part in enumerate(dx)], dweights
             return apart(dx, [dy]), dweights
@@ -313,7 +317,7 @@ class Layer(Computing, SymbolicSide):
 
     def _arrays(self, inputs: Any) -> Any:
         """The inputs as arrays of the layer's dtype, after the layer was built for them."""
-        dtype = self.numpy_dtype
+        dtype = None if self.takes_any_dtype else self.numpy_dtype
         self._take_list_if(
             isinstance(inputs, list | tuple)
             and len(inputs) > 0

@@ -1,4 +1,4 @@
-"""Activation and Dropout."""
+"""Layers of their own that give a number for each number: Activation, Masking and a penalty."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lcfast.layers import activating, arguments
 from lcfast.layers.base import Layer, Pullback
 from lcfast.layers.weights import Record
 from lcfast.local_conv import ops
+from lcfast.vocabulary import regularizers
 
 
 class Activation(Layer):
@@ -65,69 +66,115 @@ class Activation(Layer):
         return {**super().get_config(), "activation": activating.serialize(self.activation)}
 
 
-class Dropout(Layer):
-    """The input as it is: dropout acts in training only.
+class Masking(Layer):
+    """The input, with 0 for each step all of whose numbers are `mask_value`.
+
+    Keras also hands a mask on to the layers after it.  lcfast has no masks: a model in which a
+    later layer would use this one is refused when it is made.
 
     Parameters
     ----------
-    rate : float
-        Share that training would drop, from 0 up to 1.
-    noise_shape, seed
-        Kept with the layer; they matter in training only.
+    mask_value : float
+        What a step that does not count holds.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `rate` is no number from 0 to 1, or where the layer is called with training=True.
+        If `mask_value` is no number.
 
     References
     ----------
-    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Dropout
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Masking
 
     Examples
     --------
     >>> import numpy as np, lcfast
-    >>> lcfast.Dropout(0.5)(np.ones((1, 2)))
-    array([[1., 1.]], dtype=float32)
+    >>> lcfast.Masking(9.0)(np.array([[[9.0, 9.0], [9.0, 1.0]]]))
+    array([[[0., 0.],
+            [9., 1.]]], dtype=float32)
     """
 
-    def __init__(
-        self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.rate = arguments.number(rate, "rate", least=0)
-        if self.rate > 1:
-            raise ValueError(f"The `rate` argument must be from 0 to 1. Received: {rate!r}.")
-        self.noise_shape = (
-            None if noise_shape is None else arguments.checked_shape(noise_shape, "noise_shape")
-        )
-        self.seed = None if seed is None else arguments.integer(seed, "seed")
+        self.mask_value = arguments.number(mask_value, "mask_value")
+
+    def check_input_shape(self, shape: Any) -> None:
+        """Raise ValueError unless there is an axis beside the batch."""
+        if len(shape) < 2:
+            raise ValueError(
+                f"Layer {self.name} (Masking) needs an input of 2 or more dimensions. "
+                f"Received: {tuple(shape)}."
+            )
+
+    def forward(
+        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Y = x, or 0 where a whole step is the mask value."""
+        y: np.ndarray = inputs * self._mask(inputs)
+        return y
+
+    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
+        """The output, and the function (dy) -> (dx, [])."""
+        mask = self._mask(inputs)
+        return inputs * mask, lambda dy: (dy * mask, [])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration, as tf_keras writes it."""
+        return {**super().get_config(), "mask_value": self.mask_value}
+
+    def _mask(self, inputs: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # beyond float32 lies infinity
+            value = inputs.dtype.type(self.mask_value)
+        mask: np.ndarray = (inputs != value).any(axis=-1, keepdims=True)
+        return mask.astype(inputs.dtype)
+
+
+class ActivityRegularization(Layer):
+    """The input as it is, with a penalty on it among `losses`.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        Factors of the absolute values and of the squares.
+    **kwargs
+        name, dtype, trainable, input_shape, batch_input_shape, batch_size.
+
+    Raises
+    ------
+    ValueError
+        If a factor is no number.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/ActivityRegularization
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> layer = lcfast.ActivityRegularization(l1=0.5)
+    >>> layer(np.array([[1.0, 3.0]]))
+    array([[1., 3.]], dtype=float32)
+    >>> layer.losses
+    [2.0]
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        self.l1 = arguments.number(l1, "l1")
+        self.l2 = arguments.number(l2, "l2")
+        super().__init__(activity_regularizer=regularizers.L1L2(l1=self.l1, l2=self.l2), **kwargs)
 
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
         """Y = x."""
-        if training and self.rate:
-            raise ValueError(
-                f"Layer {self.name} was called with training=True; lcfast scores and drops nothing."
-            )
         return inputs  # type: ignore[no-any-return]
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
-
-        def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-            return dy, []
-
-        return inputs, pullback
+        return inputs, lambda dy: (dy, [])
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it."""
-        return {
-            **super().get_config(),
-            "rate": self.rate,
-            "noise_shape": self.noise_shape,
-            "seed": self.seed,
-        }
+        return {**super().get_config(), "l1": self.l1, "l2": self.l2}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lcfast.layers import arguments
 from lcfast.layers.base import Layer, Pullback, numbered_name
 from lcfast.layers.symbolic import Node, SymbolicTensor
 from lcfast.layers.weights import Record
@@ -23,7 +24,8 @@ class InputLayer(Layer):
     batch_input_shape : tuple of int or None, optional
         Both of these at once, the batch first.
     dtype : str, optional
-        "float32" (the default) or "float64".
+        "float32" (the default), "float64", "float16", "bool" or an integer type such as "int32":
+        what inputs are converted to.
     sparse, ragged, optional : bool
         False: lcfast takes dense arrays, and all of them.
     name : str, optional
@@ -44,6 +46,8 @@ class InputLayer(Layer):
     >>> lcfast.InputLayer(input_shape=(10, 3)).batch_input_shape
     (None, 10, 3)
     """
+
+    checked_dtype = staticmethod(arguments.checked_input_dtype)
 
     def __init__(
         self,
@@ -93,7 +97,8 @@ class InputLayer(Layer):
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
-        return inputs, lambda dy: (dy, [])
+        is_real = self.numpy_dtype.kind == "f"
+        return inputs, lambda dy: (dy if is_real else None, [])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Return a layer of its own with the same name, and a tensor of its own."""
@@ -141,7 +146,7 @@ def Input(  # noqa: N802 (Keras's name)
     name : str, optional
         Name of the InputLayer.
     dtype : str, optional
-        "float32" (the default) or "float64".
+        As in `InputLayer`.
     batch_shape : tuple of int or None, optional
         Instead of `shape`: the batch, then the shape.
 

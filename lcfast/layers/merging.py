@@ -1,13 +1,17 @@
-"""Layers with several inputs: Add and Concatenate."""
+"""Layers with several inputs: Concatenate, and those that join number by number."""
 
 from __future__ import annotations
 
-from typing import Any
+import abc
+import itertools
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from lcfast.layers import arguments
 from lcfast.layers.base import Layer, Pullback
+from lcfast.layers.sums import sum_to
 from lcfast.layers.symbolic import Shape
 from lcfast.layers.weights import Record
 
@@ -31,7 +35,74 @@ class Merge(Layer):
         self.compute_output_shape(shape)
 
 
-class Add(Merge):
+class ElementwiseMerge(Merge):
+    """Layers that join their inputs number by number, two at a time, in their order.
+
+    Sizes of 1 are broadcast; an input with fewer axes gets axes of size 1 after its batch.
+    """
+
+    verb: ClassVar[str]
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the shape of the output for inputs of the shapes in the list `input_shape`."""
+        shapes = [arguments.checked_shape(shape, "input_shape") for shape in input_shape]
+        problem = f"Layer {self.name} cannot {self.verb} inputs of shapes {shapes}."
+        if not all(shapes):
+            raise ValueError(problem)
+        rank = max(len(shape) for shape in shapes)
+        merged: list[int | None] = []
+        for axis, sizes in enumerate(zip(*(_with_rank(s, rank) for s in shapes), strict=True)):
+            # Sizes of 1 are broadcast, but never along the batch.
+            known = {size for size in sizes if size is not None and (size != 1 or axis == 0)}
+            if len(known) > 1:
+                raise ValueError(problem)
+            merged.append(known.pop() if known else None if None in sizes else 1)
+        return tuple(merged)
+
+    def forward(
+        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Y = join(join(x[0], x[1]), x[2]) and so on."""
+        return self._finish(self._partial_answers(inputs)[-1], len(inputs))
+
+    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
+        """The output, and the function (dy) -> (list of dx, [])."""
+        aligned = _aligned(inputs)
+        partial = self._partial_answers(inputs)
+
+        def pullback(dy: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+            dx: list[np.ndarray] = []
+            gradient = self._finish(dy, len(inputs))
+            for so_far, x in zip(reversed(partial[:-1]), reversed(aligned[1:]), strict=True):
+                first, second = self._pull(so_far, x, gradient)
+                dx.append(sum_to(second, x.shape))
+                gradient = sum_to(first, so_far.shape)
+            dx.append(gradient)
+            shaped = zip(reversed(dx), inputs, strict=True)
+            return [part.reshape(x.shape) for part, x in shaped], []
+
+        return self._finish(partial[-1], len(inputs)), pullback
+
+    @abc.abstractmethod
+    def _join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """The answer for two inputs."""
+
+    @abc.abstractmethod
+    def _pull(
+        self, first: np.ndarray, second: np.ndarray, dy: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The gradients of both, before what was broadcast is summed."""
+
+    def _finish(self, total: np.ndarray, count: int) -> np.ndarray:
+        """What is done once with the answer for `count` inputs; it is linear."""
+        return total
+
+    def _partial_answers(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The answers for one input, for two, and so on."""
+        return list(itertools.accumulate(_aligned(inputs), self._join))
+
+
+class Add(ElementwiseMerge):
     """The sum of the inputs, added in their order; sizes of 1 are broadcast.
 
     Parameters
@@ -50,38 +121,176 @@ class Add(Merge):
     array([[2., 2.]], dtype=float32)
     """
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
-        """Return the shape of the sum of inputs of the shapes in the list `input_shape`."""
-        shapes = [arguments.checked_shape(shape, "input_shape") for shape in input_shape]
-        rank = len(shapes[0])
-        if any(len(shape) != rank for shape in shapes):
-            raise ValueError(f"Layer {self.name} cannot add inputs of shapes {shapes}.")
-        merged: list[int | None] = []
-        for axis, sizes in enumerate(zip(*shapes, strict=True)):
-            # Sizes of 1 are broadcast, but never along the batch.
-            known = {size for size in sizes if size is not None and (size != 1 or axis == 0)}
-            if len(known) > 1:
-                raise ValueError(f"Layer {self.name} cannot add inputs of shapes {shapes}.")
-            merged.append(known.pop() if known else None if None in sizes else 1)
-        return tuple(merged)
+    verb = "add"
 
-    def forward(
-        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Y = x[0] + x[1] + ..."""
-        total: np.ndarray = inputs[0].copy()
-        for x in inputs[1:]:
-            total = total + x
-        return total
+    def _join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return first + second  # type: ignore[no-any-return]
 
-    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
-        """The output, and the function (dy) -> (list of dx, [])."""
-        shapes = [x.shape for x in inputs]
+    def _pull(
+        self, first: np.ndarray, second: np.ndarray, dy: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return dy, dy
 
-        def pullback(dy: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-            return [_unbroadcast(dy, shape) for shape in shapes], []
 
-        return self.forward(weights, inputs), pullback
+class Subtract(ElementwiseMerge):
+    """The first input minus the second; sizes of 1 are broadcast.
+
+    Parameters
+    ----------
+    **kwargs
+        name, dtype, trainable.
+
+    Raises
+    ------
+    ValueError
+        If there are not exactly two inputs.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Subtract
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> lcfast.Subtract()([np.ones((1, 2)), np.array([[1.0, 3.0]])])
+    array([[ 0., -2.]], dtype=float32)
+    """
+
+    verb = "subtract"
+
+    def check_input_shape(self, shape: Any) -> None:
+        """Raise ValueError unless there are two shapes, and they go together."""
+        super().check_input_shape(shape)
+        if len(shape) != 2:
+            raise ValueError(
+                "A `Subtract` layer should be called on exactly 2 inputs. "
+                f"Received: input_shape={shape}."
+            )
+
+    def _join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return first - second  # type: ignore[no-any-return]
+
+    def _pull(
+        self, first: np.ndarray, second: np.ndarray, dy: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return dy, -dy
+
+
+class Multiply(ElementwiseMerge):
+    """The product of the inputs, number by number; sizes of 1 are broadcast.
+
+    Parameters
+    ----------
+    **kwargs
+        name, dtype, trainable.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Multiply
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> lcfast.Multiply()([np.array([[2.0, 3.0]]), np.array([[4.0]])])
+    array([[ 8., 12.]], dtype=float32)
+    """
+
+    verb = "multiply"
+
+    def _join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return first * second  # type: ignore[no-any-return]
+
+    def _pull(
+        self, first: np.ndarray, second: np.ndarray, dy: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return dy * second, dy * first
+
+
+class Average(Add):
+    """The sum of the inputs, divided by their number; sizes of 1 are broadcast.
+
+    Parameters
+    ----------
+    **kwargs
+        name, dtype, trainable.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Average
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> lcfast.Average()([np.array([[2.0, 3.0]]), np.array([[4.0, 4.0]])])
+    array([[3. , 3.5]], dtype=float32)
+    """
+
+    verb = "average"
+
+    def _finish(self, total: np.ndarray, count: int) -> np.ndarray:
+        return total / total.dtype.type(count)  # type: ignore[no-any-return]
+
+
+class Maximum(ElementwiseMerge):
+    """The largest of the inputs, number by number; sizes of 1 are broadcast.
+
+    Parameters
+    ----------
+    **kwargs
+        name, dtype, trainable.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Maximum
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> lcfast.Maximum()([np.array([[2.0, 3.0]]), np.array([[4.0, 1.0]])])
+    array([[4., 3.]], dtype=float32)
+    """
+
+    verb = "compare"
+
+    def _join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.maximum(first, second)  # type: ignore[no-any-return]
+
+    def _pull(
+        self, first: np.ndarray, second: np.ndarray, dy: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        taken = first >= second  # of equal numbers the first, as in TensorFlow
+        return np.where(taken, dy, 0), np.where(taken, 0, dy)
+
+
+class Minimum(ElementwiseMerge):
+    """The smallest of the inputs, number by number; sizes of 1 are broadcast.
+
+    Parameters
+    ----------
+    **kwargs
+        name, dtype, trainable.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Minimum
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> lcfast.Minimum()([np.array([[2.0, 3.0]]), np.array([[4.0, 1.0]])])
+    array([[2., 1.]], dtype=float32)
+    """
+
+    verb = "compare"
+
+    def _join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.minimum(first, second)  # type: ignore[no-any-return]
+
+    def _pull(
+        self, first: np.ndarray, second: np.ndarray, dy: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        taken = first <= second  # of equal numbers the first, as in TensorFlow
+        return np.where(taken, dy, 0), np.where(taken, 0, dy)
 
 
 class Concatenate(Merge):
@@ -154,9 +363,12 @@ class Concatenate(Merge):
         return {**super().get_config(), "axis": self.axis}
 
 
-def _unbroadcast(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The sum of `dy` over the axes along which an input of `shape` was repeated."""
-    for axis, size in enumerate(shape):
-        if size != dy.shape[axis]:
-            dy = np.add.accumulate(dy, axis=axis).take([-1], axis=axis)  # one ascending chain
-    return dy
+def _with_rank(shape: Shape, rank: int) -> Shape:
+    """A shape with axes of size 1 after the batch, as many as are missing."""
+    return (shape[0], *[1] * (rank - len(shape)), *shape[1:])
+
+
+def _aligned(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The inputs with equally many axes."""
+    rank = max(x.ndim for x in inputs)
+    return [x.reshape([size or 0 for size in _with_rank(x.shape, rank)]) for x in inputs]

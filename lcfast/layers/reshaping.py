@@ -1,4 +1,4 @@
-"""Layers that move numbers and change none: Flatten and Reshape."""
+"""Layers that move numbers and change none: Flatten, Reshape, Permute and RepeatVector."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from lcfast.layers import arguments
 from lcfast.layers.base import Layer, Pullback
+from lcfast.layers.sums import sum_over
 from lcfast.layers.symbolic import Shape
 from lcfast.layers.weights import Record
 from lcfast.local_conv.geometry import CHANNELS_FIRST
@@ -154,3 +155,138 @@ class Reshape(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it."""
         return {**super().get_config(), "target_shape": self.target_shape}
+
+
+class Permute(Layer):
+    """The same numbers with the axes in another order.
+
+    Parameters
+    ----------
+    dims : sequence of int
+        Where each axis of the output comes from, counted from 1, without the batch.
+    **kwargs
+        name, dtype, trainable, input_shape, batch_input_shape, batch_size.
+
+    Raises
+    ------
+    ValueError
+        If `dims` does not hold each of 1, 2, ... once.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/Permute
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> lcfast.Permute((2, 1))(np.ones((5, 3, 8))).shape
+    (5, 8, 3)
+    """
+
+    def __init__(self, dims: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        given = list(dims) if isinstance(dims, list | tuple) else [dims]
+        numbers = [arguments.as_integer(number) for number in given]
+        known = [number for number in numbers if number is not None]
+        if len(known) != len(given) or sorted(known) != list(range(1, len(given) + 1)):
+            raise ValueError(
+                "Invalid permutation argument `dims` for Permute Layer. The set of indices in "
+                "`dims` must be consecutive and start from 1. "
+                f"Received dims={arguments.short(dims)}"
+            )
+        self.dims = tuple(known)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the shape of the output, batch first, for an input of `input_shape`."""
+        shape = arguments.checked_shape(input_shape, "input_shape")
+        if len(shape) != len(self.dims) + 1:
+            raise ValueError(
+                f"Layer {self.name} (Permute) needs an input of {len(self.dims) + 1} dimensions, "
+                f"the batch first. Received: {shape}."
+            )
+        return tuple(shape[axis] for axis in (0, *self.dims))
+
+    def check_input_shape(self, shape: Any) -> None:
+        """Raise ValueError where the rank is wrong."""
+        self.compute_output_shape(shape)
+
+    def forward(
+        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Y = x, transposed."""
+        return np.ascontiguousarray(inputs.transpose(0, *self.dims))
+
+    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
+        """The output, and the function (dy) -> (dx, [])."""
+        back = np.argsort((0, *self.dims))
+        return self.forward(weights, inputs), lambda dy: (
+            np.ascontiguousarray(dy.transpose(back)),
+            [],
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration, as tf_keras writes it."""
+        return {**super().get_config(), "dims": self.dims}
+
+
+class RepeatVector(Layer):
+    """A vector, several times, as the steps of a sequence.
+
+    Parameters
+    ----------
+    n : int
+        How many steps.
+    **kwargs
+        name, dtype, trainable, input_shape, batch_input_shape, batch_size.
+
+    Raises
+    ------
+    TypeError
+        If `n` is no integer.
+    ValueError
+        If it is not positive.
+
+    References
+    ----------
+    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/layers/RepeatVector
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> lcfast.RepeatVector(3)(np.ones((2, 5))).shape
+    (2, 3, 5)
+    """
+
+    def __init__(self, n: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if arguments.as_integer(n) is None:
+            raise TypeError(f"Expected an integer value for `n`, got {type(n)}.")
+        self.n = arguments.positive_int(n, "n")
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the shape of the output, batch first, for an input of `input_shape`."""
+        shape = arguments.checked_shape(input_shape, "input_shape")
+        if len(shape) != 2:
+            raise ValueError(
+                f"Layer {self.name} (RepeatVector) needs an input of 2 dimensions, the batch "
+                f"first. Received: {shape}."
+            )
+        return (shape[0], self.n, shape[1])
+
+    def check_input_shape(self, shape: Any) -> None:
+        """Raise ValueError where the rank is wrong."""
+        self.compute_output_shape(shape)
+
+    def forward(
+        self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """y[n,i,c] = x[n,c]."""
+        return np.repeat(inputs[:, np.newaxis], self.n, axis=1)
+
+    def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
+        """The output, and the function (dy) -> (dx, [])."""
+        return self.forward(weights, inputs), lambda dy: (sum_over(dy, [1]).squeeze(1), [])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration, as tf_keras writes it."""
+        return {**super().get_config(), "n": self.n}

@@ -26,8 +26,10 @@ CACHE_LINE = 64
 REAL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def as_array(value: Any, dtype: np.dtype, what: str) -> np.ndarray:
+def as_array(value: Any, dtype: np.dtype | None, what: str) -> np.ndarray:
     """Return `value` as a C-contiguous, aligned, native array of `dtype`, copied only if it must.
+
+    None means the dtype that it has.
 
     Raises
     ------
@@ -42,9 +44,11 @@ def as_array(value: Any, dtype: np.dtype, what: str) -> np.ndarray:
         raise TypeError(f"{what} cannot be made into an array: {error}.") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(
-            f"{what} has dtype {array.dtype}, which is not real numbers; convert it to {dtype}."
+            f"{what} has dtype {array.dtype}, which is not real numbers; convert it to "
+            f"{'integers' if dtype is None else dtype}."
         )
-    array = np.asarray(array, dtype, order="C")  # np.require says the same, but slowly
+    wanted = array.dtype.newbyteorder("=") if dtype is None else dtype
+    array = np.asarray(array, wanted, order="C")  # np.require says the same, but slowly
     return array if array.flags.aligned else array.copy()
 
 

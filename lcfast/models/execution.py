@@ -9,7 +9,7 @@ import numpy as np
 
 from lcfast.models.graph import Graph, Step
 
-PullAll = Callable[..., tuple[list[np.ndarray], list[list[np.ndarray]]]]
+PullAll = Callable[..., tuple[list[np.ndarray | None], list[list[np.ndarray]]]]
 
 
 def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
@@ -27,6 +27,8 @@ def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
 def _taken(graph: Graph, step: Step, values: Sequence[Any]) -> Any:
     """What a step's layer is called on: a value or a list, in the layer's own dtype."""
     layer = graph.layers[step.layer]
+    if layer.takes_any_dtype:
+        return values[step.inputs[0]]
     dtype = layer.numpy_dtype
     if layer.takes_list:
         return [values[i].astype(dtype, copy=False) for i in step.inputs]
@@ -63,7 +65,8 @@ def linearize(
 ) -> tuple[list[np.ndarray], PullAll]:
     """The outputs, and the function (dys) -> (dx of each input, dweights of each layer).
 
-    With `with_activity` the function adds the gradients of the activity regularizers.
+    The dx of an integer input is None.  With `with_activity` the function adds the gradients of
+    the activity regularizers.
     """
     values: list[Any] = [None] * len(graph.nodes)
     for i, x in zip(graph.inputs, inputs, strict=True):
@@ -83,11 +86,14 @@ def linearize(
 
     def pull(
         dys: Sequence[np.ndarray], with_activity: bool = False
-    ) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
+    ) -> tuple[list[np.ndarray | None], list[list[np.ndarray]]]:
         gradients: list[Any] = [None] * len(graph.nodes)
 
-        def add(i: int, part: np.ndarray) -> None:
-            part = part.astype(graph.nodes[i].output.dtype, copy=False)
+        def add(i: int, part: np.ndarray | None) -> None:
+            dtype = np.dtype(graph.nodes[i].output.dtype)
+            if part is None or dtype.kind != "f":
+                return  # integers have no gradient
+            part = part.astype(dtype, copy=False)
             gradients[i] = part if gradients[i] is None else gradients[i] + part
 
         for i, dy in zip(graph.outputs, dys, strict=True):
@@ -108,7 +114,7 @@ def linearize(
             for i, part in zip(step.inputs, dx if isinstance(dx, list) else [dx], strict=True):
                 add(i, part)
         dxs = [
-            np.zeros(shape, dtype) if gradients[i] is None else gradients[i]
+            np.zeros(shape, dtype) if gradients[i] is None and dtype.kind == "f" else gradients[i]
             for i, (shape, dtype) in zip(graph.inputs, shapes, strict=True)
         ]
         for number, layer in enumerate(graph.layers):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lcfast.layers.base import Layer
 from lcfast.layers.symbolic import Node, SymbolicTensor
+from lcfast.models.masks import check_masks
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -
     Raises
     ------
     ValueError
-        If an output depends on an input that is not given, or an input is given twice.
+        If an output depends on an input that is not given, an input is given twice, or a layer
+        would use a mask.
     """
     given = [tensor.node for tensor in inputs]
     if len(set(given)) != len(given):
@@ -67,6 +69,7 @@ def trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -
                 f"Graph disconnected: the outputs depend on the input {node.layer.name}, which is "
                 "not among the model's inputs."
             )
+    check_masks(nodes, given)
     layers = _layers_in_order(nodes, traversal, given)
     _check_names(layers)
     place = {node: i for i, node in enumerate(nodes)}

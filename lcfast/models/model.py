@@ -253,7 +253,8 @@ class Model(LayersOfGraph):
             The outputs.
         pullback : callable
             ``dx, dweights = pullback(dy)``: the gradient of the input (a list where there are
-            several), and those of the weights in the order of `trainable_weights`.
+            several, None for an integer one), and those of the weights in the order of
+            `trainable_weights`.
         """
         arrays = self._arrays(inputs)
         graph = self._traced()
@@ -275,7 +276,10 @@ class Model(LayersOfGraph):
                     )
                 checked.append(array)
             dx, dweights = pull(checked)
-            dx = [apart(part, [*checked, *dx[:i]]) for i, part in enumerate(dx)]
+            dx = [  # None of an integer input
+                None if part is None else apart(part, [*checked, *filter(_is_array, dx[:i])])
+                for i, part in enumerate(dx)
+            ]
             return (dx if self._takes_list else dx[0]), [dweights[n][i] for n, i in trainable]
 
         # The caller may change its answers; the pullback goes on from these.
@@ -398,6 +402,10 @@ class Model(LayersOfGraph):
                 raise ValueError(f"{what} has shape {array.shape}; expected ({expected}).")
             arrays.append(array)
         return arrays
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 def _one_or_all(tensors: list[Any]) -> Any:

@@ -29,6 +29,11 @@ model_<name>.npz        x, y, dy, dx (x0, x1, ... where there are several), dw0,
                         order of trainable_weights, summary, params, and losses where there are any
 model_sequential_1d_keras_2_3.h5, model_list_config.h5
                         model_sequential_1d in the dialects of Keras 2.3.1 and 2.1.6
+companions.npz          <case>/config, x, y, dy, dx (numbered where there are several inputs), w0,
+                        w1, ..., dw0, dw1, ...: layers that other models hold. Integers have no dx;
+                        losses where there are any.
+companions_<name>.h5, companions_<name>.npz
+                        as model_<name>, models with integer inputs
 unsupported.h5          layers and an argument that the loader has to refuse, all at once
 """
 
@@ -36,6 +41,7 @@ import warnings
 
 import tensorflow as tf
 from activations import write_activations, write_more_activations
+from companions import write_companions
 from local_grid import write_local_grid
 from locally_connected import write_locally_connected
 from other_files import write_old_dialects, write_unsupported
@@ -56,6 +62,7 @@ def main() -> None:
     write_training()
     for build in MODELS:
         write_model(build)
+    write_companions()
     write_old_dialects()
     write_unsupported()
 

@@ -1,4 +1,4 @@
-"""Activation against tf_keras's goldens, ReLU against its definition, and Dropout."""
+"""Activation against tf_keras's goldens, ReLU against its definition, Dropout, Masking."""
 
 import json
 
@@ -161,3 +161,46 @@ def test_the_numbers_of_numpy_are_written_as_numbers():
 def test_a_rate_must_lie_between_0_and_1(rate):
     with pytest.raises(ValueError, match="The `rate` argument must be"):
         lcfast.Dropout(rate)
+
+
+# ---------------------------------------------------------------- Masking, ActivityRegularization
+
+
+def test_masking_clears_steps_that_hold_the_value_alone():
+    x = np.array([[[2.0, 2.0], [2.0, 1.0], [0.0, 0.0], [np.nan, 2.0]]])
+    y, pullback = lcfast.Masking(2).vjp(x)
+    np.testing.assert_array_equal(y, [[[0, 0], [2, 1], [0, 0], [np.nan, 2]]])
+    dx, dweights = pullback(np.ones_like(y))
+    assert dx[..., 0].tolist() == [[0, 1, 1, 1]]
+    assert dweights == []
+
+
+@pytest.mark.parametrize("value", ["x", None, True, [0], float("nan")], ids=repr)
+def test_a_mask_value_must_be_a_number(value):
+    with pytest.raises(ValueError, match="The `mask_value` argument must be a number"):
+        lcfast.Masking(value)
+
+
+def test_masking_needs_steps():
+    with pytest.raises(ValueError, match="needs an input of 2 or more dimensions"):
+        lcfast.Masking()(np.ones(3))
+
+
+def test_a_penalty_on_the_activity_is_a_loss_with_a_gradient():
+    x = np.array([[1.0, -3.0], [0.5, 0.0]], "f4")
+    layer = lcfast.ActivityRegularization(0.5, 0.25)
+    assert_same_bits(layer(x), x)
+    assert layer.losses == [pytest.approx((0.5 * 4.5 + 0.25 * 10.25) / 2)]
+    model = lcfast.Sequential(
+        [lcfast.Dense(2, weights=[np.eye(2), [0, 0]], input_shape=(2,)), layer]
+    )
+    of_kernel, of_bias = model.regularization_gradients(x)
+    slope = (0.5 * np.sign(x) + 0.5 * x) / 2
+    np.testing.assert_allclose(of_kernel, x.T @ slope, rtol=1e-6)
+    np.testing.assert_allclose(of_bias, slope.sum(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", ["l1", "l2"])
+def test_a_factor_of_a_penalty_must_be_a_number(factor):
+    with pytest.raises(ValueError, match=f"The `{factor}` argument must be a number"):
+        lcfast.ActivityRegularization(**{factor: "much"})

@@ -14,6 +14,7 @@ import pytest
 from cases import LAYOUTS, assert_same_bits
 
 import lcfast
+from lcfast.layers.noise import Noise
 
 # ---------------------------------------------------------------- one of each layer
 
@@ -42,14 +43,50 @@ WITHOUT_WEIGHTS = [
     one(lcfast.ReLU, (4, 5), 1.5, 0.25, 0.5),
     one(lcfast.Reshape, (6, 5), (3, -1)),
 ]
+WITH_WEIGHTS += [
+    one(lcfast.LayerNormalization, (4, 3), [2, 1]),
+]
+WITHOUT_WEIGHTS += [
+    one(lcfast.ActivityRegularization, (4, 5), 0.25, 0.5),
+    one(lcfast.AlphaDropout, (4, 5), 0.5),
+    one(lcfast.Cropping1D, (6, 5), (1, 2)),
+    one(lcfast.Cropping2D, (3, 6, 5), ((0, 1), (2, 0)), **FIRST),
+    one(lcfast.GaussianDropout, (4, 5), 0.5),
+    one(lcfast.GaussianNoise, (4, 5), 0.5),
+    one(lcfast.GlobalAveragePooling1D, (9, 3)),
+    one(lcfast.GlobalAveragePooling2D, (3, 5, 6), **FIRST),
+    one(lcfast.GlobalMaxPooling1D, (9, 3), keepdims=True),
+    one(lcfast.GlobalMaxPooling2D, (5, 6, 3)),
+    one(lcfast.Masking, (4, 5)),
+    one(lcfast.Normalization, (4, 5), mean=0.5, variance=2.0),
+    one(lcfast.Permute, (3, 4, 5), (3, 1, 2)),
+    one(lcfast.RepeatVector, (5,), 3),
+    one(lcfast.Rescaling, (4, 5), 0.5, (0.0, 1.0, 2.0, 3.0, 4.0)),
+    one(lcfast.SpatialDropout1D, (4, 5), 0.5),
+    one(lcfast.SpatialDropout2D, (3, 4, 5), 0.5),
+    one(lcfast.UpSampling1D, (4, 5), 3),
+    one(lcfast.UpSampling2D, (3, 4, 5), (2, 3), interpolation="bilinear"),
+    one(lcfast.ZeroPadding1D, (4, 5), (1, 0)),
+    one(lcfast.ZeroPadding2D, (3, 4, 5), (1, 2)),
+]
 MOVERS = [  # layers that give the numbers that they were given
     one(lcfast.Activation, (4, 5), "linear"),
     one(lcfast.Dropout, (4, 5), 0.5),
     one(lcfast.Flatten, (4, 5)),
     one(lcfast.InputLayer, (4, 5), (4, 5)),
     one(lcfast.Reshape, (4, 5), (5, 4)),
+    one(lcfast.ActivityRegularization, (4, 5)),
+    one(lcfast.GaussianNoise, (4, 5), 0.5),
+    one(lcfast.Cropping1D, (4, 5), 0),
+    one(lcfast.Permute, (4, 5), (1, 2)),
+    one(lcfast.RepeatVector, (5,), 1),
+    one(lcfast.UpSampling1D, (4, 5), 1),
+    one(lcfast.UpSampling2D, (4, 5, 2), 1),
 ]
 MERGING = [one(lcfast.Add, (4, 5)), one(lcfast.Concatenate, (4, 5))]
+MERGING += [
+    one(kind, (4, 5)) for kind in (lcfast.Average, lcfast.Maximum, lcfast.Minimum, lcfast.Multiply)
+]
 OF_ONE_INPUT = pytest.mark.parametrize(("make", "shape"), WITH_WEIGHTS + WITHOUT_WEIGHTS)
 OF_WEIGHTS = pytest.mark.parametrize(("make", "shape"), WITH_WEIGHTS)
 OF_MOVERS = pytest.mark.parametrize(("make", "shape"), MOVERS)
@@ -173,6 +210,53 @@ SIGNATURES = {
     "MaxPooling2D": {"pool_size": (2, 2), "strides": None, "padding": "valid", "data_format": None},
     "ReLU": {"max_value": None, "negative_slope": 0.0, "threshold": 0.0},
     "Reshape": {"target_shape": NEEDED},
+}
+NORMALIZED = {
+    "center": True,
+    "scale": True,
+    "beta_initializer": "zeros",
+    "gamma_initializer": "ones",
+    "beta_regularizer": None,
+    "gamma_regularizer": None,
+    "beta_constraint": None,
+    "gamma_constraint": None,
+}
+SIGNATURES |= {
+    "ActivityRegularization": {"l1": 0.0, "l2": 0.0},
+    "AlphaDropout": {"rate": NEEDED, "noise_shape": None, "seed": None},
+    "Cropping1D": {"cropping": (1, 1)},
+    "Cropping2D": {"cropping": ((0, 0), (0, 0)), "data_format": None},
+    "Dot": {"axes": NEEDED, "normalize": False},
+    "Embedding": {
+        "input_dim": NEEDED,
+        "output_dim": NEEDED,
+        "embeddings_initializer": "uniform",
+        "embeddings_regularizer": None,
+        "activity_regularizer": None,
+        "embeddings_constraint": None,
+        "mask_zero": False,
+        "input_length": None,
+        "sparse": False,
+    },
+    "GaussianDropout": {"rate": NEEDED, "seed": None},
+    "GaussianNoise": {"stddev": NEEDED, "seed": None},
+    "GlobalMaxPooling1D": {"data_format": "channels_last", "keepdims": False},
+    "GlobalMaxPooling2D": {"data_format": None, "keepdims": False},
+    "GlobalAveragePooling1D": {"data_format": "channels_last", "keepdims": False},
+    "GlobalAveragePooling2D": {"data_format": None, "keepdims": False},
+    "LayerNormalization": {"axis": -1, "epsilon": 0.001, **NORMALIZED},
+    "Masking": {"mask_value": 0.0},
+    "Normalization": {"axis": -1, "mean": None, "variance": None, "invert": False},
+    "Permute": {"dims": NEEDED},
+    "RepeatVector": {"n": NEEDED},
+    "Rescaling": {"scale": NEEDED, "offset": 0.0},
+    "SpatialDropout1D": {"rate": NEEDED},
+    "SpatialDropout2D": {"rate": NEEDED, "data_format": None},
+    "UpSampling1D": {"size": 2},
+    "UpSampling2D": {"size": (2, 2), "data_format": None, "interpolation": "nearest"},
+    "ZeroPadding1D": {"padding": 1},
+    "ZeroPadding2D": {"padding": (1, 1), "data_format": None},
+    **{name: {} for name in ("Average", "Maximum", "Minimum", "Multiply", "Subtract")},
 }
 
 
@@ -395,6 +479,36 @@ CONFIG_IDS = [
     *("InputLayer", "ReLU", "Reshape", "BatchNormalization", "BatchNormalization-built"),
     "BatchNormalization-axis",
 ]
+
+
+# Their configs are compared with tf_keras's own in test_companions.py.
+COMPANIONS = [
+    lambda: lcfast.ActivityRegularization(0.25, 0.5, name="a"),
+    lambda: lcfast.AlphaDropout(0.5, (1, 2), 3, name="a"),
+    lambda: lcfast.Cropping1D((1, 2), name="a"),
+    lambda: lcfast.Cropping2D(((1, 2), (0, 1)), name="a"),
+    lambda: lcfast.Dot((1, 2), True, name="a"),
+    lambda: lcfast.Embedding(4, 3, input_length=5, name="a"),
+    lambda: lcfast.GaussianDropout(0.5, 3, name="a"),
+    lambda: lcfast.GaussianNoise(0.5, 3, name="a"),
+    lambda: lcfast.GlobalAveragePooling1D("channels_first", name="a"),
+    lambda: lcfast.GlobalMaxPooling2D(keepdims=True, name="a"),
+    lambda: lcfast.LayerNormalization((1, 2), 0.5, False, name="a"),
+    lambda: lcfast.Masking(-1.0, name="a"),
+    lambda: lcfast.Maximum(name="a"),
+    lambda: lcfast.Normalization((1, 2), name="a"),
+    lambda: lcfast.Normalization(-1, [1.0, 2.0], [3.0, 4.0], True, name="a"),
+    lambda: lcfast.Permute((2, 1), name="a"),
+    lambda: lcfast.RepeatVector(3, name="a"),
+    lambda: lcfast.Rescaling([0.5, 2.0], -1, name="a"),
+    lambda: lcfast.SpatialDropout1D(0.5, name="a"),
+    lambda: lcfast.UpSampling1D(3, name="a"),
+    lambda: lcfast.UpSampling2D((2, 3), "channels_first", "bilinear", name="a"),
+    lambda: lcfast.ZeroPadding1D((1, 2), name="a"),
+    lambda: lcfast.ZeroPadding2D((1, 2), name="a"),
+]
+CONFIGS += [(make, make().get_config()) for make in COMPANIONS]
+CONFIG_IDS += [f"{type(make()).__name__}-{i}" for i, make in enumerate(COMPANIONS)]
 
 
 @pytest.mark.parametrize(("make", "config"), CONFIGS, ids=CONFIG_IDS)
@@ -810,7 +924,7 @@ def test_a_mask_is_refused(make, shape):
 def test_training_changes_nothing_or_is_refused(make, shape, training):
     layer = built(make, shape, name="local")
     x = random((3, *shape))
-    if training and isinstance(layer, lcfast.Dropout | lcfast.BatchNormalization):
+    if training and isinstance(layer, Noise | lcfast.BatchNormalization):
         with pytest.raises(ValueError, match="Layer local was called with training=True"):
             layer(x, training=training)
     else:
@@ -944,11 +1058,12 @@ def test_the_first_values_may_be_given_to_the_constructor(make, shape):
 @pytest.mark.parametrize("trainable", [True, False])
 def test_weights_have_the_names_and_shapes_of_keras(make, shape, trainable):
     layer = built(make, shape, name="local", trainable=trainable)
-    normalizes = isinstance(layer, lcfast.BatchNormalization)
+    normalizes = isinstance(layer, lcfast.BatchNormalization | lcfast.LayerNormalization)
     trained = (
         ["local/gamma:0", "local/beta:0"] if normalizes else ["local/kernel:0", "local/bias:0"]
     )
-    frozen = ["local/moving_mean:0", "local/moving_variance:0"] if normalizes else []
+    of_batches = isinstance(layer, lcfast.BatchNormalization)
+    frozen = ["local/moving_mean:0", "local/moving_variance:0"] if of_batches else []
     names = [weight.name for weight in layer.weights]
     assert names == trained + frozen
     assert [w.name for w in layer.trainable_weights] == (trained if trainable else [])

@@ -1,4 +1,4 @@
-"""Add and Concatenate, on small integers: every sum of them is exact."""
+"""Layers that merge, on small integers: every sum of them is exact."""
 
 import numpy as np
 import pytest
@@ -121,7 +121,7 @@ def test_an_empty_list_is_refused(kind):
 
 
 @pytest.mark.parametrize(
-    "shapes", [[(2, 3), (2, 4)], [(2, 3), (2, 3, 1)], [(2, 3, 4), (2, 2, 4), (2, 1, 4)]], ids=str
+    "shapes", [[(2, 3), (2, 4)], [(2, 3), (2, 4, 2)], [(2, 3, 4), (2, 2, 4), (2, 1, 4)]], ids=str
 )
 def test_shapes_that_cannot_be_added_are_refused(shapes):
     with pytest.raises(ValueError, match=r"Layer merge cannot add inputs of shapes \[\(2, 3"):
@@ -173,3 +173,73 @@ def test_numpy_integers_are_integers():
 def test_a_part_that_is_not_real_numbers_is_refused_by_its_place():
     with pytest.raises(TypeError, match="input 1 has dtype complex64"):
         lcfast.Add()([integers(2, 3), 1j * integers(2, 3)])
+
+
+# ---------------------------------------------------------------- the others, number by number
+
+FORMULAS = {
+    lcfast.Add: lambda a, b: a + b,
+    lcfast.Subtract: lambda a, b: a - b,
+    lcfast.Multiply: lambda a, b: a * b,
+    lcfast.Average: lambda a, b: (a + b) / np.float32(2),
+    lcfast.Maximum: np.maximum,
+    lcfast.Minimum: np.minimum,
+}
+each_formula = pytest.mark.parametrize(
+    ("kind", "formula"), FORMULAS.items(), ids=lambda value: getattr(value, "__name__", "")
+)
+
+
+@each_formula
+def test_inputs_with_fewer_axes_get_axes_after_the_batch(kind, formula):
+    a, b = integers(2, 3), integers(2, 4, 3, seed=2)
+    y, pullback = kind().vjp([a, b])
+    assert_same_bits(y, formula(a[:, np.newaxis], b))
+    assert_same_bits(kind()([b, a]), formula(b, a[:, np.newaxis]))
+    assert kind().compute_output_shape([(None, 3), (None, 4, 3)]) == (None, 4, 3)
+    dx, _ = pullback(y)
+    assert [d.shape for d in dx] == [(2, 3), (2, 4, 3)]
+
+
+@each_formula
+def test_of_three_inputs_the_first_two_are_joined_first(kind, formula):
+    given = [integers(2, 3, seed=seed) for seed in range(3)]
+    if kind is lcfast.Subtract:
+        with pytest.raises(ValueError, match="should be called on exactly 2 inputs"):
+            kind()(given)
+        return
+    a, b, c = given
+    expected = (a + b + c) / np.float32(3) if kind is lcfast.Average else formula(formula(a, b), c)
+    assert_same_bits(kind()(given), expected)
+
+
+@each_formula
+def test_one_input_is_enough_but_for_subtract(kind, formula):
+    x = integers(2, 3)
+    if kind is lcfast.Subtract:
+        with pytest.raises(ValueError, match="should be called on exactly 2 inputs"):
+            kind()([x])
+    else:
+        assert_same_bits(kind()([x]), x)
+
+
+@pytest.mark.parametrize(("kind", "sign"), [(lcfast.Maximum, 1), (lcfast.Minimum, -1)])
+def test_of_equal_numbers_the_first_gets_the_gradient(kind, sign):
+    given = [np.array([row]) * sign for row in ([1.0, 5.0, 3.0], [1.0, 5.0, 4.0], [2.0, 0.0, 4.0])]
+    dx, _ = kind().vjp(given)[1]([[10.0, 20.0, 30.0]])
+    assert [d.tolist() for d in dx] == [[[0, 20, 0]], [[0, 0, 30]], [[10, 0, 0]]]
+
+
+def test_a_product_of_several_has_the_products_of_the_others_as_gradients():
+    given = [integers(2, 3, seed=seed) for seed in range(4)]
+    dx, _ = lcfast.Multiply().vjp(given)[1](np.ones((2, 3)))
+    for i, got in enumerate(dx):
+        others = [x for j, x in enumerate(given) if j != i]
+        assert got.tolist() == np.prod(others, axis=0).tolist()
+
+
+@each_formula
+def test_shapes_that_do_not_go_together_are_refused_by_the_name_of_the_layer(kind, formula):
+    for shapes in ([(2, 3), (2, 4)], [(2, 3), (1, 3)], [(2, 3), (2, 3, 4)]):
+        with pytest.raises(ValueError, match=r"Layer merge cannot \w+ inputs of shapes"):
+            kind(name="merge")([integers(*shape) for shape in shapes])

@@ -101,3 +101,53 @@ def test_more_than_one_free_size_is_refused(target):
 def test_a_target_that_is_no_shape_is_refused(target):
     with pytest.raises(ValueError, match="The `target_shape` argument"):
         lcfast.Reshape(target)
+
+
+# ---------------------------------------------------------------- Permute and RepeatVector
+
+
+@pytest.mark.parametrize("dims", [(1,), (2, 1), [3, 1, 2], (4, 2, 1, 3)], ids=str)
+def test_permute_moves_axes_there_and_back(dims):
+    x = np.random.default_rng(1).standard_normal((2, *range(3, 3 + len(dims)))).astype("f4")
+    layer = lcfast.Permute(dims)
+    y, pullback = layer.vjp(x)
+    assert_same_bits(y, np.transpose(x, (0, *dims)))
+    assert y.flags.c_contiguous
+    assert_same_bits(pullback(y)[0], x)
+    assert layer.compute_output_shape((None, *x.shape[1:])) == (None, *y.shape[1:])
+
+
+@pytest.mark.parametrize(
+    "dims", [(), (0, 1), (1, 1), (1, 3), (2,), "21", None, 3, (True, 2), (1.0, 2), {}], ids=repr
+)
+def test_dims_that_are_no_permutation_are_refused(dims):
+    if dims == ():
+        assert lcfast.Permute(dims)(np.ones(3)).shape == (3,)
+        return
+    with pytest.raises(ValueError, match="Invalid permutation argument `dims` for Permute Layer"):
+        lcfast.Permute(dims)
+
+
+def test_a_vector_is_repeated_and_its_gradients_are_summed():
+    x = np.array([[1.0, 2.0]])
+    y, pullback = lcfast.RepeatVector(3).vjp(x)
+    assert y.tolist() == [[[1, 2]] * 3]
+    assert pullback(np.arange(6.0).reshape(1, 3, 2))[0].tolist() == [[6, 9]]
+
+
+@pytest.mark.parametrize("n", [1.5, "3", None, True, [3]], ids=repr)
+def test_a_number_of_repetitions_must_be_an_integer(n):
+    with pytest.raises(TypeError, match="Expected an integer value for `n`, got"):
+        lcfast.RepeatVector(n)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_number_of_repetitions_must_be_positive(n):
+    with pytest.raises(ValueError, match="The `n` argument must be a positive integer"):
+        lcfast.RepeatVector(n)
+
+
+@pytest.mark.parametrize("layer", [lcfast.Permute((2, 1)), lcfast.RepeatVector(2)], ids=repr)
+def test_moving_layers_refuse_another_rank(layer):
+    with pytest.raises(ValueError, match="dimensions, the batch first"):
+        layer(np.ones((2, 3, 4, 5)))
