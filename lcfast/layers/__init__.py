@@ -11,6 +11,7 @@ from lcfast.layers.activation_layers import (
 from lcfast.layers.base import Layer
 from lcfast.layers.convolution import Conv1D, Conv2D
 from lcfast.layers.dense import Dense
+from lcfast.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
 from lcfast.layers.elementwise import Activation, Dropout
 from lcfast.layers.input import Input, InputLayer
 from lcfast.layers.locally_connected import LocallyConnected1D, LocallyConnected2D
@@ -18,6 +19,8 @@ from lcfast.layers.merging import Add, Concatenate
 from lcfast.layers.normalization import BatchNormalization
 from lcfast.layers.pooling import AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
 from lcfast.layers.reshaping import Flatten, Reshape
+from lcfast.layers.separable import SeparableConv1D, SeparableConv2D
+from lcfast.layers.transposed import Conv1DTranspose, Conv2DTranspose
 from lcfast.layers.weights import Weight
 
 __all__ = [
@@ -29,8 +32,12 @@ __all__ = [
     "BatchNormalization",
     "Concatenate",
     "Conv1D",
+    "Conv1DTranspose",
     "Conv2D",
+    "Conv2DTranspose",
     "Dense",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
     "Dropout",
     "Flatten",
     "Input",
@@ -44,6 +51,8 @@ __all__ = [
     "PReLU",
     "ReLU",
     "Reshape",
+    "SeparableConv1D",
+    "SeparableConv2D",
     "Softmax",
     "ThresholdedReLU",
     "Weight",
