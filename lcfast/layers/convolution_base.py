@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lcfast.layers import activating, arguments, windows
+from lcfast.layers.arrangement import Arrangement, arranged
 from lcfast.layers.base import Pullback
-from lcfast.layers.convolving import Arrangement, arranged
 from lcfast.layers.dialects import in_keras_2
 from lcfast.layers.linear import LinearLayer
 from lcfast.layers.symbolic import Shape

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lcfast.layers import activating, arguments, convolving
+from lcfast.layers.arrangement import arranged
 from lcfast.layers.convolution_base import Convolution, Pull
 from lcfast.layers.weights import Record, WeightSlot
 from lcfast.local_conv import ops
@@ -85,7 +86,7 @@ class SeparableConv(Convolution):
         channels, call = x.shape[-1], self._call
         depth, ones = channels * self.depth_multiplier, (1,) * self.spatial_dimensions
         own = self.arrangement(x.shape[1:-1], channels, depth, channels)
-        mixing = convolving.arranged(own.output_size, depth, self.filters, ones, ones, ones)
+        mixing = arranged(own.output_size, depth, self.filters, ones, ones, ones)
         depthwise, pointwise, bias = weights[0], weights[1], self.bias_of(weights)
         between = convolving.forward(x, depthwise, None, own, call=call)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from lcfast.layers import activating, arguments, convolving, windows
+from lcfast.layers.arrangement import Arrangement
 from lcfast.layers.convolution_base import Convolution, Pull
-from lcfast.layers.convolving import Arrangement
 from lcfast.layers.symbolic import Shape
 from lcfast.layers.weights import Record
 from lcfast.local_conv import ops

@@ -193,26 +193,6 @@ def test_the_gradients_of_dilation_and_groups_are_adjoints(kind, data_format):
         assert abs(np.vdot(got, other) - wanted) <= tolerance
 
 
-@pytest.mark.parametrize("groups", [2, 4])
-def test_wide_groups_one_by_one_have_the_bits_of_groups_side_by_side(groups, monkeypatch):
-    x, answers = random((3, 6, 5, 8)), []
-    for narrow in (1, 100):
-        monkeypatch.setattr("lcfast.layers.grouping.NARROW", narrow)
-        layer = convolution((6, 5), 8, 8, (3, 2), 1, groups=groups, activation="softmax")
-        answers.append(layer(x))
-    assert_same_bits(*answers)
-
-
-def test_blocks_of_bands_change_no_bit(monkeypatch):
-    layer = convolution((6, 5), 4, 4, (3, 2), 1, groups=4, padding="same")
-    x = random((7, 6, 5, 4))
-    y, pullback = layer.vjp(x)
-    dx, _ = pullback(y)
-    monkeypatch.setattr("lcfast.layers.grouping.BLOCK_BYTES", 1)
-    assert_same_bits(layer(x), y)
-    assert_same_bits(layer.vjp(x)[1](y)[0], dx)
-
-
 @BOTH_FORMATS
 @BOTH_PADDINGS
 @pytest.mark.parametrize("activation", ["relu", "tanh", "softmax"])

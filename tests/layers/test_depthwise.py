@@ -86,6 +86,12 @@ def test_initializer_regularizer_and_constraint_are_of_the_depthwise_kernel():
     assert not layer.get_weights()[0].any()
 
 
+def test_the_activity_regularizer_sees_the_output():
+    layer = depthwise(lcfast.DepthwiseConv1D, 3, activity_regularizer=lcfast.regularizers.L1(0.5))
+    y = layer(random((4, 6, 3)))
+    assert [float(loss) for loss in layer.losses] == pytest.approx([0.5 * abs(y).sum() / 4])
+
+
 def test_strides_may_differ():
     layer = depthwise(lcfast.DepthwiseConv2D, 3, strides=(1, 2), use_bias=False)
     dense = depthwise(lcfast.DepthwiseConv2D, 3, use_bias=False)
