@@ -24,6 +24,8 @@ MODELS = (
     "conv2d_same_pooling",
     "float64_model",
     "regularized",
+    "convolutions_1d",
+    "functional_convolutions",
 )
 
 

@@ -11,6 +11,7 @@ from lcfast.layers.activation_layers import (
 from lcfast.layers.base import Layer
 from lcfast.layers.convolution import Conv1D, Conv2D
 from lcfast.layers.dense import Dense
+from lcfast.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
 from lcfast.layers.dot import Dot
 from lcfast.layers.elementwise import Activation, ActivityRegularization, Masking
 from lcfast.layers.embedding import Embedding
@@ -45,6 +46,8 @@ from lcfast.layers.padding import Cropping1D, Cropping2D, ZeroPadding1D, ZeroPad
 from lcfast.layers.pooling import AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
 from lcfast.layers.preprocessing import Normalization, Rescaling
 from lcfast.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
+from lcfast.layers.separable import SeparableConv1D, SeparableConv2D
+from lcfast.layers.transposed import Conv1DTranspose, Conv2DTranspose
 from lcfast.layers.upsampling import UpSampling1D, UpSampling2D
 from lcfast.layers.weights import Weight
 
@@ -60,10 +63,14 @@ __all__ = [
     "BatchNormalization",
     "Concatenate",
     "Conv1D",
+    "Conv1DTranspose",
     "Conv2D",
+    "Conv2DTranspose",
     "Cropping1D",
     "Cropping2D",
     "Dense",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
     "Dot",
     "Dropout",
     "Embedding",
@@ -94,6 +101,8 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "SeparableConv1D",
+    "SeparableConv2D",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",

@@ -136,20 +136,22 @@ class LinearLayer(Layer):
         self, kernel_shape: tuple[int, ...], bias_shape: tuple[int, ...]
     ) -> None:
         """Make the weights in the shapes in which Keras stores them."""
-        slots = [
+        kernel = WeightSlot(
+            "kernel", kernel_shape, self.kernel_initializer, True,
+            self.kernel_regularizer, self.kernel_constraint,
+        )  # fmt: skip
+        self.finish_build([kernel, *self.bias_slots(bias_shape)])
+
+    def bias_slots(self, bias_shape: tuple[int, ...]) -> list[WeightSlot]:
+        """The slot of the bias, or none."""
+        if not self.use_bias:
+            return []
+        return [
             WeightSlot(
-                "kernel", kernel_shape, self.kernel_initializer, True,
-                self.kernel_regularizer, self.kernel_constraint,
+                "bias", bias_shape, self.bias_initializer, True,
+                self.bias_regularizer, self.bias_constraint,
             )
         ]  # fmt: skip
-        if self.use_bias:
-            slots.append(
-                WeightSlot(
-                    "bias", bias_shape, self.bias_initializer, True,
-                    self.bias_regularizer, self.bias_constraint,
-                )
-            )  # fmt: skip
-        self.finish_build(slots)
 
     def forward_rows(
         self,

@@ -14,6 +14,7 @@ local_grid.npz          the same keys over {1D, 2D} x implementation x padding x
                         strides x kernel, with every activation. Outside the mask w0 of
                         implementation 2 is random, and dw0 is 0. A case named silu says "swish"
                         in its config: tf_keras holds both as one function.
+convolutions.npz        the same keys for Conv and its kin; an array of weights may be w2, dw2
 activations.npz         <activation>/<dtype>/x, y, dy, dx
 more_activations.npz    the same keys for the other names, and for gelu_approximate, which is
                         gelu(x, approximate=True). In float32 exponential overflows to inf. In
@@ -42,6 +43,7 @@ import warnings
 import tensorflow as tf
 from activations import write_activations, write_more_activations
 from companions import write_companions
+from convolutions import write_convolutions
 from local_grid import write_local_grid
 from locally_connected import write_locally_connected
 from other_files import write_old_dialects, write_unsupported
@@ -63,6 +65,7 @@ def main() -> None:
     for build in MODELS:
         write_model(build)
     write_companions()
+    write_convolutions()
     write_old_dialects()
     write_unsupported()
 

@@ -58,20 +58,30 @@ def naive(layer, x, weights):
     kernel, *bias = weights
     sizes, windows = x.shape[1:-1], kernel.shape[:-2]
     counts, starts = [], []
-    for n, k, s in zip(sizes, windows, layer.strides, strict=True):
-        count = -(-n // s) if layer.padding == "same" else (n - k) // s + 1
-        missing = max((count - 1) * s + k - n, 0) if layer.padding == "same" else 0
+    for n, k, s, d in zip(sizes, windows, layer.strides, layer.dilation_rate, strict=True):
+        reach = (k - 1) * d + 1
+        count = (n - reach) // s + 1 if layer.padding == "valid" else -(-n // s)
+        missing = max((count - 1) * s + reach - n, 0)
         counts.append(count)
-        starts.append(missing // 2)  # the odd one goes to the end
+        # The odd one goes to the end.
+        starts.append({"valid": 0, "same": missing // 2, "causal": reach - 1}[layer.padding])
     y = np.zeros((len(x), *counts, kernel.shape[-1]))
     for place in itertools.product(*map(range, counts)):
         for tap in itertools.product(*map(range, windows)):
             at = tuple(
-                i * s + t - start
-                for i, s, t, start in zip(place, layer.strides, tap, starts, strict=True)
+                i * s + t * d - start
+                for i, s, t, d, start in zip(
+                    place, layer.strides, tap, layer.dilation_rate, starts, strict=True
+                )
             )
             if all(0 <= a < n for a, n in zip(at, sizes, strict=True)):
-                y[(slice(None), *place)] += x[(slice(None), *at)].astype(float) @ kernel[tap]
+                pixel = x[(slice(None), *at)].astype(float)
+                parts = zip(
+                    np.split(pixel, layer.groups, axis=-1),
+                    np.split(kernel[tap], layer.groups, axis=-1),
+                    strict=True,
+                )
+                y[(slice(None), *place)] += np.hstack([a @ b for a, b in parts])
     y += bias[0] if bias else 0
     return np.moveaxis(y, -1, 1) if first else y
 
@@ -120,6 +130,67 @@ def test_the_gradients_are_the_adjoints_of_the_convolution(
     assert np.vdot(dkernel, other_weight) == pytest.approx(
         np.vdot(dy, naive(layer, x, [other_weight]))
     )
+
+
+# spatial sizes, channels, filters, kernel and further arguments
+DILATED_OR_GROUPED = {
+    "dilated-1d": ((9,), 3, 4, (3,), {"dilation_rate": 2}),
+    "dilated-1d-beyond-the-input": ((4,), 2, 3, (3,), {"dilation_rate": 5, "padding": "same"}),
+    "causal": ((8,), 3, 4, (3,), {"padding": "causal"}),
+    "causal-strides": ((9,), 2, 3, (4,), {"padding": "causal", "strides": 2}),
+    "causal-dilated": ((10,), 2, 3, (2,), {"padding": "causal", "dilation_rate": 3}),
+    "dilated-2d": ((7, 8), 2, 3, (3, 2), {"dilation_rate": (2, 3)}),
+    "dilated-rows": ((7, 5), 2, 17, (2, 3), {"dilation_rate": (3, 1), "padding": "same"}),
+    "groups-1d": ((7,), 6, 4, (3,), {"groups": 2, "strides": 2}),
+    "groups-2d": ((5, 6), 4, 12, (2, 3), {"groups": 4, "strides": (2, 1), "padding": "same"}),
+    "groups-of-one": ((6, 5), 5, 5, (3, 3), {"groups": 5, "padding": "same"}),
+    "groups-wide": ((4, 5), 34, 32, (2, 2), {"groups": 2}),
+    "groups-dilated": ((6, 7), 4, 6, (2, 2), {"groups": 2, "dilation_rate": 2}),
+    "groups-causal": ((7,), 4, 4, (3,), {"groups": 2, "dilation_rate": 2, "padding": "causal"}),
+}
+EVERY_KIND = pytest.mark.parametrize("kind", DILATED_OR_GROUPED)
+
+
+def dilated_or_grouped(kind, dtype="float32", **options):
+    size, channels, filters, kernel, arguments = DILATED_OR_GROUPED[kind]
+    arguments = {"strides": 1, **arguments, **options}
+    group_channels = arguments.get("groups", 1)
+    layer = convolution(size, channels, filters, kernel, dtype=dtype, **arguments)
+    assert layer.weight_shapes()[0] == (*kernel, channels // group_channels, filters)
+    return layer, size, channels
+
+
+@EVERY_KIND
+@BOTH_FORMATS
+def test_dilation_groups_and_causal_padding_are_what_naive_loops_give(kind, data_format):
+    layer, size, channels = dilated_or_grouped(kind, data_format=data_format)
+    x = rows(layer, size, channels)
+    weights = [weight.astype(float) for weight in layer.get_weights()]
+    expected = naive(layer, x, weights)
+    bound = naive(layer, abs(x), [abs(weight) for weight in weights])
+    terms = np.prod(weights[0].shape[:-1]) + 2
+    assert_within(layer(x), expected.astype("f4"), terms * np.finfo("f4").eps * bound)
+    assert layer.compute_output_shape((None, *x.shape[1:])) == (None, *expected.shape[1:])
+
+
+@EVERY_KIND
+@BOTH_FORMATS
+def test_the_gradients_of_dilation_and_groups_are_adjoints(kind, data_format):
+    options = {"data_format": data_format, "use_bias": False}
+    layer, size, channels = dilated_or_grouped(kind, "float64", **options)
+    x = rows(layer, size, channels, dtype="float64")
+    (weight,) = layer.get_weights()
+    y, pullback = layer.vjp(x)
+    dy = random(y.shape, "float64", seed=2)
+    dx, (dkernel,) = pullback(dy)
+    other_x, other_weight = random(x.shape, "float64", 5), random(weight.shape, "float64", 6)
+    for got, other, x_or, weight_or in [
+        (dx, other_x, other_x, weight),
+        (dkernel, other_weight, x, other_weight),
+    ]:
+        tolerance = 1e-14 * np.vdot(abs(dy), naive(layer, abs(x_or), [abs(weight_or)]))
+        wanted = np.vdot(dy, naive(layer, x_or, [weight_or]))
+        assert abs(np.vdot(got, other) - wanted) <= tolerance
 
 
 @BOTH_FORMATS
@@ -187,6 +258,15 @@ def test_images_of_other_sizes_share_the_weights(data_format, padding):
     assert_within(layer(x), expected, bound)
 
 
+def test_an_output_of_causal_padding_sees_no_later_input():
+    layer = convolution((9,), 2, 3, (3,), 1, padding="causal", dilation_rate=2)
+    x = random((1, 9, 2))
+    changed = x.copy()
+    changed[:, 5:] += 1
+    assert_same_bits(layer(changed)[:, :5], layer(x)[:, :5])
+    assert not np.any(layer(changed)[:, 5] == layer(x)[:, 5])
+
+
 def test_the_kernel_is_stored_rows_columns_channels_filters():
     layer = convolution((6, 5), 3, 4, (3, 2), (1, 1), data_format="channels_first")
     assert [weight.name for weight in layer.weights] == ["conv/kernel:0", "conv/bias:0"]
@@ -197,25 +277,36 @@ def test_the_kernel_is_stored_rows_columns_channels_filters():
 # ---------------------------------------------------------------- what is refused
 
 
-@pytest.mark.parametrize(
-    ("kind", "options", "named"),
-    [
-        (lcfast.Conv1D, {"dilation_rate": 2}, r"dilation_rate=\(2,\)"),
-        (lcfast.Conv2D, {"dilation_rate": (1, 2)}, r"dilation_rate=\(1, 2\)"),
-        (lcfast.Conv1D, {"padding": "causal"}, "padding='causal'"),
-        (lcfast.Conv2D, {"groups": 2}, "groups=2"),
-        (
-            lcfast.Conv1D,
-            {"padding": "causal", "groups": 3, "dilation_rate": 4},
-            r"padding='causal', dilation_rate=\(4,\), groups=3",
-        ),
-    ],
-    ids=["dilated-1d", "dilated-2d", "causal", "groups", "all"],
-)
-def test_what_is_not_there_yet_is_refused_by_name(kind, options, named):
-    expected = rf"Layer conv \({kind.__name__}\) has {named}, which lcfast does not have yet"
+def test_causal_padding_is_of_sequences_alone():
+    with pytest.raises(ValueError, match="Causal padding is only supported for `Conv1D` and"):
+        lcfast.Conv2D(1, 1, padding="causal")
+
+
+@pytest.mark.parametrize(("strides", "dilation"), [(2, 2), ((1, 2), (3, 1))], ids=str)
+def test_strides_and_dilation_together_are_refused(strides, dilation):
+    with pytest.raises(ValueError, match="`strides > 1` not supported in conjunction with `dila"):
+        lcfast.Conv2D(1, 1, strides=strides, dilation_rate=dilation)
+
+
+def test_groups_that_do_not_divide_the_filters_are_refused():
+    expected = "filters must be evenly divisible .* Received: groups=3, filters=4"
     with pytest.raises(ValueError, match=expected):
-        kind(2, 3, name="conv", **options)
+        lcfast.Conv1D(4, 1, groups=3)
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused():
+    expected = r"groups=3, but the input has 4 channels \(full input shape is \(None, 7, 4\)\)"
+    with pytest.raises(ValueError, match=expected):
+        lcfast.Conv1D(6, 1, groups=3).build((None, 7, 4))
+
+
+def test_a_dilated_kernel_that_does_not_fit_is_refused():
+    layer = lcfast.Conv1D(1, 3, dilation_rate=4, name="conv")
+    expected = r"The kernel of layer conv, \(3,\), dilated by \(4,\), does not fit into an input"
+    with pytest.raises(ValueError, match=expected):
+        layer.build((None, 8, 1))
+    layer.build((None, 9, 1))
+    assert layer.compute_output_shape((None, 9, 1)) == (None, 1, 1)
 
 
 @pytest.mark.parametrize("kind", [lcfast.Conv1D, lcfast.Conv2D])

@@ -127,3 +127,28 @@ def test_the_config_that_is_given_is_left_alone():
     before = json.dumps(KERAS_1_2D)
     lcfast.LocallyConnected2D.from_config(KERAS_1_2D)
     assert json.dumps(KERAS_1_2D) == before
+
+
+def test_a_conv_1d_config_of_keras_1_makes_the_same_layer():
+    config = {key: value for key, value in KERAS_1_1D.items() if key != "input_dtype"}
+    layer = lcfast.Conv1D.from_config({**config, "border_mode": "same"})
+    assert (layer.filters, layer.kernel_size, layer.strides) == (4, (3,), (2,))
+    assert (layer.padding, layer.data_format) == ("same", "channels_last")
+    assert layer.get_config()["kernel_regularizer"]["config"] == {"l1": 0.0, "l2": 0.5}
+    assert lcfast.Sequential([layer]).output_shape == (None, 5, 4)
+
+
+def test_a_conv_2d_config_of_keras_1_makes_the_same_layer():
+    layer = lcfast.Conv2D.from_config(KERAS_1_2D)
+    assert (layer.kernel_size, layer.strides) == ((3, 2), (2, 1))
+    assert (layer.use_bias, layer.data_format) == (False, "channels_first")
+    assert lcfast.Sequential([layer]).output_shape == (None, 4, 3, 8)
+
+
+def test_a_config_of_early_keras_2_lacks_dilation_and_groups():
+    config = {"kernel_size": [3, 3], "strides": [1, 1], "padding": "same", "depth_multiplier": 2}
+    layer = lcfast.DepthwiseConv2D.from_config(config)
+    assert (layer.dilation_rate, layer.groups) == ((1, 1), 1)
+    config = {"filters": 2, "kernel_size": [3, 3], "strides": [2, 2], "padding": "same"}
+    layer = lcfast.Conv2DTranspose.from_config(config)
+    assert (layer.dilation_rate, layer.output_padding) == ((1, 1), None)
