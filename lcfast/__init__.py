@@ -10,11 +10,14 @@ from lcfast.errors import ModelFileError
 from lcfast.io import read_weights
 from lcfast.layers import (
     ELU,
+    GRU,
+    LSTM,
     Activation,
     Add,
     AveragePooling1D,
     AveragePooling2D,
     BatchNormalization,
+    Bidirectional,
     Concatenate,
     Conv1D,
     Conv2D,
@@ -32,8 +35,10 @@ from lcfast.layers import (
     PReLU,
     ReLU,
     Reshape,
+    SimpleRNN,
     Softmax,
     ThresholdedReLU,
+    TimeDistributed,
 )
 from lcfast.layers.arguments import image_data_format, set_image_data_format
 from lcfast.local_conv.threads import get_num_threads, set_num_threads
@@ -45,11 +50,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
     "Activation",
     "Add",
     "AveragePooling1D",
     "AveragePooling2D",
     "BatchNormalization",
+    "Bidirectional",
     "Concatenate",
     "Conv1D",
     "Conv2D",
@@ -70,8 +78,10 @@ __all__ = [
     "ReLU",
     "Reshape",
     "Sequential",
+    "SimpleRNN",
     "Softmax",
     "ThresholdedReLU",
+    "TimeDistributed",
     "activations",
     "constraints",
     "get_num_threads",

@@ -17,16 +17,21 @@ from lcfast.layers.locally_connected import LocallyConnected1D, LocallyConnected
 from lcfast.layers.merging import Add, Concatenate
 from lcfast.layers.normalization import BatchNormalization
 from lcfast.layers.pooling import AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
+from lcfast.layers.recurrent_layers import GRU, LSTM, SimpleRNN
 from lcfast.layers.reshaping import Flatten, Reshape
 from lcfast.layers.weights import Weight
+from lcfast.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
     "Activation",
     "Add",
     "AveragePooling1D",
     "AveragePooling2D",
     "BatchNormalization",
+    "Bidirectional",
     "Concatenate",
     "Conv1D",
     "Conv2D",
@@ -44,7 +49,9 @@ __all__ = [
     "PReLU",
     "ReLU",
     "Reshape",
+    "SimpleRNN",
     "Softmax",
     "ThresholdedReLU",
+    "TimeDistributed",
     "Weight",
 ]

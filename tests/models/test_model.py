@@ -660,11 +660,6 @@ def test_masks_and_training_are_refused():
     assert_same_bits(small()(np.ones((1, 3)), training=True), small()(np.ones((1, 3))))
 
 
-def test_models_inside_of_models_say_that_they_are_not_there_yet():
-    with pytest.raises(ValueError, match="models inside models are not there yet"):
-        small(name="small")(lcfast.Input((3,)))
-
-
 @pytest.mark.parametrize(
     ("inputs", "outputs"), [([], []), (None, None), (np.ones(3), np.ones(3)), ("a", "b")], ids=str
 )
