@@ -25,6 +25,14 @@ MODELS = (
     "float64_model",
     "regularized",
 )
+NESTED_MODELS = (
+    "inner_shared",
+    "inner_several",
+    "inner_deep",
+    "inner_and_outer",
+    "recurrent_text",
+    "recurrent_windows",
+)
 
 
 @dataclass(frozen=True)

@@ -353,7 +353,7 @@ def damaged(path):
 def test_every_weight_that_does_not_fit_is_listed_at_once(tmp_path):
     path = damaged(copied("sequential_1d", tmp_path))
     message = refusal(lcfast.load_model, path)
-    assert message.startswith(f"{path} cannot be loaded, 3 problems:")
+    assert message.startswith(f"{path} cannot be loaded, 4 problems:")
     assert message.split("\n  - ")[1:] == [
         "layer 'locally_connected1d' (LocallyConnected1D) needs weights of shapes (8, 12, 8), "
         "(8, 8); the file holds (8, 12, 8)",

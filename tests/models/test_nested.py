@@ -10,7 +10,7 @@ from cases import assert_same_bits, assert_within
 
 import lcfast
 
-LOADED = ("inner_shared", "inner_several", "inner_deep", "recurrent_text", "recurrent_windows")
+LOADED = [name for name in goldens.NESTED_MODELS if name != "inner_and_outer"]
 EPS = np.finfo("f4").eps
 
 
