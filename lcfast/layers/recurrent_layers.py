@@ -399,7 +399,7 @@ kernel_constraint, recurrent_constraint, bias_constraint
         """One time step with these weights."""
         activations = self.activation, self.recurrent_activation
         if self.reset_after:
-            bias = np.ascontiguousarray(weights[2][1]) if self.use_bias else None
+            bias = weights[2][1] if self.use_bias else None
             after = (RecurrentProduct(weights[1], bias),)
             return GRUCellResetAfter(self.units, *activations, after)
         parts = parts_of_kernel(weights[1], 2 * self.units)

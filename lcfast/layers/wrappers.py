@@ -53,7 +53,10 @@ class Wrapper(Layer):
             for name in cls._wrapped
             if isinstance(config.get(name), dict)
         }
-        return cls(**{**config, **made})
+        arguments_of = {**config, **made}
+        if not arguments_of.get("num_constants"):  # some files say that there are none
+            arguments_of.pop("num_constants", None)
+        return cls(**arguments_of)
 
 
 class TimeDistributed(Wrapper):

@@ -118,24 +118,24 @@ class _Flattening:
 
     def add(self, node: Node, is_given: bool) -> None:
         """Append a call; what is given needs none."""
-        if is_given or not isinstance(node.layer, LayerWithGraph):
+        graph = None if is_given else _graph_of(node.layer)
+        if graph is None:
             for tensor in node.outputs:
                 self.place[tensor] = self._new(tensor)
             if not is_given:
                 sources = tuple(self.place[tensor] for tensor in node.inputs)
                 self.calls.append((node.layer, sources, self.place[node.outputs[0]]))
             return
-        inner = node.layer.graph_of_layers()
         at: dict[int, int] = {}
-        for i, tensor in zip(inner.inputs, node.inputs, strict=True):
-            at[i] = self._as(inner.values[i], tensor)
-        for i, value in enumerate(inner.values):
+        for i, tensor in zip(graph.inputs, node.inputs, strict=True):
+            at[i] = self._as(graph.values[i], tensor)
+        for i, value in enumerate(graph.values):
             if i not in at:
                 at[i] = self._new(value)
-        for step in inner.steps:
+        for step in graph.steps:
             sources = tuple(at[i] for i in step.inputs)
-            self.calls.append((inner.layers[step.layer], sources, at[step.output]))
-        for tensor, i in zip(node.outputs, inner.outputs, strict=True):
+            self.calls.append((graph.layers[step.layer], sources, at[step.output]))
+        for tensor, i in zip(node.outputs, graph.outputs, strict=True):
             self.place[tensor] = at[i]
 
     def steps(self, layers: Sequence[Layer], wanted: Sequence[int]) -> tuple[Step, ...]:
@@ -164,8 +164,16 @@ class _Flattening:
         return i
 
 
+def _graph_of(layer: Layer) -> Graph | None:
+    """The graph of a model, unless it computes by a `call` of the user's."""
+    if not isinstance(layer, LayerWithGraph) or layer._computes_by_call:
+        return None
+    return layer.graph_of_layers()
+
+
 def _computing(layer: Layer) -> tuple[Layer, ...]:
-    return layer.graph_of_layers().layers if isinstance(layer, LayerWithGraph) else (layer,)
+    graph = _graph_of(layer)
+    return (layer,) if graph is None else graph.layers
 
 
 def _nodes_in_order(

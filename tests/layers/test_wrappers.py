@@ -77,6 +77,30 @@ def test_a_config_makes_the_layer_again(name):
     assert json.dumps(twin.get_config()) == text
 
 
+def test_a_config_of_an_older_keras_makes_the_same_layer():
+    old = {
+        "merge_mode": "concat",
+        "num_constants": 0,
+        "layer": {
+            "class_name": "LSTM",
+            "config": {
+                "name": "lstm",
+                "units": 3,
+                "recurrent_activation": "hard_sigmoid",
+                "recurrent_initializer": {"class_name": "Orthogonal", "config": {"gain": 1.0}},
+                "unit_forget_bias": True,
+                "implementation": 0,
+            },
+        },
+    }
+    layer = drawn(lcfast.Bidirectional.from_config(old), (None, 5, 4))
+    new = lcfast.Bidirectional(lcfast.LSTM(3, recurrent_activation="hard_sigmoid"))
+    x = random(2, 5, 4)
+    assert_same_bits(layer(x), drawn(new, (None, 5, 4))(x))
+    with pytest.raises(TypeError, match="num_constants"):
+        lcfast.Bidirectional.from_config({**old, "num_constants": 2})
+
+
 def test_the_two_directions_have_names_and_weights_of_their_own():
     layer = drawn(lcfast.Bidirectional(lcfast.LSTM(3, name="lstm")), (None, 5, 4))
     assert [weight.name for weight in layer.weights][::3] == [

@@ -218,6 +218,18 @@ def test_a_dict_must_have_the_names_of_the_inputs(keys):
         model.predict(given)
 
 
+def test_a_model_with_a_call_of_its_own_is_called_by_it():
+    class Halved(lcfast.Sequential):
+        def call(self, inputs):
+            return super().call(inputs) / 2
+
+    inner = Halved([lcfast.Dense(2, input_shape=(3,))], name="halved")
+    model = lcfast.Sequential([inner])
+    x = random(4, 3)
+    assert_same_bits(model(x), inner.layers[0](x) / 2)
+    assert len(model.get_weights()) == 2
+
+
 # ---------------------------------------------------------------- weights
 
 
@@ -359,6 +371,24 @@ def test_a_config_of_keras_2_1_holds_a_list_inside_of_a_list():
     model = lcfast.model_from_json(json.dumps(config))
     assert [layer.name for layer in model.layers] == ["inner", "c"]
     assert (model.input_shape, model.count_params()) == ((None, 3), 20)
+
+
+def test_a_config_with_a_dict_of_inputs_is_read_in_the_order_of_its_keys():
+    def layer(name, kind, sources, **config):
+        nodes = [[[source, 0, 0, {}] for source in sources]] if sources else []
+        config = {"name": name, **config}
+        return {"class_name": kind, "config": config, "name": name, "inbound_nodes": nodes}
+
+    inputs = {name: {"batch_input_shape": [None, size]} for name, size in (("a", 3), ("b", 2))}
+    layers = [layer(name, "InputLayer", (), **config) for name, config in inputs.items()]
+    layers.append(layer("join", "Concatenate", ("a", "b"), axis=-1))
+    references = {"b": ["b", 0, 0], "a": ["a", 0, 0]}
+    config = {"layers": layers, "input_layers": references, "output_layers": [["join", 0, 0]]}
+    model = lcfast.model_from_json(json.dumps({"class_name": "Functional", "config": config}))
+    rows = {"a": random(2, 3), "b": random(2, 2)}
+    assert_same_bits(model(rows), np.concatenate([rows["a"], rows["b"]], axis=1))
+    config["output_layers"] = {"y": ["join", 0, 0]}
+    assert "the outputs are a dict" in refused({"class_name": "Functional", "config": config})
 
 
 def test_models_made_from_json_have_new_weights_inside_too():
