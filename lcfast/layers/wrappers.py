@@ -106,6 +106,7 @@ class TimeDistributed(Wrapper):
             )
         step = (None, *shape[2:])
         self.layer._ensure_built(step)
+        self.layer.check_input_shape(step)
         if not isinstance(self.layer.shape_of_output(step), tuple):
             raise ValueError(
                 f"TimeDistributed cannot hold {self.layer.name}, which has several outputs."

@@ -9,6 +9,9 @@ from lcfast.layers.base import Layer
 from lcfast.layers.input import InputLayer
 from lcfast.layers.symbolic import Node, SymbolicTensor
 
+MOST_CALLS = 100_000
+"""Of layers in a model: models that call each other twice, level by level, are soon too many."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -67,7 +70,8 @@ def trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -
     Raises
     ------
     ValueError
-        If an output depends on an input that is not given, or an input is given twice.
+        If an output depends on an input that is not given, an input is given twice, or models
+        inside come to too many calls.
     """
     given = [tensor.node for tensor in inputs]
     if len(set(inputs)) != len(inputs):
@@ -126,6 +130,10 @@ class _Flattening:
                 sources = tuple(self.place[tensor] for tensor in node.inputs)
                 self.calls.append((node.layer, sources, self.place[node.outputs[0]]))
             return
+        if len(self.values) + len(graph.values) > MOST_CALLS:
+            raise ValueError(
+                f"The models inside of models come to more than {MOST_CALLS:,} calls of layers."
+            )
         at: dict[int, int] = {}
         for i, tensor in zip(graph.inputs, node.inputs, strict=True):
             at[i] = self._as(graph.values[i], tensor)

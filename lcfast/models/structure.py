@@ -128,20 +128,32 @@ class ModelStructure(LayersOfGraph):
             )
         return twin
 
+    def check_input_shape(self, shape: Any) -> None:
+        """Raise ValueError where the model cannot take an input, or a list of them, of this shape.
+
+        Raises
+        ------
+        ValueError
+            If a size is another one, or is not known where the model needs a certain one.
+        """
+        shapes = shape if isinstance(shape, list) else [shape]
+        if len(shapes) != len(self.inputs):
+            raise ValueError(
+                f"Model {self.name} takes {len(self.inputs)} inputs. Received: {len(shapes)}."
+            )
+        for wanted, given in zip(self.inputs, shapes, strict=True):
+            if not may_fit(wanted.shape[1:], given[1:]):
+                raise ValueError(
+                    f"The input {wanted.name} of model {self.name} has shape {tuple(given)}; "
+                    f"expected {wanted.shape}."
+                )
+
     def _connect(self, inputs: Any) -> Any:
         tensors = tuple(as_list(self._without_names(inputs)))
         graph = self._traced_for_shape(tensors[0].shape)
-        if len(tensors) != len(graph.inputs):
-            raise ValueError(
-                f"Model {self.name} takes {len(graph.inputs)} inputs. Received: {len(tensors)}."
-            )
-        for wanted, given in zip(self.inputs, tensors, strict=True):
-            if not may_fit(wanted.shape, given.shape):
-                raise ValueError(
-                    f"The input {wanted.name} of model {self.name} has shape {given.shape}; "
-                    f"expected {wanted.shape}."
-                )
-        shapes = output_shapes(graph, [tensor.shape for tensor in tensors])
+        given = [tensor.shape for tensor in tensors]
+        self.check_input_shape(given)
+        shapes = output_shapes(graph, given)
         node = Node(self, tensors, shapes, [tensor.dtype for tensor in self.outputs])
         self._nodes.append(node)
         return node.output
@@ -179,9 +191,9 @@ def in_order_of_names(inputs: dict[Any, Any]) -> list[Any]:
 
 
 def may_fit(wanted: Shape, given: Sequence[int | None]) -> bool:
-    """Whether sizes go together; None is any."""
+    """Whether the sizes given are those that are wanted; None there is any."""
     return len(wanted) == len(given) and all(
-        a is None or b is None or a == b for a, b in zip(wanted, given, strict=True)
+        size is None or size == other for size, other in zip(wanted, given, strict=True)
     )
 
 

@@ -250,6 +250,16 @@ def test_an_input_without_steps_is_refused(shape):
         layer(np.ones(shape))
 
 
+def test_a_step_that_does_not_fit_the_model_inside_is_refused():
+    model = lcfast.Sequential([lcfast.Dense(2, input_shape=(3,))], name="step")
+    layer = lcfast.TimeDistributed(model)
+    with pytest.raises(ValueError, match=r"of model step has shape \(None, 5\); expected"):
+        layer.build((None, 4, 5))
+    assert layer(np.ones((2, 4, 3))).shape == (2, 4, 2)
+    with pytest.raises(ValueError, match=r"of model step has shape \(None, 5\); expected"):
+        layer(np.ones((2, 4, 5)))
+
+
 def test_a_config_names_layers_of_lcfast_alone():
     class Mine(lcfast.Layer):
         pass

@@ -684,7 +684,11 @@ def damage(config, rng):
 
 
 @pytest.mark.parametrize(
-    "name", [FUNCTIONAL, "sequential_2d", "regularized", "functional_branches"]
+    "name",
+    [
+        *(FUNCTIONAL, "sequential_2d", "regularized", "functional_branches"),
+        *("inner_several", "recurrent_windows"),
+    ],
 )
 def test_a_damaged_config_is_refused_or_makes_a_model_that_works(name, tmp_path):
     original, path = json.dumps(config_of(name)), copied(name, tmp_path)

@@ -322,6 +322,8 @@ def test_inputs_that_do_not_fit_are_named():
         tower()([lcfast.Input((3,)), lcfast.Input((3,))])
     with pytest.raises(ValueError, match=r"The input first_input of model tower has shape"):
         tower()(lcfast.Input((4,)))
+    with pytest.raises(ValueError, match=r"has shape \(None, None\); expected \(None, 3\)"):
+        tower()(lcfast.Input((None,)))
 
 
 def test_several_outputs_do_not_fit_into_a_chain():
@@ -345,6 +347,19 @@ def test_a_model_does_not_begin_at_one_of_two_outputs():
     with pytest.raises(ValueError, match="begins at some of the outputs of two; give all of them"):
         lcfast.Model(left, lcfast.ReLU()(left))
     assert lcfast.Model([left, right], lcfast.Dense(1)(right)).input_shape == [(None, 4), (None, 2)]
+
+
+def test_models_that_double_level_by_level_end_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(lcfast.models.graph, "MOST_CALLS", 1000)
+
+    def doubled(levels):
+        x = lcfast.Input((1,))
+        inner = doubled(levels - 1) if levels else lcfast.ReLU()
+        return lcfast.Model(x, inner(inner(x)))
+
+    assert len(doubled(6).graph_of_layers().steps) == 2**7
+    with pytest.raises(ValueError, match="come to more than 1,000 calls of layers"):
+        doubled(50)
 
 
 # ---------------------------------------------------------------- configs
