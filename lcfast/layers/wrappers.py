@@ -87,9 +87,10 @@ class TimeDistributed(Wrapper):
     """
 
     def __init__(self, layer: Layer, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         if not isinstance(layer, Layer):
             raise ValueError(f"TimeDistributed takes a layer of lcfast. Received: {layer!r}.")
+        kwargs.setdefault("dtype", layer.dtype)
+        super().__init__(**kwargs)
         if layer.takes_list:
             raise ValueError(
                 f"TimeDistributed cannot hold {layer.name}, which takes several inputs."
@@ -131,17 +132,22 @@ class TimeDistributed(Wrapper):
     ) -> np.ndarray:
         """Y[n,t] = layer(x[n,t])."""
         y = self.layer.compute(self.layer.record(), _all_steps(inputs), training)
-        return y.reshape(*inputs.shape[:2], *y.shape[1:])  # type: ignore[no-any-return]
+        return self._by_steps(y, inputs)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, the gradients of the layer's weights)."""
         y, pull = self.layer.compute_linearized(self.layer.record(), _all_steps(inputs))
 
         def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-            dx, dweights = pull(_all_steps(dy))
-            return dx.reshape(inputs.shape), self.in_own_order([(self.layer, dweights)])
+            dx, dweights = pull(_all_steps(dy).astype(y.dtype, copy=False))
+            dx = self._by_steps(dx, inputs)
+            return dx, self.in_own_order([(self.layer, dweights)])
 
-        return y.reshape(*inputs.shape[:2], *y.shape[1:]), pullback
+        return self._by_steps(y, inputs), pullback
+
+    def _by_steps(self, y: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        """What is of all steps as (rows, steps, ...), in the dtype of this layer."""
+        return y.reshape(*inputs.shape[:2], *y.shape[1:]).astype(self.numpy_dtype, copy=False)
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it."""
@@ -193,6 +199,7 @@ class Bidirectional(Wrapper):
     ) -> None:
         _check_recurrent(layer, "layer")
         kwargs.setdefault("trainable", layer.trainable)
+        kwargs.setdefault("dtype", layer.dtype)
         super().__init__(weights=weights, **kwargs)
         if merge_mode not in ("concat", "sum", "mul", "ave"):
             raise ValueError(

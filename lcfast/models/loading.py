@@ -245,8 +245,6 @@ def _functional(config: dict[str, Any], made: Sequence[Layer]) -> Model:
         raise ValueError(f"two layers have the same name: {', '.join(twice)}")
     nodes = {_name_of(entry): entry.get("inbound_nodes") or () for entry in config["layers"]}
     listed = {name: [list(_sources(node)) for node in nodes[name]] for name in nodes}
-    if isinstance(config.get("output_layers"), dict):
-        raise ValueError("the outputs are a dict; lcfast's are an array or a list")
     outputs_of_model = _references(config.get("output_layers"))
     used = {source[:2] for every in listed.values() for one in every for source in one}
     used.update(source[:2] for source in outputs_of_model)

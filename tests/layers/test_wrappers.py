@@ -162,6 +162,22 @@ def test_a_model_may_be_applied_to_every_step():
     ]
 
 
+def test_a_wrapper_has_the_dtype_of_its_layer_unless_it_is_given_one():
+    x = random(2, 5, 4)
+    for wrapped in (
+        lcfast.Bidirectional(lcfast.LSTM(3, dtype="float64")),
+        lcfast.TimeDistributed(lcfast.Dense(3, dtype="float64")),
+    ):
+        assert wrapped(x).dtype == wrapped.dtype == "float64"
+    mixed = lcfast.TimeDistributed(lcfast.Dense(3, dtype="float64"), dtype="float32")
+    y, pullback = mixed.vjp(x)
+    dx, dweights = pullback(y)
+    assert (y.dtype, dx.dtype, dweights[0].dtype) == ("float32", "float32", "float64")
+    assert_same_bits(mixed(x), y)
+    model = lcfast.Sequential([mixed, lcfast.Flatten(), lcfast.Dense(1)])
+    assert model.predict(x).dtype == "float32"
+
+
 def test_one_call_sees_one_whole_set_of_weights():
     layer = drawn(lcfast.TimeDistributed(lcfast.Dense(2)), (None, 4, 3))
     x = random(2, 4, 3)
