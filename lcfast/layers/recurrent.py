@@ -266,6 +266,8 @@ class Recurrent(Layer):
     def _steps(self, inputs: np.ndarray) -> np.ndarray:
         """The inputs in the order in which they are walked through, (steps, rows, features)."""
         steps = self._in_time(inputs)
+        if len(steps) == 0:  # of a model whose sequences may have any length
+            raise ValueError(f"Layer {self.name} was given sequences without a step; it needs one.")
         return np.ascontiguousarray(steps[::-1] if self.go_backwards else steps)
 
     # ------------------------------------------------------------ configuration

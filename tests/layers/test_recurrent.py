@@ -222,6 +222,13 @@ def test_an_input_of_another_shape_is_refused(shape):
         layer(np.ones(shape))
 
 
+def test_a_sequence_without_a_step_is_refused_in_a_model_too():
+    model = lcfast.Sequential([lcfast.GRU(3, input_shape=(None, 4), name="gru")])
+    assert model(random(2, 1, 4)).shape == (2, 3)
+    with pytest.raises(ValueError, match="Layer gru was given sequences without a step"):
+        model(np.zeros((2, 0, 4)))
+
+
 @pytest.mark.parametrize("options", [{"dropout": 0.1}, {"recurrent_dropout": 0.1}], ids=str)
 def test_dropout_is_refused_in_training_only(options):
     layer = built(lcfast.LSTM, 3, **options)
