@@ -27,6 +27,14 @@ MODELS = (
     "convolutions_1d",
     "functional_convolutions",
 )
+NESTED_MODELS = (
+    "inner_shared",
+    "inner_several",
+    "inner_deep",
+    "inner_and_outer",
+    "recurrent_text",
+    "recurrent_windows",
+)
 
 
 @dataclass(frozen=True)

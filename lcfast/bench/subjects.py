@@ -162,8 +162,8 @@ def batches_that_fit(model: Model, batches: Sequence[int]) -> list[int]:
     [1, 32]
     """
     graph = model.graph_of_layers()
-    sizes = [math.prod(_known(node.output.shape[1:])) for node in graph.nodes]
-    itemsize = max(np.dtype(node.output.dtype).itemsize for node in graph.nodes)
+    sizes = [math.prod(_known(value.shape[1:])) for value in graph.values]
+    itemsize = max(np.dtype(value.dtype).itemsize for value in graph.values)
     # All values of the model at once, and a few copies of the largest while answers are compared.
     row = itemsize * (sum(sizes) + 6 * max(sizes))
     available = available_memory()

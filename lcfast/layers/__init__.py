@@ -45,14 +45,18 @@ from lcfast.layers.normalization import BatchNormalization
 from lcfast.layers.padding import Cropping1D, Cropping2D, ZeroPadding1D, ZeroPadding2D
 from lcfast.layers.pooling import AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
 from lcfast.layers.preprocessing import Normalization, Rescaling
+from lcfast.layers.recurrent_layers import GRU, LSTM, SimpleRNN
 from lcfast.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from lcfast.layers.separable import SeparableConv1D, SeparableConv2D
 from lcfast.layers.transposed import Conv1DTranspose, Conv2DTranspose
 from lcfast.layers.upsampling import UpSampling1D, UpSampling2D
 from lcfast.layers.weights import Weight
+from lcfast.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
     "Activation",
     "ActivityRegularization",
     "Add",
@@ -61,6 +65,7 @@ __all__ = [
     "AveragePooling1D",
     "AveragePooling2D",
     "BatchNormalization",
+    "Bidirectional",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -103,11 +108,13 @@ __all__ = [
     "Reshape",
     "SeparableConv1D",
     "SeparableConv2D",
+    "SimpleRNN",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "Subtract",
     "ThresholdedReLU",
+    "TimeDistributed",
     "UpSampling1D",
     "UpSampling2D",
     "Weight",

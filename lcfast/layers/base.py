@@ -308,7 +308,7 @@ class Layer(Computing, SymbolicSide):
         self.check_input_shape(shape)
         node = Node(self, tensors, self.shape_of_output(shape))
         self._nodes.append(node)
-        return node.output
+        return node.outputs[0]
 
     def _take_list_if(self, given: bool) -> None:
         # A `call` may take a list: it is what the first call is made on.

@@ -87,7 +87,7 @@ class InputLayer(Layer):
     @property
     def tensor(self) -> SymbolicTensor:
         """The symbolic tensor that stands for the input."""
-        return self._nodes[0].output
+        return self._nodes[0].outputs[0]
 
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None

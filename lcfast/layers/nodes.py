@@ -174,7 +174,7 @@ class SymbolicSide:
         """Input and output of each symbolic call; of an InputLayer both are its tensor."""
         calls: list[tuple[Tensors, Tensors]] = []
         for node in self._nodes:
-            several = list(node.inputs) or [node.output]
+            several = list(node.inputs or node.outputs)
             calls.append((several if len(several) > 1 else several[0], node.output))
         return calls
 

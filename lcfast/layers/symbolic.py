@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +37,27 @@ class SymbolicTensor:
 
 
 class Node:
-    """One symbolic call of a layer: its inputs and its output."""
+    """One symbolic call of a layer: its inputs and its outputs, one unless the layer is a model."""
 
-    def __init__(self, layer: Layer, inputs: tuple[SymbolicTensor, ...], shape: Shape) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        inputs: tuple[SymbolicTensor, ...],
+        shape: Shape | list[Shape],
+        dtypes: Sequence[str] | None = None,
+    ) -> None:
         self.layer = layer
         self.inputs = inputs
-        self.output = SymbolicTensor(shape, layer.dtype, self)
+        shapes = shape if isinstance(shape, list) else [shape]
+        self.outputs = tuple(
+            SymbolicTensor(one, dtype, self)
+            for one, dtype in zip(shapes, dtypes or [layer.dtype] * len(shapes), strict=True)
+        )
+
+    @property
+    def output(self) -> SymbolicTensor | list[SymbolicTensor]:
+        """What the call returned: a list where there are several outputs."""
+        return list(self.outputs) if len(self.outputs) > 1 else self.outputs[0]
 
 
 def is_symbolic(inputs: Any) -> bool:

@@ -14,7 +14,7 @@ PullAll = Callable[..., tuple[list[np.ndarray | None], list[list[np.ndarray]]]]
 
 def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
     """The shape of each output for inputs of these shapes, batch first."""
-    shapes: list[Any] = [None] * len(graph.nodes)
+    shapes: list[Any] = [None] * len(graph.values)
     for i, shape in zip(graph.inputs, input_shapes, strict=True):
         shapes[i] = tuple(shape)
     for step in graph.steps:
@@ -44,7 +44,7 @@ def run(
     out: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """The outputs; `out` is handed to the step that makes the only one."""
-    values: list[Any] = [None] * len(graph.nodes)
+    values: list[Any] = [None] * len(graph.values)
     for i, x in zip(graph.inputs, inputs, strict=True):
         values[i] = x
     last = graph.outputs[0] if len(graph.outputs) == 1 else None
@@ -68,7 +68,7 @@ def linearize(
     The dx of an integer input is None.  With `with_activity` the function adds the gradients of
     the activity regularizers.
     """
-    values: list[Any] = [None] * len(graph.nodes)
+    values: list[Any] = [None] * len(graph.values)
     for i, x in zip(graph.inputs, inputs, strict=True):
         values[i] = x
     pullbacks = []
@@ -87,10 +87,10 @@ def linearize(
     def pull(
         dys: Sequence[np.ndarray], with_activity: bool = False
     ) -> tuple[list[np.ndarray | None], list[list[np.ndarray]]]:
-        gradients: list[Any] = [None] * len(graph.nodes)
+        gradients: list[Any] = [None] * len(graph.values)
 
         def add(i: int, part: np.ndarray | None) -> None:
-            dtype = np.dtype(graph.nodes[i].output.dtype)
+            dtype = np.dtype(graph.values[i].dtype)
             if part is None or dtype.kind != "f":
                 return  # integers have no gradient
             part = part.astype(dtype, copy=False)

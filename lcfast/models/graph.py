@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lcfast.layers.base import Layer
+from lcfast.layers.input import InputLayer
 from lcfast.layers.symbolic import Node, SymbolicTensor
 from lcfast.models.masks import check_masks
+
+MOST_CALLS = 100_000
+"""Of layers in a model: models that call each other twice, level by level, are soon too many."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +33,36 @@ class Graph:
 
     Parameters
     ----------
+    listed : tuple of Layer
+        The model's own layers, each once, in the order in which Keras lists them and their
+        weights.  A model inside is one of them.
     layers : tuple of Layer
-        Every layer once, in the order in which Keras lists them and their weights.
+        Every layer that computes, once: those of a model inside stand in its place.
     nodes : tuple of Node
-        Every call once, each after those that it needs; value i is the output of nodes[i].
+        Every call of a listed layer once, each after those that it needs.
+    values : tuple of SymbolicTensor
+        What is computed, calls inside of models included.
     steps : tuple of Step
         The calls that compute something.
     inputs, outputs : tuple of int
         Which values the caller gives, and which it gets.
     """
 
+    listed: tuple[Layer, ...]
     layers: tuple[Layer, ...]
     nodes: tuple[Node, ...]
+    values: tuple[SymbolicTensor, ...]
     steps: tuple[Step, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+
+
+class LayerWithGraph(Layer):
+    """A layer that is a graph of layers itself: a model."""
+
+    def graph_of_layers(self) -> Graph:
+        """The nodes and steps of the model."""
+        raise NotImplementedError
 
 
 def trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> Graph:
@@ -52,12 +71,17 @@ def trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -
     Raises
     ------
     ValueError
-        If an output depends on an input that is not given, an input is given twice, or a layer
-        would use a mask.
+        If an output depends on an input that is not given, an input is given twice, a layer would
+        use a mask, or models inside come to too many calls.
     """
     given = [tensor.node for tensor in inputs]
-    if len(set(given)) != len(given):
+    if len(set(inputs)) != len(inputs):
         raise ValueError("The list of inputs passed to the model contains the same input twice.")
+    for node in given:
+        if not set(node.outputs) <= set(inputs):
+            raise ValueError(
+                f"The model begins at some of the outputs of {node.layer.name}; give all of them."
+            )
     nodes, traversal = _nodes_in_order(outputs, given)
     for node in given:  # an input that nothing uses still belongs to the model
         if node not in nodes:
@@ -70,25 +94,96 @@ def trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -
                 "not among the model's inputs."
             )
     check_masks(nodes, given)
-    layers = _layers_in_order(nodes, traversal, given)
-    _check_names(layers)
-    place = {node: i for i, node in enumerate(nodes)}
-    number = {layer: i for i, layer in enumerate(layers)}
-    needed = {place[tensor.node] for tensor in outputs}
-    steps: list[Step] = []
-    for node in reversed(nodes):
-        if node not in given:
-            sources = tuple(place[tensor.node] for tensor in node.inputs)
-            last_use_of = tuple(sorted(set(sources) - needed))
-            steps.append(Step(number[node.layer], sources, place[node], last_use_of))
-            needed.update(sources)
+    listed = _layers_in_order(nodes, traversal, given)
+    _check_names(listed)
+    flat = _Flattening()
+    for node in nodes:
+        flat.add(node, is_given=node in given)
+    layers = tuple(dict.fromkeys(part for layer in listed for part in _computing(layer)))
+    layers += tuple(layer for layer in flat.casts if layer not in layers)
+    wanted = tuple(flat.place[tensor] for tensor in outputs)
     return Graph(
-        tuple(layers),
+        tuple(listed),
+        layers,
         tuple(nodes),
-        tuple(reversed(steps)),
-        tuple(place[node] for node in given),
-        tuple(place[tensor.node] for tensor in outputs),
+        tuple(flat.values),
+        flat.steps(layers, wanted),
+        tuple(flat.place[tensor] for tensor in inputs),
+        wanted,
     )
+
+
+class _Flattening:
+    """The calls of a graph one after the other, those inside of models in their place."""
+
+    def __init__(self) -> None:
+        self.values: list[SymbolicTensor] = []
+        self.place: dict[SymbolicTensor, int] = {}  # of what the listed layers return
+        self.calls: list[tuple[Layer, tuple[int, ...], int]] = []
+        self.casts: list[Layer] = []
+
+    def add(self, node: Node, is_given: bool) -> None:
+        """Append a call; what is given needs none."""
+        graph = None if is_given else _graph_of(node.layer)
+        if graph is None:
+            for tensor in node.outputs:
+                self.place[tensor] = self._new(tensor)
+            if not is_given:
+                sources = tuple(self.place[tensor] for tensor in node.inputs)
+                self.calls.append((node.layer, sources, self.place[node.outputs[0]]))
+            return
+        if len(self.values) + len(graph.values) > MOST_CALLS:
+            raise ValueError(
+                f"The models inside of models come to more than {MOST_CALLS:,} calls of layers."
+            )
+        at: dict[int, int] = {}
+        for i, tensor in zip(graph.inputs, node.inputs, strict=True):
+            at[i] = self._as(graph.values[i], tensor)
+        for i, value in enumerate(graph.values):
+            if i not in at:
+                at[i] = self._new(value)
+        for step in graph.steps:
+            sources = tuple(at[i] for i in step.inputs)
+            self.calls.append((graph.layers[step.layer], sources, at[step.output]))
+        for tensor, i in zip(node.outputs, graph.outputs, strict=True):
+            self.place[tensor] = at[i]
+
+    def steps(self, layers: Sequence[Layer], wanted: Sequence[int]) -> tuple[Step, ...]:
+        """The calls as steps, each with the values that nobody needs after it."""
+        number = {layer: i for i, layer in enumerate(layers)}
+        needed = set(wanted)
+        steps = []
+        for layer, sources, output in reversed(self.calls):
+            last_use_of = tuple(sorted(set(sources) - needed))
+            steps.append(Step(number[layer], sources, output, last_use_of))
+            needed.update(sources)
+        return tuple(reversed(steps))
+
+    def _new(self, value: SymbolicTensor) -> int:
+        self.values.append(value)
+        return len(self.values) - 1
+
+    def _as(self, wanted: SymbolicTensor, given: SymbolicTensor) -> int:
+        """The value of `given` in the dtype that a model inside takes."""
+        if wanted.dtype == given.dtype:
+            return self.place[given]
+        cast = InputLayer(batch_input_shape=given.shape, dtype=wanted.dtype, name="cast")
+        self.casts.append(cast)
+        i = self._new(wanted)
+        self.calls.append((cast, (self.place[given],), i))
+        return i
+
+
+def _graph_of(layer: Layer) -> Graph | None:
+    """The graph of a model, unless it computes by a `call` of the user's."""
+    if not isinstance(layer, LayerWithGraph) or layer._computes_by_call:
+        return None
+    return layer.graph_of_layers()
+
+
+def _computing(layer: Layer) -> tuple[Layer, ...]:
+    graph = _graph_of(layer)
+    return (layer,) if graph is None else graph.layers
 
 
 def _nodes_in_order(

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lcfast.layers import arguments, calls
-from lcfast.layers.base import Layer, apart
-from lcfast.layers.input import InputLayer
-from lcfast.layers.symbolic import Node, SymbolicTensor
+from lcfast.layers.base import apart
+from lcfast.layers.symbolic import is_symbolic
 from lcfast.local_conv import ops
 from lcfast.models.execution import linearize, output_shapes, run
-from lcfast.models.graph import Graph, trace
+from lcfast.models.structure import ModelStructure, as_list, in_order_of_names, may_fit
 from lcfast.models.summary import summary_lines
-from lcfast.models.weights import LayersOfGraph
 
 ModelPullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
 
 
-class Model(LayersOfGraph):
+class Model(ModelStructure):
     """The layers between symbolic inputs and outputs.
 
     Parameters
     ----------
     inputs, outputs : SymbolicTensor or list of them
-        What `lcfast.Input` returned, and what layers made of it.
+        What `lcfast.Input` returned, and what layers made of it; inputs may be a dict by their
+        names, which is put in the order of the names.
     name : str, optional
         Name; "model" and a number where it is missing.
 
@@ -55,84 +53,11 @@ class Model(LayersOfGraph):
         self, inputs: Any, outputs: Any, name: str | None = None, trainable: bool = True
     ) -> None:
         super().__init__(name=name, trainable=trainable)
+        if isinstance(inputs, dict):
+            inputs = in_order_of_names(inputs)
         self._takes_list = isinstance(inputs, list | tuple)
         self._gives_list = isinstance(outputs, list | tuple)
-        self._set_graph(_as_list(inputs), _as_list(outputs))
-
-    def _set_graph(
-        self, inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
-    ) -> None:
-        self.inputs = _checked_tensors(inputs, "inputs")
-        self.outputs = _checked_tensors(outputs, "outputs")
-        self._graph: Graph | None = trace(self.inputs, self.outputs)
-        self.built = True  # last: a thread that sees it may use the rest
-
-    def _traced(self) -> Graph:
-        if self._graph is None:
-            raise ValueError(
-                f"Model {self.name} is not built yet: give its first layer an input_shape, call "
-                "`model.build(input_shape)`, or call the model on data."
-            )
-        return self._graph
-
-    # ------------------------------------------------------------ structure
-
-    def graph_of_layers(self) -> Graph:
-        """The nodes and steps of the model; see `lcfast.models.graph`."""
-        return self._traced()
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, in Keras's order."""
-        return list(self._traced().layers)
-
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """Return a layer by its name, or by its place in `layers`.
-
-        Raises
-        ------
-        ValueError
-            If there is no such layer.
-        """
-        layers = self.layers
-        if index is not None and -len(layers) <= index < len(layers):
-            return layers[index]
-        for layer in layers:
-            if layer.name == name:
-                return layer
-        names = ", ".join(layer.name for layer in layers)
-        raise ValueError(f"No such layer: {name if index is None else index}. There are: {names}.")
-
-    @property
-    def input(self) -> Any:
-        """The symbolic input; a list where there are several."""
-        return _one_or_all(self._built_tensors("inputs"))
-
-    @property
-    def output(self) -> Any:
-        """The symbolic output; a list where there are several."""
-        return _one_or_all(self._built_tensors("outputs"))
-
-    def _symbolic_calls(self) -> list[tuple[Any, Any]]:
-        if self._graph is None:
-            return []
-        return [(_one_or_all(self.inputs), _one_or_all(self.outputs)), *super()._symbolic_calls()]
-
-    @property
-    def input_shape(self) -> Any:
-        """Shape of the input, batch first; a list where there are several inputs."""
-        shapes = [tensor.shape for tensor in self._built_tensors("inputs")]
-        return shapes if len(shapes) > 1 else shapes[0]
-
-    @property
-    def output_shape(self) -> Any:
-        """Shape of the output, batch first; a list where there are several outputs."""
-        shapes = [tensor.shape for tensor in self._built_tensors("outputs")]
-        return shapes if len(shapes) > 1 else shapes[0]
-
-    def _built_tensors(self, side: str) -> list[SymbolicTensor]:
-        self._traced()
-        return self.inputs if side == "inputs" else self.outputs
+        self._set_graph(as_list(inputs), as_list(outputs))
 
     def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
         """Print a table of the layers: name, class, output shape, number of parameters.
@@ -146,41 +71,7 @@ class Model(LayersOfGraph):
         for line in summary_lines(self):
             (print_fn or print)(line)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Return a model of its own, with layers of its own and the same weights."""
-        twin = type(self).__new__(type(self))
-        memo[id(self)] = twin
-        kept = {k: v for k, v in vars(self).items() if k not in ("inputs", "outputs", "_graph")}
-        vars(twin).update(kept, _holders={}, _nodes=[], inputs=[], outputs=[], _graph=None)
-        tensors: dict[Node, SymbolicTensor] = {}
-        if self._graph is not None:
-            given = [tensor.node for tensor in self.inputs]
-            for node in self._graph.nodes:  # each after those that it needs
-                layer = copy.deepcopy(node.layer, memo)
-                taken = [tensors[tensor.node] for tensor in node.inputs if node not in given]
-                if isinstance(layer, InputLayer):
-                    tensors[node] = layer.tensor
-                else:
-                    tensors[node] = Node(layer, tuple(taken), node.output.shape).output
-                    layer._nodes.append(tensors[node].node)
-        for name, value in kept.items():
-            if name not in ("_nodes", "_holders"):
-                vars(twin)[name] = copy.deepcopy(value, memo)
-        if self._graph is not None:
-            Model._set_graph(
-                twin,
-                [tensors[tensor.node] for tensor in self.inputs],
-                [tensors[tensor.node] for tensor in self.outputs],
-            )
-        return twin
-
     # ------------------------------------------------------------ computing
-
-    def _connect(self, inputs: Any) -> SymbolicTensor:
-        raise ValueError(
-            f"Model {self.name} was called on a symbolic tensor; models inside models are not "
-            "there yet: call its layers one by one."
-        )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output, batch first, for inputs of `input_shape`."""
@@ -190,8 +81,20 @@ class Model(LayersOfGraph):
 
     def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
         """The outputs: a list where the model was made with one."""
-        outputs = run(self._traced(), weights, inputs, training, out)
+        outputs = run(self._traced(), weights, as_list(inputs), training, out)
         return outputs if self._gives_list else outputs[0]
+
+    def linearize(self, weights: Any, inputs: Any) -> tuple[Any, ModelPullback]:
+        """The outputs, and the function (dy) -> (dx, gradients of all of `get_weights()`)."""
+        y, pull = linearize(self._traced(), weights, as_list(inputs))
+
+        def pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
+            dx, of_layers = pull(as_list(dy))
+            gradients = self.gradients_by_place(of_layers)
+            dweights = [gradients[place] for place in self.places()]
+            return (dx if isinstance(inputs, list | tuple) else dx[0]), dweights
+
+        return (y if self._gives_list else y[0]), pullback
 
     def __call__(
         self,
@@ -206,7 +109,7 @@ class Model(LayersOfGraph):
         Parameters
         ----------
         inputs : array_like, shape (batch, ...)
-            A list of them where the model has several inputs.
+            A list of them where the model has several inputs, or a dict by their names.
         training : bool, optional
             True only where no layer behaves differently; lcfast scores, it does not train.
         mask : None
@@ -223,7 +126,8 @@ class Model(LayersOfGraph):
         TypeError, ValueError
             If an input or `out` has the wrong type, dtype, rank or shape.
         """
-        if not self._gives_list:
+        inputs = self._without_names(inputs)
+        if not self._gives_list or is_symbolic(inputs):
             return super().__call__(inputs, training, mask, out, **call_arguments)
         if out is not None:
             raise ValueError(f"Model {self.name} has a list of outputs; `out` takes one array.")
@@ -245,7 +149,7 @@ class Model(LayersOfGraph):
         Parameters
         ----------
         inputs : array_like, shape (batch, ...)
-            A list of them where the model has several inputs.
+            A list of them where the model has several inputs, or a dict by their names.
 
         Returns
         -------
@@ -256,11 +160,12 @@ class Model(LayersOfGraph):
             several, None for an integer one), and those of the weights in the order of
             `trainable_weights`.
         """
+        inputs = self._without_names(inputs)
         arrays = self._arrays(inputs)
         graph = self._traced()
         with calls.counting_losses(self.flat_layers, inputs):
             y, pull = linearize(graph, self.record(), arrays)
-        trainable = self._trainable_places()
+        trainable = self.split_places()[0]
 
         def pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
             dys = list(dy) if self._gives_list else [dy]
@@ -275,12 +180,13 @@ class Model(LayersOfGraph):
                         f"expected {output.shape}, the output's."
                     )
                 checked.append(array)
-            dx, dweights = pull(checked)
+            dx, of_layers = pull(checked)
             dx = [  # None of an integer input
                 None if part is None else apart(part, [*checked, *filter(_is_array, dx[:i])])
                 for i, part in enumerate(dx)
             ]
-            return (dx if self._takes_list else dx[0]), [dweights[n][i] for n, i in trainable]
+            gradients = self.gradients_by_place(of_layers)
+            return (dx if self._takes_list else dx[0]), [gradients[place] for place in trainable]
 
         # The caller may change its answers; the pullback goes on from these.
         answers = [output.copy() for output in y]
@@ -299,8 +205,8 @@ class Model(LayersOfGraph):
         Parameters
         ----------
         x : array_like, shape (rows, ...)
-            A list of them where the model has several inputs.  Memory-mapped arrays are read and
-            converted batch by batch.
+            A list of them where the model has several inputs, or a dict by their names.
+            Memory-mapped arrays are read and converted batch by batch.
         batch_size : int
             Rows at a time.
         verbose : int
@@ -335,13 +241,12 @@ class Model(LayersOfGraph):
         rows = len(rows_of[0])
         batch_size = min(batch_size, max(rows, 1))
         record = self.record()
-        shapes = [graph.nodes[i].output.shape for i in graph.outputs]
-        dtypes = [np.dtype(graph.nodes[i].output.dtype) for i in graph.outputs]
-        if out is not None and len(shapes) != 1:
+        dtypes = [np.dtype(graph.values[i].dtype) for i in graph.outputs]
+        if out is not None and len(dtypes) != 1:
             raise ValueError(f"Model {self.name} has a list of outputs; `out` takes one array.")
         if out is not None:
             rows_of = [apart(array, [out]) for array in rows_of]
-        targets: list[Any] = [out] * len(shapes)
+        targets: list[Any] = [out] * len(dtypes)
         bar = _progress_bar(rows) if verbose == 1 else None
         for start in range(0, max(rows, 1), batch_size):
             batch = [array[start : start + batch_size] for array in rows_of]
@@ -362,12 +267,10 @@ class Model(LayersOfGraph):
             bar.close()
         return targets if self._gives_list else targets[0]
 
-    def _traced_for(self, inputs: Any) -> Graph:
-        return self._traced()
-
     def _rows(self, inputs: Any) -> list[Any]:
         """The inputs as a list of sliceable arrays with the same number of rows."""
         graph = self._traced()
+        inputs = self._without_names(inputs)
         given = inputs if len(graph.inputs) > 1 else [inputs]
         if len(graph.inputs) == 1 and isinstance(inputs, list | tuple) and self._takes_list:
             given = inputs
@@ -393,11 +296,7 @@ class Model(LayersOfGraph):
             what = f"The input {tensor.name} of model {self.name}"
             array = ops.as_array(value, np.dtype(tensor.dtype), what)
             sizes = array.shape[1:]
-            fits = sizes == tensor.shape[1:] or (
-                array.ndim == len(tensor.shape)
-                and all(a in (None, b) for a, b in zip(tensor.shape[1:], sizes, strict=True))
-            )
-            if not fits:
+            if sizes != tensor.shape[1:] and not may_fit(tensor.shape[1:], sizes):
                 expected = ", ".join(["batch", *map(str, tensor.shape[1:])])
                 raise ValueError(f"{what} has shape {array.shape}; expected ({expected}).")
             arrays.append(array)
@@ -406,23 +305,6 @@ class Model(LayersOfGraph):
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray)
-
-
-def _one_or_all(tensors: list[Any]) -> Any:
-    return tensors if len(tensors) > 1 else tensors[0]
-
-
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _checked_tensors(tensors: Sequence[Any], what: str) -> list[SymbolicTensor]:
-    if not tensors or not all(isinstance(tensor, SymbolicTensor) for tensor in tensors):
-        raise ValueError(
-            f"The {what} of a model must be what lcfast.Input and layers called on it return, not "
-            f"{list(tensors)!r}."
-        )
-    return list(tensors)
 
 
 def _progress_bar(rows: int) -> Any:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from lcfast.layers.base import BUILD_LOCK, Layer
 from lcfast.layers.input import InputLayer
 from lcfast.layers.symbolic import SymbolicTensor
@@ -85,14 +83,15 @@ class Sequential(Model):
                 f"All layers added to a Sequential model should have unique names. Name "
                 f"{layer.name!r} is already the name of a layer in this model."
             )
+        self._check_alone()
         if self.built:
-            self._set_graph(self.inputs, [layer(self.outputs[0])])
+            self._set_graph(self.inputs, [_one(layer, layer(self.outputs[0]))])
         elif isinstance(layer, InputLayer):
             if self._chain:
                 raise ValueError(f"InputLayer {layer.name} must be the first layer of a model.")
             self._set_graph([layer.tensor], [layer.tensor])
-        elif not self._chain and layer.batch_input_shape is not None:
-            self._begin(layer.batch_input_shape, [layer])
+        elif not self._chain and (shape := _own_input_shape(layer)) is not None:
+            self._begin(shape, [layer])
         self._chain.append(layer)
 
     def pop(self) -> None:
@@ -105,6 +104,7 @@ class Sequential(Model):
         """
         if not self._chain:
             raise TypeError("There are no layers in the model.")
+        self._check_alone()
         self._chain.pop()
         if not self.built:
             return
@@ -122,7 +122,7 @@ class Sequential(Model):
 
     def sublayers(self) -> list[Any]:
         """The layers, those of a model that is not built yet too."""
-        return list(self._graph.layers) if self._graph is not None else list(self._chain)
+        return list(self._graph.listed) if self._graph is not None else list(self._chain)
 
     @property
     def layers(self) -> list[Layer]:
@@ -133,17 +133,25 @@ class Sequential(Model):
         if not layers:
             raise ValueError(f"Model {self.name} has no layers; add one first.")
         name = f"{layers[0].name}_input"
-        dtype = layers[0].dtype
+        first = layers[0]
+        dtype = first.inputs[0].dtype if isinstance(first, Model) and first.built else first.dtype
         tensor = InputLayer(batch_input_shape=batch_input_shape, dtype=dtype, name=name).tensor
         output = tensor
         for layer in layers:
-            output = layer(output)
+            output = _one(layer, layer(output))
         self._set_graph([tensor], [output])
 
-    def _traced_for(self, inputs: Any) -> Graph:
+    def _traced_for_shape(self, shape: Any) -> Graph:
         if not self.built:
-            self.build((None, *np.shape(inputs)[1:]))
+            self.build((None, *shape[1:]))
         return self._traced()
+
+    def _check_alone(self) -> None:
+        if self._nodes:
+            raise ValueError(
+                f"Model {self.name} is part of another model, which would no longer fit; change "
+                "it before it is called on a symbolic tensor."
+            )
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it."""
@@ -157,3 +165,19 @@ class Sequential(Model):
                 for layer in layers
             ],
         }
+
+
+def _own_input_shape(layer: Layer) -> Any:
+    """The shape that the first layer of a model was given, of a model inside too; or None."""
+    if isinstance(layer, Model) and layer.built:
+        return layer.inputs[0].shape if len(layer.inputs) == 1 else None
+    return layer.batch_input_shape
+
+
+def _one(layer: Layer, output: Any) -> SymbolicTensor:
+    if not isinstance(output, SymbolicTensor):
+        raise ValueError(
+            f"All layers in a Sequential model should have a single output; {layer.name} has "
+            f"{len(output)}. Use lcfast.Model."
+        )
+    return output

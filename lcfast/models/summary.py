@@ -48,7 +48,8 @@ def _rows(model: Model) -> list[tuple[str, str, str, list[str]]]:
     rows = []
     for layer in model.layers:
         nodes = [node for node in graph.nodes if node.layer is layer]
-        shape = str(nodes[0].output.shape)
+        shapes = [tensor.shape for tensor in nodes[0].outputs]
+        shape = str(shapes if len(shapes) > 1 else shapes[0])
         sources = [tensor.name for node in nodes for tensor in node.inputs]
         title = f"{layer.name} ({type(layer).__name__})"
         rows.append((title, shape, f"{layer.count_params():,}", sources))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lcfast.layers import calls
-from lcfast.layers.base import Layer
+from lcfast.layers.tracking import Composite, Place
 from lcfast.layers.weights import SWAP_LOCK, Weight, own
 from lcfast.models.execution import linearize
-from lcfast.models.graph import Graph
+from lcfast.models.graph import Graph, LayerWithGraph
 
 
-class LayersOfGraph(Layer):
+class LayersOfGraph(LayerWithGraph):
     """The part of a model that holds the weights of the layers of its graph."""
 
     _graph: Graph | None
@@ -28,11 +28,34 @@ class LayersOfGraph(Layer):
         with SWAP_LOCK:
             return tuple(layer.record() for layer in self._traced().layers)
 
+    def stored(self, record: Any) -> Sequence[np.ndarray]:
+        """The arrays of `get_weights()`, of a record; read-only."""
+        arrays: dict[Place, np.ndarray] = {}
+        for layer, part in zip(self._traced().layers, record, strict=True):
+            arrays.update(zip(layer.places(), layer.stored(part), strict=True))
+        return [arrays[place] for place in self.places()]
+
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the weights of all layers, in Keras's order."""
-        layers = self._traced().layers
-        records = zip(layers, self.record(), strict=True)
-        return [own(value) for layer, record in records for value in layer.stored(record)]
+        return [own(value) for value in self.stored(self.record())]
+
+    def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
+        """Return what `set_weights` swaps in, or raise what it raises."""
+        values, layers, places = list(weights), self._traced().layers, self.places()
+        if len(values) != len(places):
+            raise ValueError(
+                f"Model {self.name} expects {len(places)} weights, but {len(values)} were given."
+            )
+        given = dict(zip(places, values, strict=True))
+        holders = dict.fromkeys(part for layer in layers for part in layer.flat_layers())
+        return Composite(
+            {
+                layer: layer.own_checked_record(
+                    [given[layer, i] for i in range(len(layer._slots))], copy
+                )
+                for layer in holders
+            }
+        )
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the weights of all layers, all at once, from arrays as `get_weights()` orders them.
@@ -42,44 +65,48 @@ class LayersOfGraph(Layer):
         ValueError
             If their number or a shape is wrong; then nothing is changed.
         """
-        values = list(weights)
-        layers = self._traced().layers
-        expected = sum(len(layer.weight_shapes()) for layer in layers)
-        if len(values) != expected:
-            raise ValueError(
-                f"Model {self.name} expects {expected} weights, but {len(values)} were given."
-            )
-        records = []
-        for layer in layers:
-            count = len(layer.weight_shapes())
-            records.append(layer.checked_record(values[:count]))
-            values = values[count:]
-        with SWAP_LOCK:
-            for layer, record in zip(layers, records, strict=True):
-                layer.swap_record(record)
+        self.swap_record(self.checked_record(weights))
+
+    def places(self) -> list[Place]:
+        """Where each of `get_weights()` is stored: layer by layer, each once."""
+        layers = self._traced().listed
+        return list(dict.fromkeys(place for layer in layers for place in layer.places()))
 
     @property
     def weights(self) -> list[Weight]:
         """The weights of all layers, layer by layer."""
-        return [weight for layer in self._traced().layers for weight in layer.weights]
+        return [layer.weight_of(layer._slots[i]) for layer, i in self.places()]
 
     @property
     def trainable_weights(self) -> list[Weight]:
         """The weights that training would change, layer by layer."""
-        layers = self._traced().layers if self.trainable else ()
-        return [weight for layer in layers for weight in layer.trainable_weights]
+        self._traced()
+        return super().trainable_weights
 
     @property
     def non_trainable_weights(self) -> list[Weight]:
         """The weights that training would leave alone, layer by layer."""
-        layers = self._traced().layers
-        if not self.trainable:
-            return self.weights
-        return [weight for layer in layers for weight in layer.non_trainable_weights]
+        self._traced()
+        return super().non_trainable_weights
+
+    def trainable_slots(self) -> list[int]:
+        """Which of `get_weights()` are trainable."""
+        trainable = set(self.split_places()[0])
+        return [i for i, place in enumerate(self.places()) if place in trainable]
 
     def sublayers(self) -> list[Any]:
         """The layers of the model; [] before it is built."""
-        return list(self._graph.layers) if self._graph is not None else []
+        return list(self._graph.listed) if self._graph is not None else []
+
+    def await_weights(self) -> None:
+        """Let builds only note the shapes, in all layers: the values come from a file."""
+        for layer in self.sublayers():
+            layer.await_weights()
+
+    def initialize_weights(self) -> None:
+        """Give all weights of all layers new values from their initializers."""
+        for layer in self._traced().layers:
+            layer.initialize_weights()
 
     def regularization_gradients(self, x: Any = None) -> list[np.ndarray]:
         """Return the gradients of the regularizers, to be added to those of the loss.
@@ -97,7 +124,8 @@ class LayersOfGraph(Layer):
         Raises
         ------
         TypeError
-            If a regularizer of the user's has no method `gradient`.
+            If a regularizer of the user's has no method `gradient`, or with `x` a layer inside of
+            another one has an activity regularizer.
 
         Examples
         --------
@@ -109,26 +137,34 @@ class LayersOfGraph(Layer):
                [0.02]], dtype=float32)]
         """
         graph, record = self._traced(), self.record()
-        penalties = [
-            layer.weight_penalties(own) for layer, own in zip(graph.layers, record, strict=True)
-        ]
+        held = [part for layer in graph.layers for part in layer.flat_layers()[1:]]
+        if x is not None and any(part.activity_regularizer for part in held):
+            names = ", ".join(part.name for part in held if part.activity_regularizer)
+            raise TypeError(
+                f"The activity_regularizer of {names} has no gradients inside of another layer; "
+                "put it on a layer of the model."
+            )
+        penalties: dict[Place, np.ndarray] = {}
+        for layer, part in zip(graph.layers, record, strict=True):
+            penalties.update(zip(layer.places(), layer.weight_penalties(part), strict=True))
         if x is not None and any(layer.activity_regularizer for layer in graph.layers):
             with calls.without_losses():
                 outputs, pull = linearize(graph, record, self._arrays(x))
                 _, of_activity = pull([np.zeros_like(y) for y in outputs], with_activity=True)
-            penalties = [
-                [a + b for a, b in zip(own, more, strict=True)]
-                for own, more in zip(penalties, of_activity, strict=True)
-            ]
-        return [penalties[number][i] for number, i in self._trainable_places()]
+            for place, gradient in self.gradients_by_place(of_activity).items():
+                penalties[place] = penalties[place] + gradient
+        return [penalties[place] for place in self.split_places()[0]]
 
-    def _trainable_places(self) -> list[tuple[int, int]]:
-        """(number of the layer, which of its weights) of each trainable weight."""
-        return [
-            (number, i)
-            for number, layer in enumerate(self._traced().layers)
-            for i in (layer.trainable_slots() if self.trainable else [])
-        ]
+    def gradients_by_place(
+        self, of_layers: Iterable[Sequence[np.ndarray]]
+    ) -> dict[Place, np.ndarray]:
+        """The gradient of each weight from those of every layer; of a shared one their sum."""
+        gradients: dict[Place, np.ndarray] = {}
+        for layer, of_layer in zip(self._traced().layers, of_layers, strict=True):
+            for place, gradient in zip(layer.places(), of_layer, strict=True):
+                earlier = gradients.get(place)
+                gradients[place] = gradient if earlier is None else earlier + gradient
+        return gradients
 
     def count_params(self) -> int:
         """Return how many numbers the weights hold.
@@ -138,4 +174,4 @@ class LayersOfGraph(Layer):
         ValueError
             If the model is not built yet.
         """
-        return sum(layer.count_params() for layer in self._traced().layers)
+        return sum(weight.size for weight in self.weights)

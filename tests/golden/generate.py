@@ -25,6 +25,11 @@ training.npz            <case>/config, x, target, w0, w1, losses_built, losses_c
                         the layer's losses. losses_built is `layer.losses` before any call
                         (kernel, bias), losses_called after one (activity, kernel, bias); loss is
                         the total before each step. Outside the mask implementation 2 holds 0.
+recurrent.npz           <case>/config, x, y, dy, dx, w0, ..., dw0, ...: recurrent layers and
+                        wrappers; dw in the order of trainable_weights
+model_inner_<name>.h5, model_recurrent_<name>.h5
+                        models inside of models, recurrent layers; as below, and w0, w1, ... in the
+                        order of get_weights()
 model_<name>.h5         a whole model, every weight random
 model_<name>.npz        x, y, dy, dx (x0, x1, ... where there are several), dw0, dw1, ... in the
                         order of trainable_weights, summary, params, and losses where there are any
@@ -47,6 +52,7 @@ from convolutions import write_convolutions
 from local_grid import write_local_grid
 from locally_connected import write_locally_connected
 from other_files import write_old_dialects, write_unsupported
+from recurrent import write_recurrent
 from training import write_training
 from whole_models import MODELS, write_model
 
@@ -62,6 +68,7 @@ def main() -> None:
     write_activations()
     write_more_activations()
     write_training()
+    write_recurrent()
     for build in MODELS:
         write_model(build)
     write_companions()

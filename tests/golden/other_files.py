@@ -87,9 +87,8 @@ def write_unsupported() -> None:
     halve.__code__ = code.replace(co_filename="model.py", co_firstlineno=525)
     halve.__module__ = "__main__"
     signal = tf_keras.Input((12, 3))
-    x = layers.Conv1D(4, 3, dilation_rate=2, name="dilated")(signal)
-    x = layers.LayerNormalization(name="normalised")(x)
-    x = layers.LSTM(3, name="recurrent")(x)
+    x = layers.GroupNormalization(groups=1, name="normalised")(signal)
+    x = layers.RNN(layers.SimpleRNNCell(3), name="recurrent")(x)
     x = layers.Lambda(halve, name="python")(x)
     model = tf_keras.Model(signal, layers.Dense(2, name="classes")(x))
     rng = seeded("unsupported")

@@ -226,9 +226,10 @@ def test_all_that_is_not_supported_is_listed_at_once():
     message = refusal(lcfast.load_model, path)
     assert message.startswith(f"{path} cannot be loaded, 3 problems:\n  - ")
     problems = message.split("\n  - ")[1:]
-    assert len(problems) == 2
+    assert len(problems) == 3
     expected = [
-        ("recurrent", "LSTM"),
+        ("normalised", "GroupNormalization"),
+        ("recurrent", "RNN"),
         ("python", "Lambda", "Python code"),
     ]
     for problem, words in zip(problems, expected, strict=True):
@@ -304,12 +305,6 @@ def test_a_lambda_says_what_to_do():
     message = refused_json(sequential(LAMBDA))
     assert "layer 'python': Lambda holds Python code, which lcfast never runs" in message
     assert "replace it in Keras" in message
-
-
-def test_a_model_inside_of_a_model_is_refused_by_name():
-    inner = sequential(entry("Dense", name="dense", units=2, batch_input_shape=[None, 3]))
-    message = refused_json(sequential({**inner, "config": {**inner["config"], "name": "inner"}}))
-    assert "layer 'inner': lcfast has no layer 'Sequential'" in message
 
 
 def test_a_model_of_a_class_of_its_own_is_refused():
@@ -689,7 +684,11 @@ def damage(config, rng):
 
 
 @pytest.mark.parametrize(
-    "name", [FUNCTIONAL, "sequential_2d", "regularized", "functional_branches"]
+    "name",
+    [
+        *(FUNCTIONAL, "sequential_2d", "regularized", "functional_branches"),
+        *("inner_several", "recurrent_windows"),
+    ],
 )
 def test_a_damaged_config_is_refused_or_makes_a_model_that_works(name, tmp_path):
     original, path = json.dumps(config_of(name)), copied(name, tmp_path)

@@ -220,14 +220,6 @@ def test_an_input_layer_comes_first():
         model.add(lcfast.InputLayer((2,), name="late"))
 
 
-def test_models_inside_of_models_say_that_they_are_not_there_yet():
-    inner = lcfast.Sequential([dense(2, input_shape=(3,))], name="inner")
-    with pytest.raises(ValueError, match="models inside models are not there yet"):
-        lcfast.Sequential([dense(3, input_shape=(3,)), inner])
-    with pytest.raises(ValueError, match="models inside models are not there yet"):
-        lcfast.Sequential([inner])(np.ones((2, 3)))
-
-
 def test_models_without_a_name_are_numbered():
     first, second = lcfast.Sequential().name, lcfast.Sequential().name
     number = int(first.removeprefix("sequential").removeprefix("_") or 0)

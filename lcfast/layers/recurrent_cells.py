@@ -1,0 +1,234 @@
+"""One time step of each recurrent layer, and how gradients go back through it.
+
+A cell is made of the weights that a call took and knows no time: `step` takes what the inputs of
+one step come to, z (rows, gates * units), and the states before it, and gives the states after it.
+Every product is one of local_conv's tile, so a row does not depend on its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lcfast.layers import activating
+from lcfast.layers.dense import dense_geometry
+from lcfast.local_conv import ops
+
+States = tuple[np.ndarray, ...]
+# (gradients of the states after) -> (dz, gradients of each recurrent product, of the states before)
+PullStep = Callable[[States], tuple[np.ndarray, tuple[np.ndarray, ...], States]]
+Linearized = tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class RecurrentProduct:
+    """States times a part of the recurrent kernel.
+
+    Parameters
+    ----------
+    kernel : ndarray, shape (units, columns)
+        Contiguous.
+    bias : ndarray, shape (columns,), or None
+        What is added; only the GRU whose reset gate acts after the product has one.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray | None = None
+
+    def forward(self, state: np.ndarray) -> np.ndarray:
+        """States (rows, units) times the kernel: (rows, columns)."""
+        units, columns = self.kernel.shape
+        geometry = dense_geometry(units, columns)
+        x = state.reshape(-1, 1, units)
+        return ops.forward(x, self.kernel, self.bias, geometry).reshape(-1, columns)
+
+    def state_gradient(self, dy: np.ndarray) -> np.ndarray:
+        """The gradient of the states, of that of the product."""
+        return dense_input_gradient(dy, self.kernel)
+
+
+def dense_input_gradient(dy: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """(rows, features) from (rows, units) and a kernel (features, units)."""
+    features, units = kernel.shape
+    geometry = dense_geometry(features, units)
+    return ops.input_gradient(dy.reshape(-1, 1, units), kernel, geometry).reshape(-1, features)
+
+
+def dense_kernel_gradient(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """(features, units) from (rows, features) and (rows, units), one chain over the rows."""
+    features, units = x.shape[-1], dy.shape[-1]
+    geometry = dense_geometry(features, units)
+    rows = x.reshape(-1, 1, features), dy.reshape(-1, 1, units)
+    return ops.kernel_gradient(*rows, geometry).reshape(features, units)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """What all cells are made of.
+
+    Parameters
+    ----------
+    units : int
+        Size of a state.
+    activation, recurrent_activation : activation
+        Of the new values, and of the gates.
+    products : tuple of RecurrentProduct
+        What the states are multiplied by.
+    """
+
+    units: int
+    activation: activating.AnyActivation
+    recurrent_activation: activating.AnyActivation
+    products: tuple[RecurrentProduct, ...]
+
+    def step(self, z: np.ndarray, states: States) -> States:
+        """The states after a step."""
+        raise NotImplementedError
+
+    def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
+        """The states after a step, what went into each product, and the pullback."""
+        raise NotImplementedError
+
+    def gate(self, z: np.ndarray, number: int) -> np.ndarray:
+        """What one gate is made of: its columns of z."""
+        return np.ascontiguousarray(z[:, number * self.units : (number + 1) * self.units])
+
+
+class SimpleCell(Cell):
+    """H = activation(z + h recurrent_kernel)."""
+
+    def step(self, z: np.ndarray, states: States) -> States:
+        """The state after a step."""
+        (h,) = states
+        return (_applied(self.activation, z + self.products[0].forward(h)),)
+
+    def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
+        """The state after a step, what went into the product, and the pullback."""
+        (h,) = states
+        after, pull = _linearized(self.activation, z + self.products[0].forward(h))
+
+        def pull_step(dstates: States) -> tuple[np.ndarray, tuple[np.ndarray, ...], States]:
+            dz = pull(dstates[0])
+            return dz, (dz,), (self.products[0].state_gradient(dz),)
+
+        return (after,), (h,), pull_step
+
+
+class LSTMCell(Cell):
+    """Gates i, f, c, o: c = f c + i activation(...), h = o activation(c)."""
+
+    def step(self, z: np.ndarray, states: States) -> States:
+        """The states h and c after a step."""
+        h, c = states
+        z = z + self.products[0].forward(h)
+        i, f, o = (_applied(self.recurrent_activation, self.gate(z, n)) for n in (0, 1, 3))
+        c = f * c + i * _applied(self.activation, self.gate(z, 2))
+        return o * _applied(self.activation, c), c
+
+    def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
+        """The states h and c after a step, what went into the product, and the pullback."""
+        h, before = states
+        z = z + self.products[0].forward(h)
+        (i, pull_i), (f, pull_f), (o, pull_o) = (
+            _linearized(self.recurrent_activation, self.gate(z, n)) for n in (0, 1, 3)
+        )
+        new, pull_new = _linearized(self.activation, self.gate(z, 2))
+        c = f * before + i * new
+        out, pull_out = _linearized(self.activation, c)
+
+        def pull_step(dstates: States) -> tuple[np.ndarray, tuple[np.ndarray, ...], States]:
+            dh, dc = dstates
+            dc = dc + pull_out(dh * o)
+            gates = pull_i(dc * new), pull_f(dc * before), pull_new(dc * i), pull_o(dh * out)
+            dz = np.concatenate(gates, axis=1)
+            return dz, (dz,), (self.products[0].state_gradient(dz), dc * f)
+
+        return (o * out, c), (h,), pull_step
+
+
+class GRUCell(Cell):
+    """Gates z, r, h, with the reset gate r before the product of the state: h = z h + (1 - z) h'.
+
+    The products are that for z and r, and that of r * h.
+    """
+
+    def step(self, z: np.ndarray, states: States) -> States:
+        """The state after a step."""
+        (h,) = states
+        gates = z[:, : 2 * self.units] + self.products[0].forward(h)
+        update, reset = (_applied(self.recurrent_activation, self.gate(gates, n)) for n in (0, 1))
+        product = self.products[1].forward(reset * h)
+        new = _applied(self.activation, self.gate(z, 2) + product)
+        return (update * h + (1 - update) * new,)
+
+    def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
+        """The state after a step, what went into the products, and the pullback."""
+        (h,) = states
+        gates = z[:, : 2 * self.units] + self.products[0].forward(h)
+        (update, pull_update), (reset, pull_reset) = (
+            _linearized(self.recurrent_activation, self.gate(gates, n)) for n in (0, 1)
+        )
+        kept = reset * h
+        product = self.products[1].forward(kept)
+        new, pull_new = _linearized(self.activation, self.gate(z, 2) + product)
+
+        def pull_step(dstates: States) -> tuple[np.ndarray, tuple[np.ndarray, ...], States]:
+            (dh,) = dstates
+            dnew = pull_new(dh * (1 - update))
+            dkept = self.products[1].state_gradient(dnew)
+            dgates = np.concatenate([pull_update(dh * (h - new)), pull_reset(dkept * h)], axis=1)
+            before = dh * update + dkept * reset + self.products[0].state_gradient(dgates)
+            return np.concatenate([dgates, dnew], axis=1), (dgates, dnew), (before,)
+
+        return (update * h + (1 - update) * new,), (h, kept), pull_step
+
+
+class GRUCellResetAfter(Cell):
+    """Gates z, r, h, with the reset gate r after the product of the state."""
+
+    def step(self, z: np.ndarray, states: States) -> States:
+        """The state after a step."""
+        (h,) = states
+        product = self.products[0].forward(h)
+        update, reset = (
+            _applied(self.recurrent_activation, self.gate(z, n) + self.gate(product, n))
+            for n in (0, 1)
+        )
+        new = _applied(self.activation, self.gate(z, 2) + reset * self.gate(product, 2))
+        return (update * h + (1 - update) * new,)
+
+    def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
+        """The state after a step, what went into the product, and the pullback."""
+        (h,) = states
+        product = self.products[0].forward(h)
+        (update, pull_update), (reset, pull_reset) = (
+            _linearized(self.recurrent_activation, self.gate(z, n) + self.gate(product, n))
+            for n in (0, 1)
+        )
+        candidate = self.gate(product, 2)
+        new, pull_new = _linearized(self.activation, self.gate(z, 2) + reset * candidate)
+
+        def pull_step(dstates: States) -> tuple[np.ndarray, tuple[np.ndarray, ...], States]:
+            (dh,) = dstates
+            dnew = pull_new(dh * (1 - update))
+            dgates = [pull_update(dh * (h - new)), pull_reset(dnew * candidate)]
+            dproduct = np.concatenate([*dgates, dnew * reset], axis=1)
+            before = dh * update + self.products[0].state_gradient(dproduct)
+            return np.concatenate([*dgates, dnew], axis=1), (dproduct,), (before,)
+
+        return (update * h + (1 - update) * new,), (h,), pull_step
+
+
+def parts_of_kernel(kernel: np.ndarray, *columns: int) -> Sequence[np.ndarray]:
+    """The kernel cut after these columns, each part contiguous."""
+    return [np.ascontiguousarray(part) for part in np.split(kernel, columns, axis=1)]
+
+
+def _applied(activation: activating.AnyActivation, z: np.ndarray) -> np.ndarray:
+    return activating.activated(activation, lambda kernel, out: ops.activate(z, kernel, out))
+
+
+def _linearized(activation: activating.AnyActivation, z: np.ndarray) -> Linearized:
+    return activating.linearized(activation, lambda kernel, out: ops.activate(z, kernel, out))

@@ -1,0 +1,215 @@
+"""The symbolic side of a model: its graph, what it lists, and its calls inside of other models."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lcfast.layers.base import Layer
+from lcfast.layers.input import InputLayer
+from lcfast.layers.symbolic import Node, Shape, SymbolicTensor
+from lcfast.models.execution import output_shapes
+from lcfast.models.graph import Graph, trace
+from lcfast.models.weights import LayersOfGraph
+
+
+class ModelStructure(LayersOfGraph):
+    """The part of a model that knows its graph."""
+
+    inputs: list[SymbolicTensor]
+    outputs: list[SymbolicTensor]
+
+    def _set_graph(
+        self, inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
+    ) -> None:
+        self.inputs = _checked_tensors(inputs, "inputs")
+        self.outputs = _checked_tensors(outputs, "outputs")
+        self._graph: Graph | None = trace(self.inputs, self.outputs)
+        self.built = True  # last: a thread that sees it may use the rest
+
+    def _traced(self) -> Graph:
+        if self._graph is None:
+            raise ValueError(
+                f"Model {self.name} is not built yet: give its first layer an input_shape, call "
+                "`model.build(input_shape)`, or call the model on data."
+            )
+        return self._graph
+
+    # ------------------------------------------------------------ structure
+
+    def graph_of_layers(self) -> Graph:
+        """The nodes and steps of the model; see `lcfast.models.graph`."""
+        return self._traced()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in Keras's order."""
+        return list(self._traced().listed)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Return a layer by its name, or by its place in `layers`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer.
+        """
+        layers = self.layers
+        if index is not None and -len(layers) <= index < len(layers):
+            return layers[index]
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        names = ", ".join(layer.name for layer in layers)
+        raise ValueError(f"No such layer: {name if index is None else index}. There are: {names}.")
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input; a list where there are several."""
+        return _one_or_all(self._built_tensors("inputs"))
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output; a list where there are several."""
+        return _one_or_all(self._built_tensors("outputs"))
+
+    def _symbolic_calls(self) -> list[tuple[Any, Any]]:
+        if self._graph is None:
+            return []
+        return [(_one_or_all(self.inputs), _one_or_all(self.outputs)), *super()._symbolic_calls()]
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of the input, batch first; a list where there are several inputs."""
+        shapes = [tensor.shape for tensor in self._built_tensors("inputs")]
+        return shapes if len(shapes) > 1 else shapes[0]
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output, batch first; a list where there are several outputs."""
+        shapes = [tensor.shape for tensor in self._built_tensors("outputs")]
+        return shapes if len(shapes) > 1 else shapes[0]
+
+    def _built_tensors(self, side: str) -> list[SymbolicTensor]:
+        self._traced()
+        return self.inputs if side == "inputs" else self.outputs
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Return a model of its own, with layers of its own and the same weights."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        kept = {k: v for k, v in vars(self).items() if k not in ("inputs", "outputs", "_graph")}
+        vars(twin).update(kept, _holders={}, _nodes=[], inputs=[], outputs=[], _graph=None)
+        tensors: dict[SymbolicTensor, SymbolicTensor] = {}
+        if self._graph is not None:
+            given = [tensor.node for tensor in self.inputs]
+            for node in self._graph.nodes:  # each after those that it needs
+                layer = copy.deepcopy(node.layer, memo)
+                taken = [tensors[tensor] for tensor in node.inputs if node not in given]
+                if isinstance(layer, InputLayer):
+                    tensors[node.outputs[0]] = layer.tensor
+                    continue
+                shapes = [tensor.shape for tensor in node.outputs]
+                dtypes = [tensor.dtype for tensor in node.outputs]
+                twin_node = Node(layer, tuple(taken), shapes, dtypes)
+                layer._nodes.append(twin_node)
+                tensors.update(zip(node.outputs, twin_node.outputs, strict=True))
+        for name, value in kept.items():
+            if name not in ("_nodes", "_holders"):
+                vars(twin)[name] = copy.deepcopy(value, memo)
+        if self._graph is not None:
+            ModelStructure._set_graph(
+                twin,
+                [tensors[tensor] for tensor in self.inputs],
+                [tensors[tensor] for tensor in self.outputs],
+            )
+        return twin
+
+    def check_input_shape(self, shape: Any) -> None:
+        """Raise ValueError where the model cannot take an input, or a list of them, of this shape.
+
+        Raises
+        ------
+        ValueError
+            If a size is another one, or is not known where the model needs a certain one.
+        """
+        shapes = shape if isinstance(shape, list) else [shape]
+        if len(shapes) != len(self.inputs):
+            raise ValueError(
+                f"Model {self.name} takes {len(self.inputs)} inputs. Received: {len(shapes)}."
+            )
+        for wanted, given in zip(self.inputs, shapes, strict=True):
+            if not may_fit(wanted.shape[1:], given[1:]):
+                raise ValueError(
+                    f"The input {wanted.name} of model {self.name} has shape {tuple(given)}; "
+                    f"expected {wanted.shape}."
+                )
+
+    def _connect(self, inputs: Any) -> Any:
+        tensors = tuple(as_list(self._without_names(inputs)))
+        graph = self._traced_for_shape(tensors[0].shape)
+        given = [tensor.shape for tensor in tensors]
+        self.check_input_shape(given)
+        shapes = output_shapes(graph, given)
+        node = Node(self, tensors, shapes, [tensor.dtype for tensor in self.outputs])
+        self._nodes.append(node)
+        return node.output
+
+    def _traced_for(self, inputs: Any) -> Graph:
+        if self._graph is not None or isinstance(inputs, dict):
+            return self._traced()
+        return self._traced_for_shape(np.shape(inputs))
+
+    def _traced_for_shape(self, shape: Any) -> Graph:
+        return self._traced()
+
+    def _without_names(self, inputs: Any) -> Any:
+        """The inputs as they are, or those of a dict, {name of the input: value}, in order."""
+        if not isinstance(inputs, dict):
+            return inputs
+        names = [tensor.name for tensor in self._built_tensors("inputs")]
+        if set(inputs) != set(names):
+            raise ValueError(
+                f"Model {self.name} takes a dict of the inputs {', '.join(names)}. Received: "
+                f"{', '.join(map(str, inputs)) or 'an empty one'}."
+            )
+        return _one_or_all([inputs[name] for name in names])
+
+
+def in_order_of_names(inputs: dict[Any, Any]) -> list[Any]:
+    """The inputs of a model that was given a dict, as Keras orders them."""
+    for name, tensor in inputs.items():
+        if isinstance(tensor, SymbolicTensor) and tensor.name != name:
+            raise ValueError(
+                f"An input of a model is called {tensor.name}, but has the key {name!r} in the "
+                "dict of the inputs; give it its own name."
+            )
+    return [inputs[name] for name in sorted(inputs)]
+
+
+def may_fit(wanted: Shape, given: Sequence[int | None]) -> bool:
+    """Whether the sizes given are those that are wanted; None there is any."""
+    return len(wanted) == len(given) and all(
+        size is None or size == other for size, other in zip(wanted, given, strict=True)
+    )
+
+
+def _one_or_all(tensors: list[Any]) -> Any:
+    return tensors if len(tensors) > 1 else tensors[0]
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list of one, unless it is one already."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _checked_tensors(tensors: Sequence[Any], what: str) -> list[SymbolicTensor]:
+    if not tensors or not all(isinstance(tensor, SymbolicTensor) for tensor in tensors):
+        raise ValueError(
+            f"The {what} of a model must be what lcfast.Input and layers called on it return, not "
+            f"{list(tensors)!r}."
+        )
+    return list(tensors)
