@@ -17,12 +17,12 @@ from lcfast.local_conv import ops
 from lcfast.models.execution import linearize, output_shapes, run
 from lcfast.models.graph import Graph, trace
 from lcfast.models.summary import summary_lines
-from lcfast.models.weights import LayersOfGraph
+from lcfast.models.writable import WritableModel
 
 ModelPullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
 
 
-class Model(LayersOfGraph):
+class Model(WritableModel):
     """The layers between symbolic inputs and outputs.
 
     Parameters
@@ -76,6 +76,11 @@ class Model(LayersOfGraph):
         return self._graph
 
     # ------------------------------------------------------------ structure
+
+    @property
+    def class_name_in_files(self) -> str | None:
+        """The class that a file names; None for a class of the user's, which no file can hold."""
+        return "Functional" if type(self) is Model else None
 
     def graph_of_layers(self) -> Graph:
         """The nodes and steps of the model; see `lcfast.models.graph`."""
