@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lcfast.models import converting, load_model
+import lcfast.models
 
 
 @click.command(no_args_is_help=True, short_help="Write a model with other weights or axes.")
@@ -35,7 +35,8 @@ def convert(model: Path, output: Path, implementation: int | None, data_format: 
     try:
         if model.exists() and output.exists() and model.samefile(output):
             raise ValueError(f"{output}: the output must be another file than {model}")
-        converted = converting.convert(load_model(model), implementation, data_format)
+        source = lcfast.models.load_model(model)
+        converted = lcfast.models.convert(source, implementation, data_format)
         converted.save(output)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

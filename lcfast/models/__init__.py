@@ -1,5 +1,6 @@
-"""Whole models: made by hand or loaded from a file, scored in batches."""
+"""Whole models: made by hand or loaded from a file, scored in batches, converted, written."""
 
+from lcfast.models.converting import convert
 from lcfast.models.folding import FoldedModel, folded
 from lcfast.models.from_config import from_config
 from lcfast.models.loading import load_model, model_from_json
@@ -9,4 +10,12 @@ from lcfast.models.sequential import Sequential
 # Here, because loading makes models, so that a model cannot import it.
 Model.from_config = classmethod(from_config)  # type: ignore[assignment]
 
-__all__ = ["FoldedModel", "Model", "Sequential", "folded", "load_model", "model_from_json"]
+__all__ = [
+    "FoldedModel",
+    "Model",
+    "Sequential",
+    "convert",
+    "folded",
+    "load_model",
+    "model_from_json",
+]
