@@ -88,7 +88,7 @@ def model_entry(model: WritableModel, form: Form) -> dict[str, Any]:
     return {
         "module": "tf_keras.src.engine.functional" if functional else "keras",
         **entry,
-        "registered_name": kind,
+        "registered_name": kind if functional else None,
         "build_config": {"input_shape": model.input_shape},
     }
 
@@ -107,7 +107,8 @@ def _of_numpy(value: Any) -> Any:
 def _calls(model: WritableModel, layer: Layer) -> list[tuple[int, Node]]:
     """The calls of a layer that are part of the model, numbered as they were made."""
     part = set(model.graph_of_layers().nodes)
-    return list(enumerate(node for node in layer._nodes if node in part))
+    first = 1 if isinstance(layer, LayersOfGraph) else 0  # Keras counts the making of a model too
+    return list(enumerate((node for node in layer._nodes if node in part), first))
 
 
 def _check_inputs(model: WritableModel) -> None:

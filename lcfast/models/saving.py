@@ -1,4 +1,7 @@
-"""Writing models into files that Keras reads, and setting weights from files."""
+"""Writing models into files that Keras reads, and setting weights from files.
+
+The files are those of tf_keras; `lcfast.io` knows how they look, this module what goes into them.
+"""
 
 from __future__ import annotations
 
@@ -43,48 +46,7 @@ def save_model(
     overwrite: bool = True,
     save_format: str | None = None,
 ) -> None:
-    """Write a whole model, config and weights, into a file that Keras 2 and lcfast read.
-
-    The file appears when it is whole: an error, a full disk too, leaves an older one as it was.
-
-    Parameters
-    ----------
-    model : Model
-        The model, built.
-    filepath : str or os.PathLike
-        The file. ".h5" and ".hdf5" make the HDF5 file of every Keras 2, ".keras" the zip archive
-        of tf_keras.
-    overwrite : bool
-        Whether a file that is there already may be replaced.
-    save_format : str, optional
-        "h5" or "keras", for a name with another ending.
-
-    Raises
-    ------
-    ValueError
-        If the ending is unknown or contradicts `save_format`, the model is not built, or a layer
-        cannot be described; then every one of them is listed.
-    TypeError
-        If the model is of a class of the user's.
-    FileExistsError
-        If the file is there and `overwrite` is False.
-    OSError
-        If the system cannot write the file.
-
-    References
-    ----------
-    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model#save
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> import lcfast
-    >>> path = os.path.join(tempfile.mkdtemp(), "model.h5")
-    >>> model = lcfast.Sequential([lcfast.Dense(2, input_shape=(3,))])
-    >>> model.save(path)
-    >>> lcfast.load_model(path).output_shape
-    (None, 2)
-    """
+    """Write a whole model; see `Model.save`."""
     path = os.fspath(filepath)
     if path.endswith(".weights.h5"):
         raise ValueError(
@@ -112,43 +74,7 @@ def save_weights(
     overwrite: bool = True,
     save_format: str | None = None,
 ) -> None:
-    """Write the weights of a model into a file that Keras 2 and lcfast read.
-
-    Parameters
-    ----------
-    model : Model
-        The model, built.
-    filepath : str or os.PathLike
-        The file. ".weights.h5" makes the file of tf_keras's newer form, another ".h5" or ".hdf5"
-        that of every Keras 2.
-    overwrite : bool
-        Whether a file that is there already may be replaced.
-    save_format : str, optional
-        "h5", for a name with another ending.
-
-    Raises
-    ------
-    ValueError
-        If the ending is unknown or contradicts `save_format`, or the model is not built.
-    FileExistsError
-        If the file is there and `overwrite` is False.
-    OSError
-        If the system cannot write the file.
-
-    References
-    ----------
-    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model#save_weights
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> import lcfast
-    >>> path = os.path.join(tempfile.mkdtemp(), "weights.h5")
-    >>> model = lcfast.Sequential([lcfast.Dense(2, input_shape=(3,), name="dense")])
-    >>> model.save_weights(path)
-    >>> list(lcfast.read_weights(path))
-    ['dense/dense/kernel:0', 'dense/dense/bias:0']
-    """
+    """Write the weights of a model; see `Model.save_weights`."""
     path = os.fspath(filepath)
     kind = _chosen_format(path, save_format, _ENDINGS_OF_WEIGHTS)
     model.graph_of_layers()
@@ -163,43 +89,10 @@ def save_weights(
 
 
 def load_weights(model: WritableModel, filepath: str | os.PathLike[str]) -> None:
-    """Set all weights of a model to those in a file: all of them, or none where one does not fit.
-
-    Parameters
-    ----------
-    model : Model
-        The model, built.
-    filepath : str or os.PathLike
-        A file of weights, or of a whole model, that Keras wrote. Weights are taken in their order
-        in the file, whatever they are called, as Keras does; those of a .weights.h5 file by the
-        places of their layers.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is damaged, or its weights are not those of the model; then every one that
-        is missing, surplus or misshapen is listed, and the model is as it was.
-    OSError
-        If the system cannot give the file.
-
-    References
-    ----------
-    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model#load_weights
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> import numpy as np, lcfast
-    >>> path = os.path.join(tempfile.mkdtemp(), "weights.h5")
-    >>> lcfast.Sequential([lcfast.Dense(1, input_shape=(2,), weights=[[[3], [4]], [5]])]).save(path)
-    >>> model = lcfast.Sequential([lcfast.Dense(1, input_shape=(2,))])
-    >>> model.load_weights(path)
-    >>> model(np.ones((1, 2)))
-    array([[12.]], dtype=float32)
-    """
+    """Set all weights to those in a file; see `Model.load_weights`."""
     path = os.fspath(filepath)
     model.graph_of_layers()
-    found = io.read_weights(path)
+    found = dict(io.read_weights(path))
     if found and all(map(_OF_TREE.fullmatch, found)):
         pairs, problems = _by_place(model, found)
     else:

@@ -32,7 +32,9 @@ def small(name="small"):
     shared = lcfast.Dense(2, activation="tanh", name="shared")
     normalized = lcfast.BatchNormalization(name="statistics")(shared(b))
     total = lcfast.Add(name="total")([shared(a), normalized, shared(a)])
-    frozen = lcfast.Dense(2, activation=lcfast.LeakyReLU(0.25), trainable=False, name="frozen")
+    frozen = lcfast.Dense(
+        2, activation=lcfast.LeakyReLU(0.25, name="leak"), trainable=False, name="frozen"
+    )
     return lcfast.Model([b, a], [frozen(total), total], name=name)
 
 
