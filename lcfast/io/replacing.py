@@ -6,7 +6,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 
@@ -67,7 +67,8 @@ def replacing(path: str, overwrite: bool = True) -> Iterator[IO[bytes]]:
                 raise
             raise OSError(error.errno, os.strerror(error.errno), path) from error
     except BaseException:
-        os.unlink(beside)
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
         raise
 
 

@@ -26,12 +26,13 @@ def convert(
     model : Model
         The model, built.
     implementation : int, optional
-        1, 2 or 3: the weights that all LocallyConnected layers store; the answers keep their bits
-        where the engine stays the same.
+        1, 2 or 3: the weights that all LocallyConnected layers store. The engine follows it.
     data_format : str, optional
         "channels_last" or "channels_first", of all layers. The converted model takes inputs whose
         axes are moved accordingly, and gives such outputs where they still have a channel axis.
-        The answers differ by rounding at most, where a Dense layer adds in another order.
+        Flatten follows too, and where it then gives its numbers in another order, as it does for
+        channels_first with a Flatten of channels_last, the rows of the Dense after it move. Such
+        sums are rounded differently; nothing else changes.
 
     Returns
     -------
@@ -84,8 +85,8 @@ def _set_implementation(
                 made = change.layer or layer
                 assert isinstance(made, LocallyConnected)
                 changes[layer] = Change(layer=made.with_implementation(implementation))
-            except ValueError as error:
-                problems.append(f"layer {layer.name!r}: {error}")
+            except (TypeError, ValueError) as error:
+                problems.append(f"layer {layer.name!r} ({type(layer).__name__}): {error}")
         elif any(isinstance(part, LocallyConnected) for part in layer.flat_layers()):
             problems.append(_holds_others(layer))
 

@@ -33,7 +33,6 @@ class Change:
 
 UNCHANGED = Change()
 
-
 # Keras's layers by name, because more of them will come: each number goes its own way.
 _POINTWISE = frozenset(
     ("Dropout", "ELU", "GaussianDropout", "GaussianNoise", "LeakyReLU", "ReLU", "ThresholdedReLU")

@@ -42,7 +42,8 @@ class FoldedModel(Model):
     `predict` and calls compute without the normalization; everything else is the model's own. Its
     layers and weights are the same objects: `set_weights` of either counts for both, and
     `get_weights`, `save`, `vjp`, `summary` and `losses` give what the model gives. Folding changes
-    the last bits of an answer, no more; they still depend on no batch and no threads.
+    the last bits of an answer, no more; they still depend on no batch and no threads. The view
+    holds the folded weights beside the model's, and is of the layers that the model had then.
 
     Parameters
     ----------
@@ -69,24 +70,28 @@ class FoldedModel(Model):
         self._pairs = foldable_pairs(graph)
         self.folds = tuple((graph.layers[i].name, graph.layers[j].name) for i, j in self._pairs)
         self._scored = _folded_graph(graph, self._pairs)
-        # (records of the layers, the same folded): both at once, so that no thread sees a mixture.
-        self._last: tuple[Any, Any] = (None, None)
+        # (records of the pairs, the same joined): both at once, so that no thread sees a mixture.
+        self._last: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
 
     def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
         """The outputs: a list where the model was made with one."""
-        outputs = run(self._scored, self._folded_record(weights), inputs, training, out)
+        if training:  # which the normalization refuses
+            return super().forward(weights, inputs, training, out)
+        outputs = run(self._scored, self._folded_record(weights), inputs, out=out)
         return outputs if self._gives_list else outputs[0]
 
     def _folded_record(self, weights: Any) -> Any:
-        known, folded_record = self._last
+        taken = tuple(weights[number] for pair in self._pairs for number in pair)
+        last = self._last
         # Records are never changed, only replaced, so the same objects hold the same numbers.
-        if known is None or any(a is not b for a, b in zip(known, weights, strict=True)):
-            folded_record = list(weights)
+        if last is None or any(a is not b for a, b in zip(last[0], taken, strict=True)):
             layers = self._traced().layers
-            for i, j in self._pairs:
-                folded_record[i] = _folded(layers[i], weights[i], layers[j], weights[j])
-            self._last = (weights, folded_record)
-        return folded_record
+            joined = (_joined(layers[i], weights[i], layers[j], weights[j]) for i, j in self._pairs)
+            last = self._last = (taken, tuple(joined))
+        record = list(weights)
+        for (linear, _), joined_record in zip(self._pairs, last[1], strict=True):
+            record[linear] = joined_record
+        return record
 
     @property
     def layers(self) -> list[Layer]:
@@ -190,7 +195,7 @@ def _folded_graph(graph: Graph, pairs: list[tuple[int, int]]) -> Graph:
     return replace(graph, layers=tuple(layers), steps=tuple(steps))
 
 
-def _folded(
+def _joined(
     linear: Any, record: Any, normalization: Any, statistics: Any
 ) -> tuple[Any, np.ndarray]:
     """Kernel and bias, as the linear layer computes with them, of both layers together."""
@@ -201,28 +206,35 @@ def _folded(
     shift = affine[-1] if normalization.center else np.zeros_like(mean)
     kernel, *biases = record
     bias = biases[0].astype(np.float64) if biases else np.zeros(())
-    if isinstance(linear, LocallyConnected):
-        geometry = linear.geometry
-        assert geometry is not None
-        axis = normalization.axis % (len(geometry.output_shape) + 1) - 1
-        # One number for each output, in the order of the flattened output, as the bias is.
-        mean, factor, shift = (
-            _along(array, axis, geometry.output_shape) for array in (mean, factor, shift)
+    if not isinstance(linear, LocallyConnected):
+        bias = (bias - mean) * factor + shift
+        return _rounded(kernel * factor, linear), _rounded(bias, linear)
+    geometry = linear.geometry
+    assert geometry is not None
+    axis = normalization.axis % (len(geometry.output_shape) + 1) - 1
+    # One number for each output, in the order of the flattened output, as the bias is.
+    mean, factor, shift = (
+        _along(each, axis, geometry.output_shape) for each in (mean, factor, shift)
+    )
+    bias = (bias.reshape(-1) - mean) * factor + shift
+    bias = bias.reshape(*geometry.output_size, geometry.filters)
+    return _scaled(kernel, factor, linear), _rounded(bias, linear)
+
+
+def _scaled(kernel: Any, factor: np.ndarray, layer: LocallyConnected) -> Any:
+    """The kernel of a LocallyConnected layer, the weights of each output times its factor."""
+    if isinstance(kernel, SparseKernel):
+        return replace(
+            kernel, numbers=_rounded(kernel.numbers * factor[kernel.pattern.rows], layer)
         )
-        stored_shape = (*geometry.output_size, geometry.filters)
-        bias = np.broadcast_to(bias.reshape(-1) if biases else bias, mean.shape)
-        joined = ((bias - mean) * factor + shift).reshape(stored_shape)
-        if isinstance(kernel, SparseKernel):
-            numbers = kernel.numbers * factor[kernel.pattern.rows]
-            kernel = replace(kernel, numbers=_rounded(numbers, linear))
-            return kernel, _rounded(joined, linear)
-        by_position = (geometry.positions, geometry.filters)
-        if geometry.channels_first:
-            factor = factor.reshape(by_position[::-1]).T
-        scaled = kernel * factor.reshape(by_position)[:, None, :]
-        return _rounded(scaled, linear), _rounded(joined, linear)
-    joined = (bias - mean) * factor + shift
-    return _rounded(kernel * factor, linear), _rounded(joined, linear)
+    geometry = layer.geometry
+    assert geometry is not None
+    positions, _, filters = kernel.shape
+    if geometry.channels_first:
+        by_position = factor.reshape(filters, positions).T
+    else:
+        by_position = factor.reshape(positions, filters)
+    return _rounded(kernel * by_position[:, None, :], layer)
 
 
 def _along(array: np.ndarray, axis: int, shape: tuple[int, ...]) -> np.ndarray:

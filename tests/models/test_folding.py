@@ -138,6 +138,17 @@ class Derived(lcfast.Dense):
     pass
 
 
+class Held(lcfast.Layer):
+    """A layer that holds another."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = lcfast.Dense(2)
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
 @pytest.mark.parametrize(
     "layers",
     [
@@ -231,6 +242,25 @@ def test_new_weights_of_either_count_for_both():
         assert_same_bits(got, expected)
     np.testing.assert_allclose(view(x), model(x), rtol=1e-4, atol=1e-4)
     assert not np.array_equal(view(x), before)
+
+
+def test_the_weights_are_folded_once_and_again_when_they_change():
+    model = normalized("dense", after=[Held()])  # its record is a new object in every call
+    view, x = folded(model), rows_of(model)
+    view.predict(x)
+    joined = view._last
+    view.predict(x)
+    assert view._last is joined
+    view.set_weights(view.get_weights())
+    view.predict(x)
+    assert view._last is not joined
+
+
+def test_training_is_refused_as_by_the_model():
+    model = normalized("dense")
+    for each in (model, folded(model)):
+        with pytest.raises(ValueError, match="training"):
+            each(rows_of(model), training=True)
 
 
 def test_a_copy_of_the_view_has_weights_of_its_own():
