@@ -27,9 +27,13 @@ MAY_IMPORT = {
     "versions": {"local_conv"},
     "lcfast": {"models", "io", "layers", "vocabulary", "local_conv", "errors", "versions"},
     "__main__": {"cli"},
+    "commands_convert": {"models"},
 }
 # Modules that name the class that uses them, for type checkers only.
-ONLY_FOR_TYPES = {"lcfast.models.summary", "lcfast.layers.symbolic"}
+ONLY_FOR_TYPES = {
+    *("lcfast.models.summary", "lcfast.models.configs", "lcfast.models.saving"),
+    "lcfast.layers.symbolic",
+}
 
 
 def module_name(path):

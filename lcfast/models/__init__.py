@@ -1,7 +1,21 @@
-"""Whole models: made by hand or loaded from a file, scored in batches."""
+"""Whole models: made by hand or loaded from a file, scored in batches, converted, written."""
 
+from lcfast.models.converting import convert
+from lcfast.models.folding import FoldedModel, folded
+from lcfast.models.from_config import from_config
 from lcfast.models.loading import load_model, model_from_json
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential
 
-__all__ = ["Model", "Sequential", "load_model", "model_from_json"]
+# Here, because loading makes models, so that a model cannot import it.
+Model.from_config = classmethod(from_config)  # type: ignore[assignment]
+
+__all__ = [
+    "FoldedModel",
+    "Model",
+    "Sequential",
+    "convert",
+    "folded",
+    "load_model",
+    "model_from_json",
+]

@@ -16,6 +16,7 @@ from lcfast.errors import ModelFileError
 from lcfast.layers.base import Layer
 from lcfast.layers.input import InputLayer
 from lcfast.layers.symbolic import SymbolicTensor
+from lcfast.models.folding import folded
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential
 
@@ -52,18 +53,21 @@ class _Problems(list[str]):
             raise ModelFileError(f"{source} cannot be loaded, {count}:{lines}")
 
 
-def load_model(path: str | os.PathLike[str]) -> Model:
+def load_model(path: str | os.PathLike[str], fold: bool = False) -> Model:
     """Load a whole model from a file that Keras wrote, without TensorFlow.
 
     Parameters
     ----------
     path : str or os.PathLike
         An HDF5 file of Keras 1 or 2 (`model.save("model.h5")`).
+    fold : bool
+        Whether `predict` and calls compute with BatchNormalization folded into the layers before
+        it, which is faster and changes last bits; `get_weights` and `save` give the originals.
 
     Returns
     -------
     Model
-        A `Sequential` where the file holds one.
+        A `Sequential` where the file holds one; a `FoldedModel`, its view, with `fold`.
 
     Raises
     ------
@@ -93,7 +97,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     }
     _fill(model, arrays, problems)
     problems.stop_if_any(stored.path)
-    return model
+    return folded(model) if fold else model
 
 
 def model_from_json(text: str) -> Model:

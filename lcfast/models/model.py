@@ -13,13 +13,14 @@ from lcfast.layers.base import apart
 from lcfast.layers.symbolic import is_symbolic
 from lcfast.local_conv import ops
 from lcfast.models.execution import linearize, output_shapes, run
-from lcfast.models.structure import ModelStructure, as_list, in_order_of_names, may_fit
+from lcfast.models.structure import as_list, in_order_of_names, may_fit
 from lcfast.models.summary import summary_lines
+from lcfast.models.writable import WritableModel
 
 ModelPullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
 
 
-class Model(ModelStructure):
+class Model(WritableModel):
     """The layers between symbolic inputs and outputs.
 
     Parameters
@@ -58,6 +59,11 @@ class Model(ModelStructure):
         self._takes_list = isinstance(inputs, list | tuple)
         self._gives_list = isinstance(outputs, list | tuple)
         self._set_graph(as_list(inputs), as_list(outputs))
+
+    @property
+    def class_name_in_files(self) -> str | None:
+        """The class that a file names; None for a class of the user's, which no file can hold."""
+        return "Functional" if type(self) is Model else None
 
     def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
         """Print a table of the layers: name, class, output shape, number of parameters.

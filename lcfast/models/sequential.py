@@ -8,6 +8,7 @@ from typing import Any
 from lcfast.layers.base import BUILD_LOCK, Layer
 from lcfast.layers.input import InputLayer
 from lcfast.layers.symbolic import SymbolicTensor
+from lcfast.models import configs
 from lcfast.models.graph import Graph
 from lcfast.models.model import Model
 
@@ -153,18 +154,14 @@ class Sequential(Model):
                 "it before it is called on a symbolic tensor."
             )
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the configuration, as tf_keras writes it."""
-        layers: list[Layer] = list(self._chain)
-        if self.built and not isinstance(layers[0], InputLayer):
-            layers.insert(0, self.inputs[0].node.layer)
-        return {
-            "name": self.name,
-            "layers": [
-                {"class_name": type(layer).__name__, "config": layer.get_config()}
-                for layer in layers
-            ],
-        }
+    @property
+    def class_name_in_files(self) -> str | None:
+        """The class that a file names; None for a class of the user's, which no file can hold."""
+        return "Sequential" if type(self) is Sequential else None
+
+    def config_in(self, form: configs.Form) -> dict[str, Any]:
+        """The configuration in one of the forms of `lcfast.models.configs`."""
+        return configs.sequential_config(self, form)
 
 
 def _own_input_shape(layer: Layer) -> Any:

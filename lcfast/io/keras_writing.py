@@ -1,0 +1,80 @@
+"""The .keras files of tf_keras (a zip), and the .weights.h5 files that are a part of them.
+
+metadata.json           the version, the date
+config.json             the model's config
+model.weights.h5
+  vars                  weights of the model itself: none
+  layers/dense/vars     0, 1, ...: the weights of a layer
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from shutil import copyfileobj
+from typing import IO
+
+import numpy as np
+
+from lcfast.io.hdf5_writing import opened
+from lcfast.io.replacing import replacing
+
+#: The weights at each place of the tree, such as "layers/dense"; the model's own is "".
+WeightTree = Mapping[str, Sequence[np.ndarray]]
+
+
+def write_model(
+    path: str, config: str, tree: WeightTree, keras_version: str, overwrite: bool = True
+) -> None:
+    """Write a whole model as a .keras file.
+
+    Parameters
+    ----------
+    path : str
+        The file, such as "model.keras".
+    config : str
+        The model's config as JSON.
+    tree : mapping of str to sequence of ndarray
+        The weights at each place of the tree, such as "layers/dense".
+    keras_version : str
+        The version whose form this is.
+    overwrite : bool
+        Whether a file that is there already may be replaced.
+
+    Raises
+    ------
+    OSError
+        If the system cannot write the file; then what was there before is still there.
+    """
+    saved = datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
+    metadata = json.dumps({"keras_version": keras_version, "date_saved": saved})
+    with (
+        replacing(path, overwrite) as file,
+        zipfile.ZipFile(file, "w") as archive,
+        # On the disk, because a model may be larger than what memory is left.
+        tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))) as weights,
+    ):
+        archive.writestr("metadata.json", metadata)
+        archive.writestr("config.json", config)
+        _write_tree(weights, tree)
+        weights.seek(0)
+        with archive.open("model.weights.h5", "w", force_zip64=True) as member:
+            copyfileobj(weights, member, 1 << 20)
+
+
+def write_weights(path: str, tree: WeightTree, overwrite: bool = True) -> None:
+    """Write weights alone as a .weights.h5 file; the arguments are those of `write_model`."""
+    with replacing(path, overwrite) as file:
+        _write_tree(file, tree)
+
+
+def _write_tree(file: IO[bytes], tree: WeightTree) -> None:
+    with opened(file) as root:
+        for place, arrays in tree.items():
+            group = root.create_group(f"{place}/vars" if place else "vars")
+            for i, array in enumerate(arrays):
+                group.create_dataset(str(i), data=array)

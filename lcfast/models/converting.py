@@ -1,0 +1,150 @@
+"""Models with another implementation or data format, which compute the same."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from lcfast.layers import arguments
+from lcfast.layers.base import Layer
+from lcfast.layers.input import InputLayer
+from lcfast.layers.locally_connected_base import LocallyConnected
+from lcfast.layers.symbolic import SymbolicTensor
+from lcfast.models.data_formats import UNCHANGED, Change, in_data_format
+from lcfast.models.folding import FoldedModel, folded
+from lcfast.models.model import Model
+from lcfast.models.sequential import Sequential
+
+
+def convert(
+    model: Model, implementation: int | None = None, data_format: str | None = None
+) -> Model:
+    """Return a model of its own that computes the same with other weights, or on other axes.
+
+    Parameters
+    ----------
+    model : Model
+        The model, built.
+    implementation : int, optional
+        1, 2 or 3: the weights that all LocallyConnected layers store. The engine follows it.
+    data_format : str, optional
+        "channels_last" or "channels_first", of all layers. The converted model takes inputs whose
+        axes are moved accordingly, and gives such outputs where they still have a channel axis.
+        Flatten follows too, and where it then gives its numbers in another order, as it does for
+        channels_first with a Flatten of channels_last, the rows of the Dense after it move. Such
+        sums are rounded differently; nothing else changes.
+
+    Returns
+    -------
+    Model
+        A Sequential where `model` is one, with the names and weights of its layers.
+
+    Raises
+    ------
+    ValueError
+        If a layer cannot be converted; then every one of them is listed.
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> layers = [lcfast.LocallyConnected1D(4, 3, input_shape=(10, 2)), lcfast.Flatten()]
+    >>> model = lcfast.Sequential([*layers, lcfast.Dense(1)])
+    >>> first = convert(model, implementation=3, data_format="channels_first")
+    >>> first.input_shape, first.layers[0].implementation
+    ((None, 2, 10), 3)
+    """
+    if isinstance(model, FoldedModel):
+        return folded(convert(model.original, implementation, data_format))
+    graph = model.graph_of_layers()
+    problems = [_holds_others(layer) for layer in graph.listed if isinstance(layer, Model)]
+    changes = dict.fromkeys(graph.layers, UNCHANGED)
+    inputs = [graph.values[i].shape for i in graph.inputs]
+    if data_format is not None and not problems:
+        target = arguments.checked_data_format(data_format)
+        changes, inputs = in_data_format(graph, target, problems)
+    if implementation is not None:
+        _set_implementation(changes, implementation, problems)
+    if problems:
+        count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        raise ValueError(f"Model {model.name} cannot be converted, {count}:{lines}")
+    return _rebuilt(model, changes, inputs)
+
+
+# ---------------------------------------------------------------- implementation
+
+
+def _set_implementation(
+    changes: dict[Layer, Change], implementation: int, problems: list[str]
+) -> None:
+    if implementation not in (1, 2, 3):
+        raise ValueError(f"The implementation must be 1, 2 or 3. Received: {implementation!r}.")
+    for layer, change in changes.items():
+        if isinstance(layer, LocallyConnected):
+            try:
+                made = change.layer or layer
+                assert isinstance(made, LocallyConnected)
+                changes[layer] = Change(layer=made.with_implementation(implementation))
+            except (TypeError, ValueError) as error:
+                problems.append(f"layer {layer.name!r} ({type(layer).__name__}): {error}")
+        elif any(isinstance(part, LocallyConnected) for part in layer.flat_layers()):
+            problems.append(_holds_others(layer))
+
+
+def _holds_others(layer: Layer) -> str:
+    return (
+        f"layer {layer.name!r} ({type(layer).__name__}) holds layers of its own, which are not "
+        "converted; convert them first and build the model of them"
+    )
+
+
+# ---------------------------------------------------------------- the new model
+
+
+def _rebuilt(
+    model: Model, changes: dict[Layer, Change], input_shapes: Sequence[tuple[int | None, ...]]
+) -> Model:
+    """The model with its layers changed, called on each other as before."""
+    graph = model.graph_of_layers()
+    tensors: dict[int, SymbolicTensor] = {}
+    for i, shape in zip(graph.inputs, input_shapes, strict=True):
+        tensor = graph.values[i]
+        entry = InputLayer(batch_input_shape=shape, dtype=tensor.dtype, name=tensor.name)
+        tensors[i] = entry.tensor
+    made: dict[Layer, Layer] = {}
+    for step in graph.steps:
+        layer = graph.layers[step.layer]
+        taken = [tensors[i] for i in step.inputs]
+        is_new = layer not in made
+        if is_new:
+            made[layer] = _changed(layer, changes[layer])
+            if layer.batch_input_shape is not None:
+                made[layer].batch_input_shape = taken[0].shape
+        tensors[step.output] = made[layer](taken if layer.takes_list else taken[0])
+        weights = changes[layer].weights
+        if is_new and weights is not None:
+            made[layer].set_weights(weights)
+    inputs = [tensors[i] for i in graph.inputs]
+    if isinstance(model, Sequential):
+        chain = [made[layer] for layer in model.layers]
+        return Sequential([inputs[0].node.layer, *chain], model.name, model.trainable)
+    outputs = [tensors[i] for i in graph.outputs]
+    return Model(
+        inputs if model._takes_list else inputs[0],
+        outputs if model._gives_list else outputs[0],
+        model.name,
+        model.trainable,
+    )
+
+
+def _changed(layer: Layer, change: Change) -> Layer:
+    if change.layer is not None:
+        return change.layer
+    if not change.arguments:
+        return copy.deepcopy(layer)
+    config = {**layer.get_config(), **change.arguments}
+    if (engine := getattr(layer, "engine", None)) is not None:
+        config["engine"] = engine
+    made: Layer = type(layer).from_config(config)
+    made.await_weights()
+    return made

@@ -1,0 +1,251 @@
+"""Scoring without BatchNormalization: it becomes part of the linear layer before it.
+
+    y = (W x + b - mean) r gamma + beta  =  (r gamma W) x + ((b - mean) r gamma + beta)
+
+with r = (variance + epsilon)**-0.5, computed in float64 and rounded once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lcfast.layers import (
+    BatchNormalization,
+    Conv1D,
+    Conv2D,
+    Dense,
+    Layer,
+    LocallyConnected1D,
+    LocallyConnected2D,
+)
+from lcfast.layers.linear import LinearLayer
+from lcfast.layers.locally_connected_base import LocallyConnected
+from lcfast.local_conv.geometry import CHANNELS_FIRST
+from lcfast.local_conv.sparse import SparseKernel
+from lcfast.models.configs import Form
+from lcfast.models.execution import run
+from lcfast.models.graph import Graph
+from lcfast.models.model import Model
+
+# Exactly these: a class of the user's may compute something else.
+_LINEAR = (Conv1D, Conv2D, Dense, LocallyConnected1D, LocallyConnected2D)
+
+
+class FoldedModel(Model):
+    """A view of a model that scores with its BatchNormalization folded into the layers before it.
+
+    `predict` and calls compute without the normalization; everything else is the model's own. Its
+    layers and weights are the same objects: `set_weights` of either counts for both, and
+    `get_weights`, `save`, `vjp`, `summary` and `losses` give what the model gives. Folding changes
+    the last bits of an answer, no more; they still depend on no batch and no threads. The view
+    holds the folded weights beside the model's, and is of the layers that the model had then.
+
+    Parameters
+    ----------
+    original : Model
+        The model, built.
+
+    Attributes
+    ----------
+    original : Model
+        The model itself.
+    folds : tuple of (str, str)
+        The names of the layers that were joined: (linear layer, BatchNormalization).
+
+    See Also
+    --------
+    folded : makes it.
+    """
+
+    def __init__(self, original: Model) -> None:
+        super().__init__(original.inputs, original.outputs, original.name, original.trainable)
+        self._takes_list, self._gives_list = original._takes_list, original._gives_list
+        self.original = original
+        graph = self._traced()
+        self._pairs = foldable_pairs(graph)
+        self.folds = tuple((graph.layers[i].name, graph.layers[j].name) for i, j in self._pairs)
+        self._scored = _folded_graph(graph, self._pairs)
+        # (records of the pairs, the same joined): both at once, so that no thread sees a mixture.
+        self._last: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
+
+    def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
+        """The outputs: a list where the model was made with one."""
+        if training:  # which the normalization refuses
+            return super().forward(weights, inputs, training, out)
+        outputs = run(self._scored, self._folded_record(weights), inputs, out=out)
+        return outputs if self._gives_list else outputs[0]
+
+    def _folded_record(self, weights: Any) -> Any:
+        taken = tuple(weights[number] for pair in self._pairs for number in pair)
+        last = self._last
+        # Records are never changed, only replaced, so the same objects hold the same numbers.
+        if last is None or any(a is not b for a, b in zip(last[0], taken, strict=True)):
+            layers = self._traced().layers
+            joined = (_joined(layers[i], weights[i], layers[j], weights[j]) for i, j in self._pairs)
+            last = self._last = (taken, tuple(joined))
+        record = list(weights)
+        for (linear, _), joined_record in zip(self._pairs, last[1], strict=True):
+            record[linear] = joined_record
+        return record
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers of the model, with the normalization."""
+        return self.original.layers
+
+    @property
+    def class_name_in_files(self) -> str | None:
+        """The class of the model, which is what a file gets."""
+        return self.original.class_name_in_files
+
+    def config_in(self, form: Form) -> dict[str, Any]:
+        """The configuration of the model, with the normalization."""
+        return self.original.config_in(form)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Return a view of a copy of the model."""
+        return FoldedModel(copy.deepcopy(self.original, memo))
+
+
+def folded(model: Model) -> FoldedModel:
+    """Return a view of a model that scores without BatchNormalization where that can be folded.
+
+    It can where it comes directly after a LocallyConnected, Conv or Dense layer that has no
+    activation and no other use, and its axis is one along which the layer has weights of its own:
+    for LocallyConnected any axis, else the channels.
+
+    Parameters
+    ----------
+    model : Model
+        The model, built.
+
+    Returns
+    -------
+    FoldedModel
+        Its `folds` says what was folded.
+
+    Examples
+    --------
+    >>> import lcfast
+    >>> layers = [lcfast.Dense(2, input_shape=(3,), name="a"), lcfast.BatchNormalization(name="b")]
+    >>> model = folded(lcfast.Sequential(layers))
+    >>> model.folds
+    (('a', 'b'),)
+    >>> len(model.get_weights())
+    6
+    """
+    return FoldedModel(model)
+
+
+def foldable_pairs(graph: Graph) -> list[tuple[int, int]]:
+    """(number of the linear layer, number of the normalization) of each pair to be joined."""
+    calls_of = Counter(step.layer for step in graph.steps)
+    uses_of = Counter(i for step in graph.steps for i in step.inputs) + Counter(graph.outputs)
+    made_by = {step.output: step.layer for step in graph.steps}
+    pairs = []
+    for step in graph.steps:
+        source = made_by.get(step.inputs[0])
+        if source is None or uses_of[step.inputs[0]] > 1:
+            continue
+        linear, normalization = graph.layers[source], graph.layers[step.layer]
+        once = calls_of[source] == calls_of[step.layer] == 1
+        if once and _fits(linear, normalization, len(graph.values[step.output].shape)):
+            pairs.append((source, step.layer))
+    return pairs
+
+
+def _fits(linear: Layer, normalization: Layer, rank: int) -> bool:
+    if type(normalization) is not BatchNormalization or type(linear) not in _LINEAR:
+        return False
+    assert isinstance(linear, LinearLayer)
+    plain = getattr(linear.activation, "name", None) == "linear"
+    # The penalty of an output needs the output.
+    penalised = linear.activity_regularizer or normalization.activity_regularizer
+    if not plain or penalised or linear.dtype != normalization.dtype:
+        return False
+    if isinstance(linear, LocallyConnected):
+        return True
+    axis = normalization.axis % rank
+    first = getattr(linear, "data_format", None) == CHANNELS_FIRST
+    return axis == (1 if first else rank - 1)
+
+
+def _folded_graph(graph: Graph, pairs: list[tuple[int, int]]) -> Graph:
+    """The graph without the steps of the normalizations, whose values the linear layers make."""
+    layers = list(graph.layers)
+    normalization_of = dict(pairs)
+    output_of = {step.layer: step.output for step in graph.steps}
+    for i, _ in pairs:
+        twin: Any = copy.deepcopy(layers[i])
+        twin.use_bias = True
+        layers[i] = twin
+    normalizations = set(normalization_of.values())
+    steps = [
+        replace(step, output=output_of[normalization_of[step.layer]])
+        if step.layer in normalization_of
+        else step
+        for step in graph.steps
+        if step.layer not in normalizations
+    ]
+    return replace(graph, layers=tuple(layers), steps=tuple(steps))
+
+
+def _joined(
+    linear: Any, record: Any, normalization: Any, statistics: Any
+) -> tuple[Any, np.ndarray]:
+    """Kernel and bias, as the linear layer computes with them, of both layers together."""
+    *affine, mean, variance = (array.astype(np.float64) for array in statistics)
+    factor = 1 / np.sqrt(variance + normalization.epsilon)
+    if normalization.scale:
+        factor = factor * affine[0]
+    shift = affine[-1] if normalization.center else np.zeros_like(mean)
+    kernel, *biases = record
+    bias = biases[0].astype(np.float64) if biases else np.zeros(())
+    if not isinstance(linear, LocallyConnected):
+        bias = (bias - mean) * factor + shift
+        return _rounded(kernel * factor, linear), _rounded(bias, linear)
+    geometry = linear.geometry
+    assert geometry is not None
+    axis = normalization.axis % (len(geometry.output_shape) + 1) - 1
+    # One number for each output, in the order of the flattened output, as the bias is.
+    mean, factor, shift = (
+        _along(each, axis, geometry.output_shape) for each in (mean, factor, shift)
+    )
+    bias = (bias.reshape(-1) - mean) * factor + shift
+    bias = bias.reshape(*geometry.output_size, geometry.filters)
+    return _scaled(kernel, factor, linear), _rounded(bias, linear)
+
+
+def _scaled(kernel: Any, factor: np.ndarray, layer: LocallyConnected) -> Any:
+    """The kernel of a LocallyConnected layer, the weights of each output times its factor."""
+    if isinstance(kernel, SparseKernel):
+        return replace(
+            kernel, numbers=_rounded(kernel.numbers * factor[kernel.pattern.rows], layer)
+        )
+    geometry = layer.geometry
+    assert geometry is not None
+    positions, _, filters = kernel.shape
+    if geometry.channels_first:
+        by_position = factor.reshape(filters, positions).T
+    else:
+        by_position = factor.reshape(positions, filters)
+    return _rounded(kernel * by_position[:, None, :], layer)
+
+
+def _along(array: np.ndarray, axis: int, shape: tuple[int, ...]) -> np.ndarray:
+    """One number for each entry of an axis, repeated over an array of `shape`, flat."""
+    sizes = [1] * len(shape)
+    sizes[axis] = -1
+    return np.broadcast_to(array.reshape(sizes), shape).reshape(-1)
+
+
+def _rounded(array: np.ndarray, layer: Layer) -> np.ndarray:
+    """`array` in the dtype of the layer, read-only."""
+    rounded = np.ascontiguousarray(array, dtype=layer.numpy_dtype)
+    rounded.flags.writeable = False
+    return rounded
