@@ -1,4 +1,4 @@
-"""`predict` on rows of any kind and number: where they lie, how many at once, on how many threads."""
+"""`predict` on rows of any kind: where they lie, how many at once, on how many threads."""
 
 import subprocess
 import sys
