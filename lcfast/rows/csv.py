@@ -17,7 +17,7 @@ _DIGITS = {4: 9, 8: 17}  # that give the same number back, by the bytes of a flo
 def csv_file(path: str, width: int | None) -> StoredRows:
     """The rows of a .csv file; `width` is how many numbers each must have."""
     with _text(open(path, "rb")) as lines:
-        skipped, found = _header(iter(lines), path)
+        skipped, found = _header(iter(lines), path, width)
 
     def read(size: int, start: int) -> Iterator[np.ndarray]:
         with _text(open(path, "rb")) as lines:
@@ -32,7 +32,7 @@ def csv_pipe(stream: IO[bytes], place: str, width: int | None) -> StoredRows:
     """The rows of text that comes through a pipe."""
     lines = iter(_text(stream))
     first = list(islice(lines, 1))
-    skipped, found = _header(iter(first), place)
+    skipped, found = _header(iter(first), place, width)
     needed = width or len(found)
 
     def read(size: int, start: int) -> Iterator[np.ndarray]:
@@ -49,15 +49,19 @@ def _text(stream: IO[bytes]) -> IO[str]:
     return TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
 
 
-def _header(lines: Iterator[str], place: str) -> tuple[int, list[str]]:
-    """(lines of the header, cells of the first line): a line without any number is a header."""
+def _header(lines: Iterator[str], place: str, width: int | None) -> tuple[int, list[str]]:
+    """(lines of the header, cells of the first line).
+
+    A line with as many cells as a row, but no number in them, is a header.
+    """
     try:
         cells = next(lines).strip().split(",")
     except StopIteration:
         return 0, []
     except OSError as error:
         raise ValueError(f"{place}: cannot be read: {error.strerror}") from error
-    return int(not any(map(_is_number, cells)) and cells != [""]), cells
+    names = cells != [""] and not any(map(_is_number, cells))
+    return int(names and width in (None, len(cells))), cells
 
 
 def _blocks(

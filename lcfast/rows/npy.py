@@ -17,7 +17,15 @@ NPY_MARK = b"\x93NUMPY"
 ZIP_MARK = b"PK"
 
 # What a zip archive can end in, beside what the system says.
-_DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 
 class _Header(NamedTuple):
@@ -71,7 +79,9 @@ def npz_member(path: str, member: str | None) -> StoredRows:
             place, entry = f"{path}:{member}", archive.namelist()[names.index(member)]
             with archive.open(entry) as stream:
                 header = _header(stream, place)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except _DAMAGED as error:
+        if str(error).startswith(path):
+            raise
         raise ValueError(f"{path}: is a zip archive that cannot be read: {error}") from None
     _refuse_columns(header, place)
 
@@ -83,7 +93,7 @@ def npz_member(path: str, member: str | None) -> StoredRows:
                     pass  # what lies before the first row has to be unpacked all the same
                 yield from _blocks(stream, header, place, size, first)
         except _DAMAGED as error:
-            if place in str(error):
+            if str(error).startswith(place):
                 raise
             raise ValueError(f"{place}: {UNREADABLE}: {error}") from None
 
