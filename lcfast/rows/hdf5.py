@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import h5py
@@ -72,16 +75,32 @@ class Hdf5Writer:
     def write(self, blocks: list[np.ndarray]) -> None:
         """Write the next rows."""
         start, end = self.reached.rows, self.reached.rows + len(blocks[0])
-        for dataset, block in zip(self._datasets, blocks, strict=True):
-            if self._grows:
-                dataset.resize(end, axis=0)
-            dataset[start:end] = block
+        with _errors_of_the_system():
+            for dataset, block in zip(self._datasets, blocks, strict=True):
+                if self._grows:
+                    dataset.resize(end, axis=0)
+                dataset[start:end] = block
         self.reached = Reached(end)
 
     def flush(self) -> None:
         """Hand everything to the system."""
-        self._file.flush()
+        with _errors_of_the_system():
+            self._file.flush()
 
     def close(self) -> None:
         """Finish the file."""
-        self._file.close()
+        with _errors_of_the_system():
+            self._file.close()
+
+
+@contextmanager
+def _errors_of_the_system() -> Iterator[None]:
+    """Let HDF5's errors, several lines about its inside, say what the system said."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = re.search(r"errno = (\d+)", str(error))
+        if number is None:
+            raise OSError(" ".join(str(error).split())) from error
+        code = int(number[1])
+        raise OSError(code, os.strerror(code)) from error
