@@ -79,17 +79,21 @@ def predict(
       lcfast predict model.h5 --input image=i.npy --input age=a.csv -o scores.h5
       cat rows.csv | lcfast predict model.h5 - -o - --format csv | head
     """  # noqa: D301 (click takes the \b itself for "do not wrap")
-    with plain_errors():
-        kind = checked_format(output, format_)
-        if plot is not None:
-            check_can_plot()
-        if threads is not None:
-            lcfast.set_num_threads(threads)
-        job = _job(model, input_, named, output, kind, batch_size)
-        if resume and PIPE in (output, *job.places):
-            raise UserError("A pipe cannot be read or written again; leave --resume out")
+    with plain_errors(), terminable():
+        try:
+            kind = checked_format(output, format_)
+            if plot is not None:
+                check_can_plot()
+            if threads is not None:
+                lcfast.set_num_threads(threads)
+            job = _job(model, input_, named, output, kind, batch_size)
+            if resume and PIPE in (output, *job.places):
+                raise UserError("A pipe cannot be read or written again; leave --resume out")
+            identity = _identity(job, output, kind)
+        except KeyboardInterrupt as stopped:
+            raise _end(stopped, 0, None, output) from None
         costs = Profile(job.model) if profile or plot is not None else None
-        _run(job, output, kind, costs, resume)
+        _run(job, output, kind, costs, identity, resume)
         if costs is not None:
             for line in costs.lines():
                 click.echo(line, err=True)
@@ -168,13 +172,19 @@ def _whole_chunks(block: int, inputs: Sequence[StoredRows]) -> int:
     return size if size * row <= MEMORY_BYTES else block
 
 
-def _run(job: _Job, output: str, kind: str, costs: Profile | None, resume: bool) -> None:
+def _run(
+    job: _Job,
+    output: str,
+    kind: str,
+    costs: Profile | None,
+    identity: dict[str, str],
+    resume: bool,
+) -> None:
     """Score all rows; end with a line that says what is where."""
-    identity = _identity(job, output, kind)
     place = destination(output, kind, job.outputs, job.rows, job.block, identity, resume)
     scores: Destination | None = None
     try:
-        with terminable(), place as scores:
+        with place as scores:
             first = scores.rows
             start = time.perf_counter()
             # disable=None: a bar on a terminal, none in a pipe
@@ -191,9 +201,7 @@ def _run(job: _Job, output: str, kind: str, costs: Profile | None, resume: bool)
                     bar.update(len(parts[0]))
             seconds = max(time.perf_counter() - start, 1e-9)
     except KeyboardInterrupt as stopped:
-        ended = isinstance(stopped, Terminated)
-        click.echo(_told_of_end(ended, scores.rows if scores else 0, job.rows, output), err=True)
-        raise SystemExit(TERMINATED if ended else INTERRUPTED) from None
+        raise _end(stopped, scores.rows if scores else 0, job.rows, output) from None
     rows = scores.rows
     resumed = f", {first:,} of them from an earlier run" if first else ""
     shapes = ", ".join(f"{(rows, *o.row_shape)} {o.dtype}" for o in job.outputs)
@@ -204,13 +212,16 @@ def _run(job: _Job, output: str, kind: str, costs: Profile | None, resume: bool)
     )
 
 
-def _told_of_end(terminated: bool, scored: int, count: int | None, output: str) -> str:
+def _end(stopped: KeyboardInterrupt, scored: int, count: int | None, output: str) -> SystemExit:
+    """Say how far a run came that was stopped, and return its exit status."""
+    terminated = isinstance(stopped, Terminated)
     of = "" if count is None else f" of {count:,}"
     told = f"{'Terminated' if terminated else 'Interrupted'} after {scored:,}{of} rows"
-    if output == PIPE:
-        return f"{told}."
-    again = "; the same command with --resume goes on from there" if scored else ""
-    return f"{told}; {output} was not written{again}."
+    if output != PIPE:
+        again = "; the same command with --resume goes on from there" if scored else ""
+        told = f"{told}; {output} was not written{again}"
+    click.echo(f"{told}.", err=True)
+    return SystemExit(TERMINATED if terminated else INTERRUPTED)
 
 
 def _identity(job: _Job, output: str, kind: str) -> dict[str, str]:

@@ -200,7 +200,7 @@ class Scoring(LayersOfGraph):
 
     def _no_rows(self) -> Any:
         """Inputs without any row, for an iterator without any block."""
-        self._traced_for(None) if self.built else self._traced()
+        self._traced()
         if any(None in tensor.shape[1:] for tensor in self.inputs):
             raise ValueError(
                 f"The iterator gave no block, and model {self.name} takes inputs of any size, so "

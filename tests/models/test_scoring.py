@@ -252,3 +252,16 @@ def test_scoring_a_file_takes_the_memory_of_a_block(tmp_path):
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert int(done.stdout) < 40_000  # KB
+
+
+def test_scoring_imports_nothing_that_it_does_not_need():
+    code = (
+        "import sys, lcfast, numpy as np; model = lcfast.load_model(sys.argv[1]); "
+        "model.predict(np.zeros((1, *model.input_shape[1:]))); print(*sys.modules)"
+    )
+    path = str(goldens.model_path("sequential_2d"))
+    command = [sys.executable, "-c", code, path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    modules = set(done.stdout.split())
+    assert "lcfast.models.scoring" in modules
+    assert not modules & {"click", "tqdm", "scipy", "lcfast.rows", "lcfast.cli", "matplotlib"}
