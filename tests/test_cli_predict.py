@@ -19,6 +19,7 @@ import lcfast
 from lcfast import cli
 from lcfast.cli import destination as destination_module
 from lcfast.rows import open_rows
+from lcfast.rows.npy import NpyWriter
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MODEL = EXAMPLES / "digits.h5"
@@ -227,6 +228,32 @@ def test_an_interruption_before_the_first_row_leaves_nothing(tmp_path, interrupt
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_came_through_a_pipe_cannot_be_resumed_and_nothing_of_it_stays(tmp_path, interrupted):
+    interrupted(2)
+    content, output = (EXAMPLES / "digits_images.npy").read_bytes(), tmp_path / "y.npy"
+    arguments = (MODEL, "-", "-o", output, "--batch-size", 50)
+    result = predict(*arguments, status=130, input=content)
+    assert result.stderr == f"Interrupted after 100 of 360 rows; {output} was not written.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_done_outlives_an_error_of_the_run_that_resumes(tmp_path, monkeypatch, interrupted):
+    output = tmp_path / "y.npy"
+    arguments = (MODEL, EXAMPLES / "digits_images.npy", "-o", output, "--batch-size", 50)
+    interrupted(2)
+    predict(*arguments, status=130)
+    monkeypatch.undo()
+
+    def full(writer, blocks):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(NpyWriter, "write", full)
+    text = refused(*arguments, "--resume")
+    assert text == f"Error: {output}: No space left on device\n"
+    monkeypatch.undo()
+    assert "100 of them from an earlier run" in predict(*arguments, "--resume").stdout
+
+
 def test_a_run_on_something_else_is_not_resumed(tmp_path, monkeypatch, interrupted):
     model, rows = tmp_path / "model.h5", tmp_path / "x.npy"
     model.write_bytes(MODEL.read_bytes())
@@ -367,6 +394,10 @@ def test_a_chart_is_drawn_where_matplotlib_is(tmp_path):
     images = EXAMPLES / "digits_images.npy"
     predict(MODEL, images, "-o", tmp_path / "y.npy", "--plot", chart)
     assert chart.read_bytes().startswith(b"\x89PNG")
+    rows = tmp_path / "x.npy"
+    rows.write_bytes(images.read_bytes())
+    text = refused(MODEL, rows, "-o", tmp_path / "y.npy", "--plot", rows)
+    assert "the output must be another file" in text
 
 
 def test_a_chart_without_matplotlib_is_refused_before_anything_is_scored(tmp_path, monkeypatch):

@@ -45,7 +45,7 @@ class Destination:
     scores : Writer
         What writes them.
     room : Unfinished or None
-        Where the file is until it is whole; None for a pipe.
+        Where notes are left for a later run that goes on; None where none can.
     name : str
         What the user calls it, for errors.
     """
@@ -89,41 +89,45 @@ def destination(
     run: dict[str, str],
     resume: bool,
 ) -> Iterator[Destination]:
-    """A place for scores, which is whole after it, or else not there."""
+    """A place for scores, which is whole after it, or else not there.
+
+    Where it is interrupted, a later run with the same `run` may resume it; an empty one says that
+    no run can.
+    """
     if output == PIPE:
-        scores = Destination(writer(kind, sys.stdout.buffer, outputs, count), None, "the pipe")
-        yield scores
-        scores.close()
+        pipe = Destination(writer(kind, sys.stdout.buffer, outputs, count), None, "the pipe")
+        yield pipe
+        pipe.close()
         return
     room, keep = Unfinished(Path(output), run), resume  # what cannot be resumed is not ours
+    scored: Destination | None = None
     with ExitStack() as opened:
         try:
             reached = room.reached() if resume else NOTHING
-            keep = False
+            keep = bool(reached.rows)  # what an earlier run did outlives an error in this one
             with named_errors(output):
                 target: str | IO[bytes] = str(room.part)
                 if kind in ("npy", "csv"):
                     file = room.part.open("r+b" if reached.rows else "wb")
                     opened.callback(_closed_quietly, file)
                     target = file
-                scores = Destination(
-                    writer(kind, target, outputs, count, chunk, reached), room, output
-                )
-                opened.callback(_closed_quietly, scores)
-            try:
-                yield scores
-            except KeyboardInterrupt:
-                with undisturbed():
-                    if scores.rows:
-                        scores.note()
-                        keep = True
-                raise
-            scores.close()
-            room.finish()
-        except BaseException:
+                scores = writer(kind, target, outputs, count, chunk, reached)
+                if isinstance(target, str):
+                    opened.callback(_closed_quietly, scores)
+            scored = Destination(scores, room if run else None, output)
+            yield scored
             with undisturbed():
-                opened.close()
-                room.leave(keep)
+                scored.close()
+                room.finish()
+        except BaseException as error:
+            with undisturbed():
+                try:
+                    if isinstance(error, KeyboardInterrupt) and run and scored and scored.rows:
+                        scored.note()
+                        keep = True
+                finally:
+                    opened.close()
+                    room.leave(keep)
             raise
 
 

@@ -21,7 +21,7 @@ from lcfast.cli.errors import (
     plain_errors,
     terminable,
 )
-from lcfast.cli.files import same_file
+from lcfast.cli.files import same_file, written_beside
 from lcfast.cli.inputs import blocks, check_same_count, open_input, places_of_inputs
 from lcfast.local_conv import dispatch
 from lcfast.models import Model, load_model
@@ -84,6 +84,7 @@ def predict(
             kind = checked_format(output, format_)
             if plot is not None:
                 check_can_plot()
+                _check_is_no_source(plot, model, input_, named)
             if threads is not None:
                 lcfast.set_num_threads(threads)
             job = _job(model, input_, named, output, kind, batch_size)
@@ -98,7 +99,8 @@ def predict(
             for line in costs.lines():
                 click.echo(line, err=True)
         if costs is not None and plot is not None:
-            costs.plot(plot)
+            with written_beside(Path(plot)) as file:
+                costs.plot(file)
 
 
 class _Job(NamedTuple):
@@ -122,10 +124,8 @@ def _job(
     kind: str,
     batch_size: int | None,
 ) -> _Job:
-    given = [text.partition("=")[2] for text in named] or [input_ or ""]
-    for source in [path, *(Path(split_place(place)[0]) for place in given)]:
-        if output != PIPE and same_file(source, Path(output)):
-            raise UserError(f"{output}: the output must be another file than {source}")
+    if output != PIPE:
+        _check_is_no_source(output, path, input_, named)
     model = load_model(path)
     places = places_of_inputs(model, path, input_, named)
     inputs = [
@@ -153,6 +153,14 @@ def _job(
     return _Job(
         model, path, places, inputs, outputs, count, _whole_chunks(block, inputs), batch_size
     )
+
+
+def _check_is_no_source(output: str, path: Path, input_: str | None, named: Sequence[str]) -> None:
+    """Raise UserError where a file to write is one of those to read."""
+    given = [text.partition("=")[2] for text in named] or [input_ or ""]
+    for source in [path, *(Path(split_place(place)[0]) for place in given)]:
+        if same_file(source, Path(output)):
+            raise UserError(f"{output}: the output must be another file than {source}")
 
 
 def _names(model: Model) -> list[str]:
@@ -201,7 +209,8 @@ def _run(
                     bar.update(len(parts[0]))
             seconds = max(time.perf_counter() - start, 1e-9)
     except KeyboardInterrupt as stopped:
-        raise _end(stopped, scores.rows if scores else 0, job.rows, output) from None
+        scored = scores.rows if scores else 0
+        raise _end(stopped, scored, job.rows, output, bool(identity)) from None
     rows = scores.rows
     resumed = f", {first:,} of them from an earlier run" if first else ""
     shapes = ", ".join(f"{(rows, *o.row_shape)} {o.dtype}" for o in job.outputs)
@@ -212,13 +221,21 @@ def _run(
     )
 
 
-def _end(stopped: KeyboardInterrupt, scored: int, count: int | None, output: str) -> SystemExit:
+def _end(
+    stopped: KeyboardInterrupt,
+    scored: int,
+    count: int | None,
+    output: str,
+    resumable: bool = False,
+) -> SystemExit:
     """Say how far a run came that was stopped, and return its exit status."""
     terminated = isinstance(stopped, Terminated)
     of = "" if count is None else f" of {count:,}"
     told = f"{'Terminated' if terminated else 'Interrupted'} after {scored:,}{of} rows"
     if output != PIPE:
-        again = "; the same command with --resume goes on from there" if scored else ""
+        again = (
+            "; the same command with --resume goes on from there" if resumable and scored else ""
+        )
         told = f"{told}; {output} was not written{again}"
     click.echo(f"{told}.", err=True)
     return SystemExit(TERMINATED if terminated else INTERRUPTED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -122,8 +122,8 @@ class Profile:
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             yield "  ".join(cells)
 
-    def plot(self, path: str) -> None:
-        """Write a bar chart of the time of each layer, as PNG.
+    def plot(self, file: IO[bytes]) -> None:
+        """Write a bar chart of the time of each layer into a file, as PNG.
 
         Raises
         ------
@@ -139,13 +139,13 @@ class Profile:
         figure = Figure(figsize=(8, 1.2 + 0.35 * len(names)), layout="constrained")
         axes = figure.add_subplot()
         bars = axes.barh(range(len(names)), milliseconds)
-        axes.bar_label(bars, fmt="{:,.2f} ms", padding=3)
+        axes.bar_label(bars, fmt="{:,.3g} ms", padding=3)
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()  # the first layer at the top
-        axes.margins(x=0.15)
+        axes.margins(x=0.2)  # room for the numbers beside the bars
         axes.set_xlabel("time in the layer (ms)")
         axes.set_title(f"{self._model.name}: {milliseconds.sum():,.2f} ms in all")
-        FigureCanvasAgg(figure).print_png(path)
+        FigureCanvasAgg(figure).print_png(file)
 
 
 def check_can_plot() -> None:
