@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 
 from lcfast.local_conv import _direct, dispatch
 from lcfast.local_conv.threads import get_num_threads
@@ -39,6 +38,8 @@ def versions() -> dict[str, str]:
 
 
 def _version(package: str) -> str:
+    from importlib import metadata  # here: `import lcfast` must stay fast
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

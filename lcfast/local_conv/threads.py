@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import operator
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lcfast.local_conv import _direct
@@ -16,6 +19,13 @@ MULTIPLICATIONS_PER_THREAD = 1 << 18
 """Work under which one more thread costs more than it saves (a few microseconds)."""
 
 _default: int | None = None  # the one piece of global mutable state, see set_num_threads
+
+
+class _ThisThread(threading.local):
+    most: int | None = None  # what a call under way was given, see limited_threads
+
+
+_this_thread = _ThisThread()
 
 
 def get_num_threads() -> int:
@@ -43,7 +53,7 @@ def get_num_threads() -> int:
     global _default
     if _default is None:
         _default = _threads_of_environment()
-    return _default if _direct.HAS_OPENMP else 1
+    return (_this_thread.most or _default) if _direct.HAS_OPENMP else 1
 
 
 def set_num_threads(threads: int | None) -> None:
@@ -73,6 +83,16 @@ def set_num_threads(threads: int | None) -> None:
     """
     global _default
     _default = None if threads is None else checked_threads(threads)
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Let the calls that this thread makes meanwhile use up to `threads`, and nobody else's."""
+    before, _this_thread.most = _this_thread.most, checked_threads(threads)
+    try:
+        yield
+    finally:
+        _this_thread.most = before
 
 
 def checked_threads(threads: Any) -> int:

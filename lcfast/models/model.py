@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from lcfast.layers import arguments, calls
+from lcfast.layers import calls
 from lcfast.layers.base import apart
 from lcfast.layers.symbolic import is_symbolic
 from lcfast.local_conv import ops
 from lcfast.models.execution import linearize, output_shapes, run
+from lcfast.models.scoring import Scoring, as_rows
 from lcfast.models.structure import as_list, in_order_of_names, may_fit
 from lcfast.models.summary import summary_lines
 from lcfast.models.writable import WritableModel
@@ -20,7 +20,7 @@ from lcfast.models.writable import WritableModel
 ModelPullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
 
 
-class Model(WritableModel):
+class Model(Scoring, WritableModel):
     """The layers between symbolic inputs and outputs.
 
     Parameters
@@ -198,81 +198,6 @@ class Model(WritableModel):
         answers = [output.copy() for output in y]
         return (answers if self._gives_list else answers[0]), pullback
 
-    def predict(
-        self,
-        x: Any,
-        batch_size: int = 1024,
-        verbose: int = 0,
-        out: np.ndarray | None = None,
-        progress: Callable[[int], object] | None = None,
-    ) -> Any:
-        """Score rows in batches; the answer does not depend on `batch_size`, to the bit.
-
-        Parameters
-        ----------
-        x : array_like, shape (rows, ...)
-            A list of them where the model has several inputs, or a dict by their names.
-            Memory-mapped arrays are read and converted batch by batch.
-        batch_size : int
-            Rows at a time.
-        verbose : int
-            1 shows a progress bar.
-        out : ndarray, optional
-            Where the output goes, a memory-mapped array too; for models with one output.
-        progress : callable, optional
-            Called with the number of rows after each batch.
-
-        Returns
-        -------
-        ndarray, or list of ndarray where there are several outputs
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an input or `out` has the wrong type, dtype, rank or shape.
-
-        Examples
-        --------
-        >>> import numpy as np, lcfast
-        >>> model = lcfast.Sequential([lcfast.Dense(2, input_shape=(3,))])
-        >>> model.predict(np.zeros((4, 3)))
-        array([[0., 0.],
-               [0., 0.],
-               [0., 0.],
-               [0., 0.]], dtype=float32)
-        """
-        batch_size = arguments.positive_int(batch_size, "batch_size", most=math.inf)
-        graph = self._traced_for(x)
-        rows_of = self._rows(x)
-        rows = len(rows_of[0])
-        batch_size = min(batch_size, max(rows, 1))
-        record = self.record()
-        dtypes = [np.dtype(graph.values[i].dtype) for i in graph.outputs]
-        if out is not None and len(dtypes) != 1:
-            raise ValueError(f"Model {self.name} has a list of outputs; `out` takes one array.")
-        if out is not None:
-            rows_of = [apart(array, [out]) for array in rows_of]
-        targets: list[Any] = [out] * len(dtypes)
-        bar = _progress_bar(rows) if verbose == 1 else None
-        for start in range(0, max(rows, 1), batch_size):
-            batch = [array[start : start + batch_size] for array in rows_of]
-            arrays = self._arrays(batch if len(batch) > 1 else batch[0])
-            with calls.without_losses():
-                outputs = self.forward(record, arrays)
-            for i, y in enumerate(outputs if self._gives_list else [outputs]):
-                if start == 0:
-                    shape = (rows, *y.shape[1:])
-                    targets[i] = ops.as_output(targets[i], shape, dtypes[i])
-                targets[i][start : start + batch_size] = y
-            done = len(batch[0])
-            if progress is not None:
-                progress(done)
-            if bar is not None:
-                bar.update(done)
-        if bar is not None:
-            bar.close()
-        return targets if self._gives_list else targets[0]
-
     def _rows(self, inputs: Any) -> list[Any]:
         """The inputs as a list of sliceable arrays with the same number of rows."""
         graph = self._traced()
@@ -285,7 +210,7 @@ class Model(WritableModel):
                 f"Model {self.name} takes a list of {len(graph.inputs)} inputs, in the order "
                 f"{', '.join(tensor.name for tensor in self.inputs)}."
             )
-        arrays = [item if isinstance(item, np.ndarray) else np.asarray(item) for item in given]
+        arrays = [as_rows(item) for item in given]
         if any(array.ndim == 0 for array in arrays):
             raise ValueError(f"An input of model {self.name} is a number; expected a batch.")
         if len(arrays) > 1 and len({len(array) for array in arrays}) > 1:
@@ -311,9 +236,3 @@ class Model(WritableModel):
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray)
-
-
-def _progress_bar(rows: int) -> Any:
-    from tqdm import tqdm  # here: `import lcfast` must stay fast
-
-    return tqdm(total=rows, unit=" rows", unit_scale=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -159,7 +159,7 @@ class ModelStructure(LayersOfGraph):
         return node.output
 
     def _traced_for(self, inputs: Any) -> Graph:
-        if self._graph is not None or isinstance(inputs, dict):
+        if self._graph is not None or isinstance(inputs, Mapping):
             return self._traced()
         return self._traced_for_shape(np.shape(inputs))
 
@@ -168,7 +168,7 @@ class ModelStructure(LayersOfGraph):
 
     def _without_names(self, inputs: Any) -> Any:
         """The inputs as they are, or those of a dict, {name of the input: value}, in order."""
-        if not isinstance(inputs, dict):
+        if not isinstance(inputs, Mapping):
             return inputs
         names = [tensor.name for tensor in self._built_tensors("inputs")]
         if set(inputs) != set(names):

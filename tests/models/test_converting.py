@@ -7,7 +7,7 @@ import pytest
 from cases import assert_same_bits
 
 import lcfast
-from lcfast.commands_convert import convert as command
+from lcfast.cli.convert import convert as command
 from lcfast.models import folded
 from lcfast.models.converting import convert
 

@@ -1,9 +1,12 @@
 """The table that `summary` prints, against Keras's own."""
 
+import json
+
 import goldens
 import pytest
 
 import lcfast
+from lcfast.models.summary import summary_data
 
 EVERY_MODEL = pytest.mark.parametrize("name", goldens.MODELS)
 
@@ -61,9 +64,9 @@ def test_the_layers_that_a_layer_takes_from_are_named_where_it_is_not_a_chain():
     model = lcfast.load_model(goldens.model_path("functional_branches"))
     lines = printed(model)
     header = next(line for line in lines if line.startswith("Layer (type)"))
-    assert header.endswith("Connected to")
+    start, end = header.index("Connected to"), header.index("Implementation")
     concatenate = next(line for line in lines if line.startswith("concatenate"))
-    assert concatenate.endswith("average_pooling1d, max_pooling1d")
+    assert concatenate[start:end].strip() == "average_pooling1d, max_pooling1d"
     chain = printed(lcfast.load_model(goldens.model_path("sequential_1d")))
     assert not any("Connected to" in line for line in chain)
 
@@ -78,7 +81,9 @@ def test_a_layer_that_is_called_twice_is_listed_once_with_all_that_it_takes_from
     lines = printed(lcfast.load_model(goldens.model_path("functional_two_inputs_two_outputs")))
     shared = [line for line in lines if line.startswith("shared (Dense)")]
     assert len(shared) == 1
-    assert shared[0].endswith("dense, numbers")
+    header = next(line for line in lines if line.startswith("Layer (type)"))
+    start, end = header.index("Connected to"), header.index("Implementation")
+    assert shared[0][start:end].strip() == "dense, numbers"
 
 
 def test_weights_that_are_not_trained_are_counted_apart():
@@ -103,3 +108,49 @@ def test_the_table_is_printed_where_nobody_takes_its_lines(capsys):
     assert 'Model: "small"' in text
     assert "only (Dense)" in text
     assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_columns_of_ours_follow_those_of_keras_and_stay_empty_where_a_layer_has_nothing():
+    layers = [
+        lcfast.LocallyConnected1D(4, 3, name="direct", input_shape=(9, 2)),
+        lcfast.LocallyConnected1D(4, 3, name="sparse", implementation=3),
+        lcfast.Flatten(name="flat"),
+        lcfast.Dense(2, name="dense"),
+    ]
+    lines = printed(lcfast.Sequential(layers))
+    header = next(line for line in lines if line.startswith("Layer (type)"))
+    titles = ["Param #", "Implementation", "Engine", "Plan"]
+    assert header.split()[-5:] == ["Param", "#", *titles[1:]]
+    cells = {line.split()[0]: line.split()[-4:] for line in lines if "(None" in line}
+    assert cells["direct"][:2] == ["1", "direct"]
+    assert cells["sparse"][-2:] == ["3", "sparse"]
+    assert cells["flat"][-1] == "0"
+    assert cells["dense"][1] == "direct"
+    assert max(map(len, lines)) <= 100
+
+
+def test_columns_that_no_layer_fills_are_left_out():
+    lines = printed(lcfast.Sequential([lcfast.Flatten(input_shape=(2, 2))]))
+    assert not any("Engine" in line or "Plan" in line for line in lines)
+
+
+@EVERY_MODEL
+def test_the_data_of_the_table_are_json_and_the_same_numbers(name):
+    model = lcfast.load_model(goldens.model_path(name))
+    data = json.loads(json.dumps(summary_data(model)))
+    assert [layer["name"] for layer in data["layers"]] == [layer.name for layer in model.layers]
+    assert data["parameters"]["total"] == model.count_params()
+    assert sum(layer["parameters"] for layer in data["layers"]) == model.count_params()
+    assert [tuple(one["shape"]) for one in data["outputs"]] == [t.shape for t in model.outputs]
+    for layer, told in zip(model.layers, data["layers"], strict=True):
+        if isinstance(layer, lcfast.LocallyConnected1D | lcfast.LocallyConnected2D):
+            assert told["implementation"] == layer.implementation
+            assert told["engine"] == layer.chosen_engine()
+            assert told["plan"]["in_words"] == str(layer.plan(data["rows_at_once"]))
+
+
+def test_a_model_of_inputs_of_any_size_has_no_plans():
+    data = summary_data(lcfast.Sequential([lcfast.Conv1D(2, 2, input_shape=(None, 3))]))
+    assert data["rows_at_once"] is None
+    assert data["layers"][0]["engine"] == "direct"
+    assert data["layers"][0]["plan"] is None

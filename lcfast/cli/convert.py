@@ -1,4 +1,4 @@
-"""The command `lcfast convert`; `main.add_command(convert)` makes it part of `lcfast`."""
+"""The command `lcfast convert`: a model file with other weights or axes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 import lcfast.models
+from lcfast.cli.errors import plain_errors
 
 
 @click.command(no_args_is_help=True, short_help="Write a model with other weights or axes.")
@@ -32,20 +33,11 @@ def convert(model: Path, output: Path, implementation: int | None, data_format: 
     Example:
       lcfast convert examples/digits.h5 digits.keras --implementation 3
     """  # noqa: D301 (click takes the \b itself for "do not wrap")
-    try:
+    with plain_errors():
         if model.exists() and output.exists() and model.samefile(output):
             raise ValueError(f"{output}: the output must be another file than {model}")
         source = lcfast.models.load_model(model)
         converted = lcfast.models.convert(source, implementation, data_format)
         converted.save(output)
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        raise _UserError(f"{place}{error.strerror or error}") from error
-    except (ValueError, TypeError, MemoryError) as error:
-        raise _UserError(str(error) or type(error).__name__) from error
     shapes = f"{converted.input_shape} -> {converted.output_shape}"
     click.echo(f"{len(converted.layers)} layers, {shapes}: written to {output}")
-
-
-class _UserError(click.ClickException):
-    exit_code = 2

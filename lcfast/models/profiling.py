@@ -1,0 +1,159 @@
+"""Where the time of scoring goes: seconds and bytes of each call of a layer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import IO, Any
+
+import numpy as np
+
+from lcfast.layers import calls
+from lcfast.models.blocks import weight_bytes
+from lcfast.models.execution import run
+from lcfast.models.model import Model
+
+
+@dataclass
+class LayerCost:
+    """What the calls of one step of a model cost, all blocks together.
+
+    Parameters
+    ----------
+    layer : str
+        Name of the layer.
+    kind : str
+        Its class.
+    seconds : float
+        Time in its calls.
+    weights_read : int
+        Bytes of its weights, once for each call.
+    output_written : int
+        Bytes of its outputs.
+    """
+
+    layer: str
+    kind: str
+    seconds: float = 0.0
+    weights_read: int = 0
+    output_written: int = 0
+
+
+class Profile:
+    """Scores blocks as `Model.predict` does, layer by layer, and keeps what each cost.
+
+    Parameters
+    ----------
+    model : Model
+        What scores.
+
+    Examples
+    --------
+    >>> import numpy as np, lcfast
+    >>> from lcfast.models.profiling import Profile
+    >>> profile = Profile(lcfast.Sequential([lcfast.Dense(2, name="dense", input_shape=(3,))]))
+    >>> profile.predict(np.zeros((4, 3))).shape
+    (4, 2)
+    >>> [(cost.layer, cost.weights_read, cost.output_written) for cost in profile.costs]
+    [('dense', 32, 32)]
+    """
+
+    def __init__(self, model: Model) -> None:
+        graph = model.graph_of_layers()
+        layers = [graph.layers[step.layer] for step in graph.steps]
+        self.costs = [LayerCost(layer.name, type(layer).__name__) for layer in layers]
+        self._model, self._graph, self._record = model, graph, model.record()
+        # Each step is a graph of its own: what `run` does between two readings of the clock.
+        self._steps = [
+            replace(
+                graph,
+                steps=(replace(step, last_use_of=()),),
+                inputs=tuple(dict.fromkeys(step.inputs)),
+                outputs=(step.output,),
+            )
+            for step in graph.steps
+        ]
+        self._weights = [weight_bytes(self._record[step.layer]) for step in graph.steps]
+
+    def predict(self, x: Any) -> Any:
+        """Score one block of rows; the answer is that of the model."""
+        graph = self._graph
+        values: list[Any] = [None] * len(graph.values)
+        for i, array in zip(graph.inputs, self._model._arrays(x), strict=True):
+            values[i] = array
+        for step, part, cost, size in zip(
+            graph.steps, self._steps, self.costs, self._weights, strict=True
+        ):
+            taken = [values[i] for i in part.inputs]
+            with calls.without_losses():
+                start = time.perf_counter()
+                (y,) = run(part, self._record, taken)
+                cost.seconds += time.perf_counter() - start
+            values[step.output] = y
+            cost.weights_read += size
+            cost.output_written += y.nbytes
+            for i in step.last_use_of:
+                values[i] = None
+        outputs = [values[i] for i in graph.outputs]
+        return outputs if isinstance(self._model.output, list) else outputs[0]
+
+    def lines(self) -> Iterator[str]:
+        """A table of the costs, one line for each step, and their sums."""
+        total = sum(cost.seconds for cost in self.costs)
+        rows = [("Layer (type)", "Time", "Share", "Weights read", "Output written")]
+        for cost in [
+            *self.costs,
+            LayerCost(
+                "all layers",
+                "",
+                total,
+                sum(cost.weights_read for cost in self.costs),
+                sum(cost.output_written for cost in self.costs),
+            ),
+        ]:
+            title = f"{cost.layer} ({cost.kind})" if cost.kind else cost.layer
+            share = f"{cost.seconds / total:.1%}" if total else "-"
+            size = (f"{cost.weights_read / 1e6:,.3f} MB", f"{cost.output_written / 1e6:,.3f} MB")
+            rows.append((title, f"{cost.seconds * 1e3:,.3f} ms", share, *size))
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        for row in rows:
+            cells = [row[0].ljust(widths[0])]
+            cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+            yield "  ".join(cells)
+
+    def plot(self, file: IO[bytes]) -> None:
+        """Write a bar chart of the time of each layer into a file, as PNG.
+
+        Raises
+        ------
+        ValueError
+            If matplotlib is not installed; `check_can_plot` says so before the work is done.
+        """
+        check_can_plot()
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        names = [f"{cost.layer} ({cost.kind})" for cost in self.costs]
+        milliseconds = np.array([cost.seconds * 1e3 for cost in self.costs])
+        figure = Figure(figsize=(8, 1.2 + 0.35 * len(names)), layout="constrained")
+        axes = figure.add_subplot()
+        bars = axes.barh(range(len(names)), milliseconds)
+        axes.bar_label(bars, fmt="{:,.3g} ms", padding=3)
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()  # the first layer at the top
+        axes.margins(x=0.2)  # room for the numbers beside the bars
+        axes.set_xlabel("time in the layer (ms)")
+        axes.set_title(f"{self._model.name}: {milliseconds.sum():,.2f} ms in all")
+        FigureCanvasAgg(figure).print_png(file)
+
+
+def check_can_plot() -> None:
+    """Raise ValueError where matplotlib, which draws the chart, is not installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise ValueError(
+            "A chart needs the package matplotlib, which is not installed; "
+            "`pip install matplotlib` gets it"
+        ) from None

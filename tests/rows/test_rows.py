@@ -1,0 +1,277 @@
+"""Files of rows: what is read is what was written, block by block, or one sentence."""
+
+import io
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from lcfast import rows
+from lcfast.rows import Output, Reached
+from lcfast.rows.unfinished import Unfinished, identity_of_input
+
+ARRAY = np.arange(7 * 6, dtype=np.int16).reshape(7, 2, 3)
+OUTPUT = Output("scores", (2, 3), np.dtype(np.float32))
+
+
+def read(stored, size=3, start=0):
+    blocks = list(stored.read(size, start))
+    assert all(len(block) == size for block in blocks[:-1])
+    return np.concatenate(blocks) if blocks else np.empty((0, *stored.row_shape), stored.dtype)
+
+
+def as_npy(path):
+    np.save(path / "x.npy", ARRAY)
+    return str(path / "x.npy")
+
+
+def as_npy_by_columns(path):
+    np.save(path / "x.npy", np.asfortranarray(ARRAY))
+    return str(path / "x.npy")
+
+
+def as_npz(path):
+    np.savez_compressed(path / "x.npz", ARRAY)
+    return str(path / "x.npz")
+
+
+def as_npz_of_two(path):
+    np.savez(path / "x.npz", a=ARRAY, b=np.ones(3))
+    return f"{path / 'x.npz'}:a"
+
+
+def as_hdf5(path):
+    with h5py.File(path / "x.h5", "w") as file:
+        file["group/x"] = ARRAY
+    return str(path / "x.h5")
+
+
+def as_hdf5_of_two(path):
+    with h5py.File(path / "x.anything", "w") as file:
+        file.create_dataset("a", data=ARRAY, chunks=(2, 2, 3), compression="gzip")
+        file["b"] = 1.0
+    return f"{path / 'x.anything'}:/a"
+
+
+def as_zarr(path):
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(str(path / "x.zarr"), mode="w")
+    create = getattr(group, "create_array", None) or group.create_dataset
+    create(name="a", shape=ARRAY.shape, chunks=(2, 2, 3), dtype=ARRAY.dtype)[...] = ARRAY
+    return str(path / "x.zarr")
+
+
+WAYS = (as_npy, as_npy_by_columns, as_npz, as_npz_of_two, as_hdf5, as_hdf5_of_two, as_zarr)
+
+
+@pytest.mark.parametrize("start", [0, 2, 7])
+@pytest.mark.parametrize("store", WAYS, ids=lambda store: store.__name__)
+def test_rows_come_back_in_blocks_from_any_row_on(tmp_path, store, start):
+    stored = rows.open_rows(store(tmp_path))
+    assert (stored.count, stored.row_shape, stored.dtype) == (7, (2, 3), np.int16)
+    assert stored.chunk == (2 if store in (as_hdf5_of_two, as_zarr) else 1)
+    np.testing.assert_array_equal(read(stored, start=start), ARRAY[start:])
+
+
+@pytest.mark.parametrize("rows_given", [True, False], ids=["number known", "number not known"])
+@pytest.mark.parametrize("kind", ["npy", "csv", "h5", "zarr"])
+def test_rows_are_written_and_gone_on_with(tmp_path, kind, rows_given):
+    if kind == "zarr":
+        pytest.importorskip("zarr")
+    path = tmp_path / f"y.{kind}"
+    values = np.random.default_rng(0).standard_normal((7, 2, 3)).astype(np.float32)
+    count, reached = 7 if rows_given else None, rows.NOTHING
+    for start, end in ((0, 3), (3, 7)):
+        on_path = kind in ("h5", "zarr")
+        target = str(path) if on_path else path.open("r+b" if reached.rows else "wb")
+        writer = rows.writer(kind, target, [OUTPUT], count, 2, reached)
+        assert writer.reached.rows == start
+        writer.write([values[start:end]])
+        reached = writer.reached
+        writer.flush()
+        if end == 3 and not on_path:
+            target.write(b"half a row that came before an interruption")
+        else:
+            writer.close()
+        if not on_path:
+            target.close()
+        if end == 3 and on_path:
+            writer.close()
+    stored = rows.open_rows(str(path))
+    np.testing.assert_array_equal(read(stored).reshape(7, 2, 3).astype(np.float32), values)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_text_gives_every_number_back_to_the_bit(tmp_path, dtype):
+    values = np.random.default_rng(0).standard_normal((50, 4)).astype(dtype) * 1e-30
+    values[0] = [np.inf, -0.0, np.nan, np.finfo(dtype).tiny]
+    with (tmp_path / "y.csv").open("wb") as file:
+        rows.writer("csv", file, [Output("y", (4,), values.dtype)], None).write([values])
+    back = read(rows.open_rows(str(tmp_path / "y.csv"), 4), 7).astype(dtype)
+    assert back.tobytes() == values.tobytes()
+
+
+def text(path, content):
+    (path / "x.csv").write_bytes(content.encode())
+    return str(path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "1,2\n3,4\n",
+        "a,b\n1,2\n3,4",
+        "1, 2 \r\n3,4\r\n",
+        "\ufeffx,y\n1,2\n3,4\n\n\n",
+        "1e0,2.\n3,4\n",
+    ],
+    ids=["plain", "header", "windows", "spreadsheet", "floats"],
+)
+def test_text_is_read_with_or_without_a_header(tmp_path, content):
+    stored = rows.open_rows(text(tmp_path, content), 2)
+    for size in (1, 2, 5):
+        np.testing.assert_array_equal(read(stored, size), [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(read(stored, 2, 1), [[3, 4]])
+    piped = rows.piped_rows(io.BufferedReader(io.BytesIO(content.encode())), 2)
+    np.testing.assert_array_equal(read(piped, 2), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("1,2\n3\n", "line 2: has 1 number; a row has 2"),
+        ("1,2\n3,4\n5,6,7\n", "line 3: has 3 numbers; a row has 2"),
+        ("a,b\n1,2\n3,4\n5,six\n", "line 4: 'six' is not a number"),
+        ("1,b\n", "line 1: 'b' is not a number"),
+        ("1,2\n3,\n", "line 2: '' is not a number"),
+        ("1,2\n\n3,4\n", "line 2: is empty; take it out"),
+        ("1,2\n3,4\n\n5,6\n", "line 3: is empty; take it out"),
+        ("1;2\n", "line 1: has 1 number; a row has 2"),
+        ("1,2\n1_0,2\n", "line 2: '1_0' is not a number"),
+        ("1,2\n\xff,2\n", "line 2: "),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 9])
+def test_a_bad_line_is_named(tmp_path, content, sentence, size):
+    path = text(tmp_path, content)
+    with pytest.raises(ValueError, match="line") as error:
+        read(rows.open_rows(path, 2), size)
+    assert str(error.value).startswith(f"{path}, {sentence}")
+
+
+def test_a_pipe_carries_npy_and_must_not_end_early():
+    stream = io.BytesIO()
+    np.save(stream, ARRAY)
+    piped = rows.piped_rows(io.BufferedReader(io.BytesIO(stream.getvalue())))
+    np.testing.assert_array_equal(read(piped), ARRAY)
+    short = rows.piped_rows(io.BufferedReader(io.BytesIO(stream.getvalue()[:-20])))
+    with pytest.raises(ValueError, match=r"standard input: .*ends after 5 of 7 rows"):
+        read(short)
+
+
+def saved(path, array, name="x.npy"):
+    np.save(path / name, array, allow_pickle=True)
+    return str(path / name)
+
+
+@pytest.mark.parametrize(
+    ("store", "sentence"),
+    [
+        (lambda p: saved(p, np.array([{}, 1])), "holds Python objects"),
+        (lambda p: saved(p, np.float32(1)), "holds a single number"),
+        (lambda p: as_npz_of_two(p)[:-2], "holds several arrays; name one of a, b, as in"),
+        (lambda p: f"{as_npz(p)}:no", "holds no array 'no'"),
+        (
+            lambda p: f"{as_hdf5_of_two(p)}"[:-3],
+            "does not hold one dataset alone; there are /a, /b",
+        ),
+        (lambda p: f"{as_hdf5(p)}:/no", "no dataset '/no'; there are /group/x"),
+        (lambda p: f"{as_npy(p)}:a", "has no members"),
+    ],
+)
+def test_what_is_not_there_is_told(tmp_path, store, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        rows.open_rows(store(tmp_path))
+
+
+def test_a_damaged_archive_is_told_of_wherever_it_is_damaged(tmp_path):
+    place = as_npz(tmp_path)
+    whole = (tmp_path / "x.npz").read_bytes()
+    for at in range(0, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0xFF
+        (tmp_path / "x.npz").write_bytes(damaged)
+        try:
+            read(rows.open_rows(place))
+        except ValueError as error:
+            assert str(error).startswith(place)  # noqa: PT017 (many bytes matter to nobody)
+
+
+def test_zarr_that_is_not_installed_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(ValueError, match="needs the package zarr, which is not installed"):
+        rows.open_rows(str(tmp_path / "x.zarr"))
+    with pytest.raises(ValueError, match="needs the package zarr"):
+        rows.writer("zarr", str(tmp_path / "y.zarr"), [OUTPUT], 1)
+
+
+@pytest.mark.parametrize("name", ["y.txt", "y", "y.npz"])
+def test_an_ending_that_says_no_format_is_refused(name):
+    with pytest.raises(ValueError, match=r"end it with \.npy, \.h5, \.hdf5, \.zarr, \.csv"):
+        rows.format_of(name)
+
+
+# ---------------------------------------------------------------- what is not finished yet
+
+
+def begun(path, run, reached):
+    room = Unfinished(path / "y.npy", run)
+    room.part.write_bytes(b"0" * 20)
+    room.note(reached)
+    room.leave(keep=True)
+
+
+def test_a_run_of_the_same_kind_goes_on(tmp_path):
+    begun(tmp_path, {"model": "a"}, Reached(4, 16))
+    room = Unfinished(tmp_path / "y.npy", {"model": "a"})
+    assert room.reached() == Reached(4, 16)
+    room.finish()
+    assert [path.name for path in tmp_path.iterdir()] == ["y.npy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda path: None, "it had another model and another format; leave --resume out"),
+        (lambda path: (path / ".y.npy.part").write_bytes(b""), "is shorter than its note says"),
+        (lambda path: (path / ".y.npy.resume").write_text('{"rows": 1'), "is no note"),
+    ],
+)
+def test_a_run_that_cannot_go_on_says_why_and_stays(tmp_path, change, sentence):
+    begun(tmp_path, {"model": "a", "format": "npy"}, Reached(4, 16))
+    change(tmp_path)
+    room = Unfinished(tmp_path / "y.npy", {"model": "b", "format": "csv"})
+    with pytest.raises(ValueError, match=sentence):
+        room.reached()
+    room.leave(keep=True)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_two_runs_do_not_write_one_output(tmp_path):
+    room = Unfinished(tmp_path / "y.npy", {})
+    with pytest.raises(ValueError, match="is being written by another run"):
+        Unfinished(tmp_path / "y.npy", {})
+    room.leave(keep=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_input_is_known_by_its_ends_its_size_and_its_time(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(bytes(200_000))
+    seen = {identity_of_input(path)}
+    assert identity_of_input(path) in seen
+    for content in (bytes(200_001), b"1" + bytes(199_999), bytes(199_999) + b"1"):
+        path.write_bytes(content)
+        assert identity_of_input(path) not in seen
+        seen.add(identity_of_input(path))
