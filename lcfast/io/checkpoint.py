@@ -204,7 +204,10 @@ def read_checkpoint(prefix: str) -> Checkpoint:
         if b"" not in table:
             raise refusal("is a table without the header of a checkpoint")
         entries = _entries(prefix, Message(table.pop(b"")), table)
-        graph = entries.get(object_graph.KEY)
+    sizes = {path: size_of(path) for path in sorted({entry.path for entry in entries.values()})}
+    with named(index_path):
+        _check_places(entries, sizes)
+    graph = entries.get(object_graph.KEY)
     if graph is None:
         return Checkpoint(prefix, entries, [])
     with named(graph.path):
@@ -229,25 +232,29 @@ def _entries(prefix: str, header: Message, table: dict[bytes, memoryview]) -> di
     if not 1 <= shards <= _MOST_SHARDS or order not in _BYTE_ORDERS:
         raise refusal(f"has a header of {shards} files in byte order {order}")
     paths = [f"{prefix}.data-{shard:05d}-of-{shards:05d}" for shard in range(shards)]
-    sizes: dict[str, int] = {}
     entries: dict[str, Entry] = {}
     for key, value in table.items():
         try:
             name = key.decode()
         except UnicodeDecodeError as error:
             raise refusal(f"has a key {quoted(repr(key))}, which is not UTF-8") from error
-        entries[name] = entry = _entry(name, Message(value), paths, _BYTE_ORDERS[order])
-        if entry.path not in sizes:
-            sizes[entry.path] = size_of(entry.path)
-        if entry.offset + entry.size > sizes[entry.path]:
+        entries[name] = _entry(name, Message(value), paths, _BYTE_ORDERS[order])
+    return entries
+
+
+def _check_places(entries: dict[str, Entry], sizes: dict[str, int]) -> None:
+    """Check that every file is large enough for its entries, each and together."""
+    for name, entry in entries.items():
+        end, size = entry.offset + entry.size, sizes[entry.path]
+        if end > size:
+            file_name = os.path.basename(entry.path)
             raise refusal(
-                f"places {quoted(name)} at bytes {entry.offset} to {entry.offset + entry.size} of "
-                f"{os.path.basename(entry.path)}, which has {sizes[entry.path]}"
+                f"places {quoted(name)} at bytes {entry.offset} to {end} of {file_name}, which "
+                f"has {size}"
             )
     needed, there = sum(entry.size for entry in entries.values()), sum(sizes.values())
     if needed > there:
         raise refusal(f"declares {needed} bytes, but its data files have {there}")
-    return entries
 
 
 def _entry(name: str, message: Message, paths: list[str], order: Literal["<", ">"]) -> Entry:
