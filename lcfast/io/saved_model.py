@@ -155,9 +155,11 @@ def _nodes_of_graph(saved_model: Message) -> dict[str, str]:
     if not objects:
         return {}
     root = Message(objects[0])
-    texts = {_ROOT: _metadata_of(root)}
+    held: dict[int, str] = {}  # a layer is held by several names, layer-0, layer_with_weights-0
     for reference in root.messages(1):
-        child, holder = reference.integer(1), reference.text(2)
+        held.setdefault(reference.integer(1), reference.text(2))
+    texts = {_ROOT: _metadata_of(root)}
+    for child, holder in held.items():
         if child >= len(objects):
             raise refusal(f"has a model whose {quoted(holder)} is object {child}, not there")
         texts.setdefault(holder, _metadata_of(Message(objects[child])))
