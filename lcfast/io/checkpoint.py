@@ -82,8 +82,8 @@ class Checkpoint:
         """
         entry = self.entries[key]
         above, _, name = key.rpartition("/")
-        of = self.entries.get(above)
-        is_slot = of is not None and of.shape == entry.shape and name != _AVERAGE
+        variable = self.entries.get(above)
+        is_slot = variable is not None and variable.shape == entry.shape and name != _AVERAGE
         return is_slot or name in _OF_TRAINING or entry.dtype.kind == "S"
 
 
@@ -145,7 +145,8 @@ def read_weights(prefix: str) -> Mapping[str, np.ndarray]:
     Mapping of str to numpy.ndarray
         Each weight by the name it had in TensorFlow, `dense/kernel`, where the file tells it and
         no other weight has it; otherwise by its key in the file, such as `variables/2`. `shapes`
-        has their shapes, of which no number is read. Numbers of bfloat16 come as float32.
+        has their shapes, of which no number is read. What belongs to an optimizer is left out.
+        Numbers of bfloat16 come as float32.
 
     Raises
     ------
@@ -301,7 +302,7 @@ def _read_string(entry: Entry) -> memoryview:
     length, at = read_varint(data, 0)
     if length != entry.size - at - 4:
         raise refusal(f"its entry {object_graph.KEY} has a wrong length")
-    # The CRC is over the length as a number of the machine, not as it is stored.
+    # The CRC is over the length as a number of the machine that wrote it, not as it is stored.
     width = 4 if length <= 0xFFFFFFFF else 8
     if crc32c(data[at:], crc32c(length.to_bytes(width, "little"))) != entry.crc:
         raise refusal(f"its entry {object_graph.KEY} does not have the checksum of the index")

@@ -58,19 +58,19 @@ def weight_names(objects: list[TrackedObject]) -> dict[str, str]:
     A weight is a variable that can be reached without passing through an optimizer. It is called
     by the name it had in TensorFlow where that is its alone, otherwise by its key.
     """
-    reached = (objects[number] for number in _walk(objects, 0, depth_first=False))
-    variables = [tracked for tracked in reached if tracked.key is not None]
-    owners: dict[str, set[str]] = {}
-    for variable in variables:
-        assert variable.key is not None
-        for name in (variable.full_name, plain_key(variable.key)):
-            owners.setdefault(name, set()).add(variable.key)
-    return {
-        key: variable.full_name
-        if variable.full_name and owners[variable.full_name] == {key}
-        else plain_key(key)
+    variables = [objects[number] for number in _walk(objects, 0, depth_first=False)]
+    candidates = {
+        variable.key: (variable.full_name, plain_key(variable.key), variable.key)
         for variable in variables
-        if (key := variable.key) is not None
+        if variable.key is not None
+    }
+    owners: dict[str, set[str]] = {}
+    for key, names in candidates.items():
+        for name in names:
+            owners.setdefault(name, set()).add(key)
+    return {
+        key: next((name for name in names if name and owners[name] == {key}), key)
+        for key, names in candidates.items()
     }
 
 

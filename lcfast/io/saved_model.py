@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from lcfast.errors import ModelFileError
-from lcfast.io.checkpoint import Checkpoint, CheckpointWeights, read_checkpoint
+from lcfast.io import checkpoint
+from lcfast.io.checkpoint import Checkpoint, CheckpointWeights
 from lcfast.io.object_graph import keys_in_order
 from lcfast.io.protobuf import Message
 from lcfast.io.regular_files import named, quoted, read_bytes, refusal
@@ -62,11 +63,10 @@ def read_model(path: str) -> StoredModel:
         root = _decoded(texts.pop(_ROOT), _ROOT)
         config = _model_config(root)
         layers = {holder: _layer_name(text, holder) for holder, text in texts.items()}
-    checkpoint = read_checkpoint(_prefix(path))
-    with named(f"{checkpoint.prefix}.index"):
-        layer_keys = _layer_keys(checkpoint, layers)
-        weights = CheckpointWeights(checkpoint)
-        names = checkpoint.weight_names()
+    stored = checkpoint.read_checkpoint(_prefix(path))
+    with named(f"{stored.prefix}.index"):
+        layer_keys = _layer_keys(stored, layers)
+        weights, names = CheckpointWeights(stored), stored.weight_names()
         layer_weights = {
             layer: tuple(_name_of(key, names) for key in keys) for layer, keys in layer_keys.items()
         }
@@ -98,10 +98,7 @@ def read_weights(path: str) -> Mapping[str, np.ndarray]:
         If the system cannot give a file.
     """
     _check_links(path)
-    prefix = _prefix(path)
-    checkpoint = read_checkpoint(prefix)
-    with named(f"{prefix}.index"):
-        return CheckpointWeights(checkpoint)
+    return checkpoint.read_weights(_prefix(path))
 
 
 def _prefix(path: str) -> str:
@@ -180,7 +177,7 @@ def _decoded(text: str, holder: str) -> dict[str, Any]:
     except ValueError as error:
         raise refusal(f"{place} is none ({error})") from error
     if not isinstance(decoded, dict):
-        raise refusal(f"{place} is {quoted(str(decoded))}, not an object")
+        raise refusal(f"{place} is {quoted(text)}, not an object")
     return decoded
 
 
@@ -195,10 +192,11 @@ def _plain(value: dict[str, Any]) -> Any:
 def _model_config(root: dict[str, Any]) -> dict[str, Any]:
     for described in (root.get("model_config"), root):
         match described:
-            case {"class_name": str(kind), "config": {"layers": list()} | list() as config}:
-                if kind in _MODELS:
-                    return {"class_name": kind, "config": config}
-    found = f"holds a model of class {quoted(str(root.get('class_name')))}"
+            case {"class_name": str(name), "config": {"layers": list()} | list() as config}:
+                if name in _MODELS:
+                    return {"class_name": name, "config": config}
+    kind = root.get("class_name")
+    found = f"holds a model of class {quoted(kind)}" if isinstance(kind, str) else "holds a model"
     raise refusal(f"{found}, whose config does not say how it computes", advice=_BUILD_BY_HAND)
 
 
@@ -210,9 +208,9 @@ def _layer_name(text: str, holder: str) -> str:
     return name
 
 
-def _layer_keys(checkpoint: Checkpoint, layers: dict[str, str]) -> dict[str, list[str]]:
+def _layer_keys(stored: Checkpoint, layers: dict[str, str]) -> dict[str, list[str]]:
     """The keys of each layer's variables, by the layer's name."""
-    objects = checkpoint.objects
+    objects = stored.objects
     if not objects:
         raise refusal("has no graph of objects, so nothing says whose the variables are")
     held = objects[0].children

@@ -59,6 +59,17 @@ def test_a_name_that_two_variables_have_gives_way_to_their_keys(prefix):
     assert weight_names(prefix, keys, objects) == expected
 
 
+def test_no_variable_is_lost_however_names_and_keys_clash(prefix):
+    keys = ["a", key_of("a"), "b"]
+    objects = [
+        tracked_object({"x": 1, "y": 2, "z": 3}),
+        tracked_object(key=keys[0], name="b"),
+        tracked_object(key=keys[1], name="b"),
+        tracked_object(key=keys[2], name=keys[1]),
+    ]
+    assert weight_names(prefix, keys, objects) == keys
+
+
 def test_a_name_that_is_the_key_of_another_variable_gives_way(prefix):
     keys = [key_of("a"), key_of("b")]
     objects = [
