@@ -74,7 +74,7 @@ def trained_one_step(model: tf_keras.Model, rng: np.random.Generator) -> None:
     """Train, so that the files hold what are no weights: an optimizer's slots and a metric."""
     model.compile("adam", "mse")
     x = normal(rng, (2, *model.inputs[0].shape[1:]), "float32")
-    model.fit(x, normal(rng, (2, *model.outputs[0].shape[1:]), "float32"), verbose=0)
+    model.fit(x, normal(rng, (2, *model.outputs[0].shape[1:]), "float32"), shuffle=False, verbose=0)
 
 
 def arrays_of(model: tf_keras.Model, inputs: list[np.ndarray]) -> Arrays:
