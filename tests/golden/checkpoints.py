@@ -99,8 +99,10 @@ def save_cut(save: Callable[[str], object], name: str, with_objects: bool = Fals
     cut = saved_model_pb2.SavedModel(saved_model_schema_version=1)
     graph = cut.meta_graphs.add()
     graph.meta_info_def.tensorflow_version = tf.__version__
-    if with_objects:
-        graph.object_graph_def.nodes.extend(whole.meta_graphs[0].object_graph_def.nodes)
+    if with_objects:  # without their functions, whose names count on from model to model
+        for tracked in whole.meta_graphs[0].object_graph_def.nodes:
+            kept = graph.object_graph_def.nodes.add(children=tracked.children)
+            kept.user_object.CopyFrom(tracked.user_object)
     (folder / SAVED_MODEL).write_bytes(cut.SerializeToString(deterministic=True))
     return folder
 
@@ -112,9 +114,6 @@ def move_metadata_into_graph(folder: Path) -> None:
     metadata = saved_metadata_pb2.SavedMetadata.FromString((folder / METADATA).read_bytes())
     for node in metadata.nodes:
         objects[node.node_id].user_object.metadata = node.metadata
-    for tracked in objects:
-        tracked.ClearField("slot_variables")
-        tracked.ClearField("saveable_objects")
     (folder / METADATA).unlink()
     (folder / SAVED_MODEL).write_bytes(saved.SerializeToString(deterministic=True))
 

@@ -347,7 +347,7 @@ def flipped(content: bytes, rng: random.Random, count: int) -> bytes:
 def test_flipped_and_cut_files_end_in_a_refusal_or_in_nothing(prefix, source, name):
     path = Path(f"{copied(source, prefix)}.{name}")
     content, rng, refused = path.read_bytes(), random.Random(name), 0
-    for round_number in range(200):
+    for round_number in range(100):
         damaged = flipped(content, rng, [1, 1, 4, 16][round_number % 4])
         if round_number % 5 == 0:
             damaged = content[: rng.randrange(len(content))]
@@ -356,7 +356,7 @@ def test_flipped_and_cut_files_end_in_a_refusal_or_in_nothing(prefix, source, na
         assert said == "" or said.startswith(str(prefix))
         assert "\n" not in said
         refused += said != ""
-    assert refused > 60
+    assert refused > 30
 
 
 def test_a_damaged_index_whose_checksums_are_right_ends_in_a_refusal_or_in_nothing(prefix):
@@ -370,7 +370,7 @@ def test_a_damaged_index_whose_checksums_are_right_ends_in_a_refusal_or_in_nothi
         tracked_object(key=bias, name="dense/bias"),
     ]
     rng, refused = random.Random(0), 0
-    for _ in range(300):
+    for _ in range(150):
         damaged = [flipped(each, rng, rng.choice([0, 0, 1, 2])) for each in objects]
         written = flipped(entry(DATA, (4,)), rng, rng.choice([0, 1, 2]))
         write_arrays(prefix, {kernel: NUMBERS, bias: NUMBERS}, damaged)
@@ -378,4 +378,4 @@ def test_a_damaged_index_whose_checksums_are_right_ends_in_a_refusal_or_in_nothi
         said.append(outcome(write_checkpoint(prefix, {"w": written, "v": written}, 2 * DATA)))
         assert all(each == "" or each.startswith(str(prefix)) for each in said)
         refused += sum(each != "" for each in said)
-    assert 150 < refused < 600
+    assert 75 < refused < 300

@@ -358,7 +358,7 @@ def outcome(path: Path) -> str:
 def test_flipped_and_cut_files_end_in_a_refusal_or_in_nothing(path, name, place):
     shutil.copytree(golden_path(name), path)
     content, rng, refused = (path / place).read_bytes(), random.Random(name + place), 0
-    for round_number in range(150):
+    for round_number in range(80):
         damaged = bytearray(content)
         for _ in range([1, 2, 8, 64][round_number % 4]):
             damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
@@ -368,7 +368,7 @@ def test_flipped_and_cut_files_end_in_a_refusal_or_in_nothing(path, name, place)
         said = outcome(path)
         assert "\n" not in said
         refused += said != ""
-    assert refused > 50
+    assert refused > 25
 
 
 # ---------------------------------------------------------------- ADAPT

@@ -88,7 +88,7 @@ def test_keys_out_of_order_are_refused():
 
 
 def test_keys_that_grow_without_end_are_refused():
-    keys = [b"a" * length for length in range(1, 3000)]
+    keys = [b"a" * length for length in range(1, 1000)]
     data = table_of_blocks([block([(key, b"") for key in keys])])
-    assert len(data) < 20_000
+    assert len(data) < 7000
     assert refusal(data).startswith("is a table whose keys are far longer than the file;")
