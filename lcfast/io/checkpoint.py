@@ -21,8 +21,9 @@ from lcfast.io import object_graph
 from lcfast.io.crc32c import crc32c, unmasked
 from lcfast.io.object_graph import TrackedObject
 from lcfast.io.protobuf import Message, read_varint
-from lcfast.io.regular_files import named, quoted, read_bytes, refusal, size_of
+from lcfast.io.regular_files import naming, quoted, read_bytes, refusal, size_of
 from lcfast.io.sorted_table import read_table
+from lcfast.io.stored_model import StoredModel
 
 # TensorFlow's DataType; numpy has no bfloat16, whose numbers are the upper halves of float32's.
 _BFLOAT16 = 14
@@ -103,7 +104,7 @@ class CheckpointWeights(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         entry = self._entries[name]
-        with named(entry.path):
+        with naming(entry.path):
             return read_array(entry, name)
 
     def __iter__(self) -> Iterator[str]:
@@ -132,13 +133,30 @@ def is_checkpoint(path: str | os.PathLike[str]) -> bool:
     return os.path.isfile(f"{os.fspath(path)}.index") and not os.path.isfile(path)
 
 
-def read_weights(prefix: str) -> Mapping[str, np.ndarray]:
+def read_model(path: str) -> StoredModel:
+    """Refuse: a checkpoint holds no model.
+
+    Parameters
+    ----------
+    path : str
+        The prefix.
+
+    Raises
+    ------
+    ModelFileError
+        Always.
+    """
+    found = f"{path}: is a checkpoint, which holds weights only"
+    raise refusal(found, "build the model by hand and set the weights, which read_weights reads")
+
+
+def read_weights(path: str) -> Mapping[str, np.ndarray]:
     """Read the weights of a checkpoint, each when it is asked for.
 
     Parameters
     ----------
-    prefix : str
-        What the names of its files begin with: `weights` for `weights.index`.
+    path : str
+        The prefix, what the names of its files begin with: `weights` for `weights.index`.
 
     Returns
     -------
@@ -159,8 +177,8 @@ def read_weights(prefix: str) -> Mapping[str, np.ndarray]:
     ----------
     https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model#save_weights
     """
-    checkpoint = read_checkpoint(prefix)
-    with named(f"{prefix}.index"):
+    checkpoint = read_checkpoint(path)
+    with naming(f"{path}.index"):
         return CheckpointWeights(checkpoint)
 
 
@@ -186,7 +204,7 @@ def layer_weights(prefix: str) -> list[tuple[str, ...]]:
         If the system cannot give the files.
     """
     checkpoint = read_checkpoint(prefix)
-    with named(f"{prefix}.index"):
+    with naming(f"{prefix}.index"):
         names = checkpoint.weight_names()
         held = checkpoint.objects[0].children if checkpoint.objects else {}
         layers: list[tuple[str, ...]] = []
@@ -200,18 +218,18 @@ def read_checkpoint(prefix: str) -> Checkpoint:
     """Read the index of a checkpoint, and check every entry against the files that hold it."""
     index_path = f"{prefix}.index"
     data = read_bytes(index_path)
-    with named(index_path):
+    with naming(index_path):
         table = read_table(data)
         if b"" not in table:
             raise refusal("is a table without the header of a checkpoint")
         entries = _entries(prefix, Message(table.pop(b"")), table)
     sizes = {path: size_of(path) for path in sorted({entry.path for entry in entries.values()})}
-    with named(index_path):
+    with naming(index_path):
         _check_places(entries, sizes)
     graph = entries.get(object_graph.KEY)
     if graph is None:
         return Checkpoint(prefix, entries, [])
-    with named(graph.path):
+    with naming(graph.path):
         objects = object_graph.read_object_graph(_read_string(graph))
     return Checkpoint(prefix, entries, objects)
 

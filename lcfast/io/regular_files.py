@@ -13,12 +13,12 @@ _ADVICE = "the file is damaged or not TensorFlow's, so copy it again or save the
 
 
 def refusal(found: str, advice: str = _ADVICE) -> ModelFileError:
-    """Return the error that says what was found and what to do, to be raised in `named`."""
+    """Return the error that says what was found and what to do, to be raised in `naming`."""
     return ModelFileError(f"{found}; {advice}")
 
 
 @contextmanager
-def named(path: str) -> Iterator[None]:
+def naming(path: str) -> Iterator[None]:
     """Put the path in front of every refusal."""
     try:
         yield
@@ -40,7 +40,7 @@ def size_of(path: str) -> int:
 def read_bytes(path: str) -> memoryview:
     """Return what a regular file holds."""
     size_of(path)
-    with named(path), open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         return memoryview(file.read())
 
 

@@ -23,7 +23,7 @@ from lcfast.io import checkpoint
 from lcfast.io.checkpoint import Checkpoint, CheckpointWeights
 from lcfast.io.object_graph import keys_in_order
 from lcfast.io.protobuf import Message
-from lcfast.io.regular_files import named, quoted, read_bytes, refusal
+from lcfast.io.regular_files import naming, quoted, read_bytes, refusal
 from lcfast.io.stored_model import StoredModel
 
 _GRAPH, _METADATA = "saved_model.pb", "keras_metadata.pb"
@@ -55,7 +55,7 @@ def read_model(path: str) -> StoredModel:
     _check_links(path)
     metadata_path = _metadata_path(path)
     described = read_bytes(metadata_path)
-    with named(metadata_path):
+    with naming(metadata_path):
         read = _nodes if os.path.basename(metadata_path) == _METADATA else _nodes_of_graph
         texts = read(Message(described))
         if _ROOT not in texts:
@@ -64,7 +64,7 @@ def read_model(path: str) -> StoredModel:
         config = _model_config(root)
         layers = {holder: _layer_name(text, holder) for holder, text in texts.items()}
     stored = checkpoint.read_checkpoint(_prefix(path))
-    with named(f"{stored.prefix}.index"):
+    with naming(f"{stored.prefix}.index"):
         layer_keys = _layer_keys(stored, layers)
         weights, names = CheckpointWeights(stored), stored.weight_names()
         layer_weights = {

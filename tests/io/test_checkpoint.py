@@ -24,7 +24,7 @@ from checkpoint_files import (
 from goldens import DIRECTORY, arrays
 
 from lcfast.errors import ModelFileError
-from lcfast.io.checkpoint import is_checkpoint, layer_weights, read_weights
+from lcfast.io.checkpoint import is_checkpoint, layer_weights, read_model, read_weights
 
 BY_OBJECTS = DIRECTORY / "checkpoint_sequential" / "weights"
 BY_NAMES = DIRECTORY / "checkpoint_by_names" / "model"
@@ -114,6 +114,15 @@ def test_a_prefix_is_known_by_its_index(tmp_path):
     assert not is_checkpoint(tmp_path / "model.h5")
     os.mkfifo(tmp_path / "pipe.index")
     assert not is_checkpoint(tmp_path / "pipe")
+
+
+def test_a_checkpoint_is_no_model_and_the_message_says_what_to_do():
+    with pytest.raises(ModelFileError) as caught:
+        read_model(str(BY_OBJECTS))
+    assert str(caught.value) == (
+        f"{BY_OBJECTS}: is a checkpoint, which holds weights only; build the model by hand and set "
+        "the weights, which read_weights reads"
+    )
 
 
 # ---------------------------------------------------------------- reading when it is asked for
