@@ -41,12 +41,22 @@ companions.npz          <case>/config, x, y, dy, dx (numbered where there are se
 companions_<name>.h5, companions_<name>.npz
                         as model_<name>, models with integer inputs
 unsupported.h5          layers and an argument that the loader has to refuse, all at once
+checkpoints.npz         <model>/x, y (x0, x1, ... where there are several), <model>/weight/<name>
+saved_model_<model>/, checkpoint_<model>/
+                        the same models as SavedModels and checkpoints. saved_model_older is
+                        saved_model_sequential as TensorFlow before 2.5 wrote it; of every
+                        saved_model.pb only what a reader reads is left.
+adapt.npz               x, classify, regress: what ADAPT's two SavedModels say (MIT licence,
+                        Copyright (c) 2021 Broad Institute, Inc. and Massachusetts Institute of
+                        Technology); written where LCFAST_ADAPT names the unpacked wheel of
+                        adapt-diagnostics 1.6.0
 """
 
 import warnings
 
 import tensorflow as tf
 from activations import write_activations, write_more_activations
+from checkpoints import write_adapt, write_checkpoints
 from companions import write_companions
 from convolutions import write_convolutions
 from local_grid import write_local_grid
@@ -75,6 +85,8 @@ def main() -> None:
     write_convolutions()
     write_old_dialects()
     write_unsupported()
+    write_checkpoints()
+    write_adapt()
 
 
 if __name__ == "__main__":
