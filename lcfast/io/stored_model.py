@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ class StoredModel:
     #: {"class_name": "Sequential" | "Functional" | "Model", "config": {...} or a list}
     config: dict[str, Any]
     #: Every weight by its full name, layer and weight, such as "dense/dense/kernel:0".
-    arrays: dict[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray]
     #: The full names of each layer's weights, in the order of get_weights().
     layer_weights: dict[str, tuple[str, ...]]
     keras_version: str | None
