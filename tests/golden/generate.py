@@ -29,6 +29,11 @@ model_<name>.npz        x, y, dy, dx (x0, x1, ... where there are several), dw0,
                         order of trainable_weights, summary, params, and losses where there are any
 model_sequential_1d_keras_2_3.h5, model_list_config.h5
                         model_sequential_1d in the dialects of Keras 2.3.1 and 2.1.6
+containers.npz          <case>/x, y (x0, y0, ... where there are several), of the models below
+container_<case>.keras, .weights.h5, .h5
+                        sequential and functional by tf_keras, keras_3_<case> by Keras 3
+container_manifest.csv, container_weights_network-0.npz
+                        json_and_npz as MHCflurry keeps a network: its config; array_0, array_1, ...
 unsupported.h5          layers and an argument that the loader has to refuse, all at once
 """
 
@@ -36,6 +41,7 @@ import warnings
 
 import tensorflow as tf
 from activations import write_activations, write_more_activations
+from containers import write_containers
 from local_grid import write_local_grid
 from locally_connected import write_locally_connected
 from other_files import write_old_dialects, write_unsupported
@@ -58,6 +64,7 @@ def main() -> None:
         write_model(build)
     write_old_dialects()
     write_unsupported()
+    write_containers()
 
 
 if __name__ == "__main__":
