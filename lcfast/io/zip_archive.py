@@ -15,7 +15,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from mmap import ACCESS_READ, mmap
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import cast
 
@@ -27,6 +26,7 @@ STORED = zipfile.ZIP_STORED
 _MOST_PACKING = 1032  # what deflate can do
 _MOST_TEXT = 2**28  # bytes; a config is a few thousand
 _ENCRYPTED = 1  # a bit of a member's flags
+_BLOCK = 2**18  # bytes that fit a cache
 _HEADER = struct.Struct("<4s22xHH")  # of a member: its mark, the sizes of its name and extras
 
 
@@ -133,9 +133,9 @@ def _in_place(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Window:
 
 
 def _checksum(part: Window) -> int:
-    with (
-        mmap(part.file.fileno(), 0, access=ACCESS_READ) as data,
-        memoryview(data) as view,
-        view[part.start : part.start + part.size] as own,
-    ):
-        return zlib.crc32(own)
+    part.seek(0)
+    block = memoryview(bytearray(_BLOCK))
+    checksum = 0
+    while count := part.readinto(block):
+        checksum = zlib.crc32(block[:count], checksum)
+    return checksum

@@ -648,6 +648,22 @@ def test_bytes_that_only_look_like_a_heap_of_text_are_weights(path):
         np.testing.assert_array_equal(model.arrays["dense/dense/kernel:0"], numbers)
 
 
+def test_heaps_of_text_that_lie_over_each_other_are_refused(path):
+    """To walk each of them would take the square of the time that the file's size allows."""
+    numbers = np.frombuffer((b"GCOL\1\0\0\0" + (4096).to_bytes(8, "little")) * 4096, "<i8")
+    assert "the heap of text at byte " in refusal(write_model(path, replace_kernel(data=numbers)))
+
+
+@pytest.mark.parametrize("shift", range(8))
+def test_a_damaged_heap_of_text_is_found_wherever_it_begins(path, shift):
+    endless = b"GCOL\1\0\0\0" + (64).to_bytes(8, "little") + bytes(48)
+    for before in (0, 2**17 - 3000, 2**17 - 2000):  # on both sides of a block that is searched
+        numbers = np.frombuffer(bytes(before + shift) + endless + bytes(8), "u1")
+        message = refusal(write_model(path, replace_kernel(data=numbers)))
+        place = path.read_bytes().index(endless[:16])
+        assert message.startswith(f"the heap of text at byte {place} is damaged;")
+
+
 def test_a_file_that_another_process_holds_locked_is_an_error_of_the_system(path):
     fcntl = pytest.importorskip("fcntl")
     with open(write_model(path), "r+b") as file:
