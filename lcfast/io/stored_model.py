@@ -14,10 +14,12 @@ class StoredModel:
     """What a model file holds, before any layer is made of it."""
 
     path: str
-    #: {"class_name": "Sequential" | "Functional" | "Model", "config": {...} or a list}
+    #: {"class_name": "Sequential" | "Functional" | "Model", "config": {...} or a list}, as the
+    #: file has it, in the dialect of its Keras
     config: dict[str, Any]
-    #: Every weight by its full name, layer and weight, such as "dense/dense/kernel:0".
+    #: Every weight by its full name in the file: "dense/dense/kernel:0", "layers/dense/vars/0".
     arrays: Mapping[str, np.ndarray]
-    #: The full names of each layer's weights, in the order of get_weights().
+    #: The full names of each layer's weights, in the order of get_weights(). Weights of no layer
+    #: in the config are there too, under a name of the file's: whoever loads it must see them.
     layer_weights: dict[str, tuple[str, ...]]
     keras_version: str | None

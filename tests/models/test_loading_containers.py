@@ -1,6 +1,7 @@
 """Loading .keras archives and the dialects of tf_keras's and Keras 3's configs."""
 
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from cases import assert_same_bits
+from test_loading import LARGEST, accepts_only_a_model_or_a_refusal, damage
 
 import lcfast
 from lcfast import ModelFileError
@@ -293,6 +295,19 @@ def test_inputs_and_outputs_that_make_no_sense_are_refused(path, key, value):
     config["config"][key] = value
     message = refusal(lcfast.load_model, with_changes(path, KERAS_3, config))
     assert message.startswith(f"{path} cannot be loaded, 1 problem:\n  - ")
+
+
+@pytest.mark.parametrize("file", [KERAS_3, "container_functional.keras"])
+def test_a_damaged_config_is_refused_or_makes_a_model_that_works(file, path):
+    text = json.dumps(config_of(file))
+    loaded = 0
+    for seed in range(60):
+        config = damage(json.loads(text), random.Random(f"{file} {seed}"))
+        with_changes(path, file, config)
+        loaded += accepts_only_a_model_or_a_refusal(lcfast.load_model, path)
+        if str(LARGEST) not in json.dumps(config):  # a JSON alone gets its weights made
+            accepts_only_a_model_or_a_refusal(lcfast.model_from_json, json.dumps(config))
+    assert 0 < loaded < 55
 
 
 def test_loading_an_archive_imports_nothing_of_tensorflow():
