@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count, takewhile
@@ -38,11 +39,13 @@ class Window(io.RawIOBase):
         A file that is open, unbuffered.
     start, size : int
         Where the part begins, and how many bytes it has.
+    checksum : int, optional
+        The CRC-32 that its bytes should have.
     """
 
-    def __init__(self, file: io.FileIO, start: int, size: int) -> None:
+    def __init__(self, file: io.FileIO, start: int, size: int, checksum: int | None = None) -> None:
         super().__init__()
-        self.file, self.start, self.size = file, start, size
+        self.file, self.start, self.size, self.checksum = file, start, size, checksum
         self._at = 0
 
     def readable(self) -> bool:
@@ -78,17 +81,18 @@ def opened(path: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
     with naming(path), reading("the file"), h5py.File(path, "r") as file:
         if not is_checked:
             with open(path, "rb", buffering=0) as raw:
-                _check_text_heaps(Window(raw, 0, raw.seek(0, io.SEEK_END)))
+                _look_through(Window(raw, 0, raw.seek(0, io.SEEK_END)))
         yield file
 
 
 @contextmanager
 def opened_in(window: Window, place: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
     """Open the HDF5 file that is a part of another one, called `place`."""
-    with naming(place), reading("the file"), h5py.File(window, "r") as file:
+    with naming(place), reading("the file"):
         if not is_checked:
-            _check_text_heaps(window)
-        yield file
+            _look_through(window)
+        with h5py.File(window, "r") as file:
+            yield file
 
 
 def read_arrays(datasets: Mapping[str, h5py.Dataset]) -> dict[str, np.ndarray]:
@@ -236,14 +240,36 @@ def read_array(dataset: h5py.Dataset) -> np.ndarray:
         return np.asarray(dataset[()], dtype=native, order="C")
 
 
-def _check_text_heaps(window: Window) -> None:
+def _look_through(window: Window) -> None:
+    """Read every byte once: sum them, and find the heaps of text, which HDF5 trusts too much."""
+    checksum = 0
+    heaps: list[int] = []
+    block = np.empty(_BLOCK + 8, np.uint8)
+    views = [block[shift : shift + _BLOCK].view("<u4") for shift in range(4)]
+    first = np.frombuffer(_HEAP, "<u4", 1)[0]
+    for start in range(0, window.size, _BLOCK):
+        window.seek(start)
+        window.readinto(block)
+        if window.checksum is not None:
+            checksum = zlib.crc32(block[: min(_BLOCK, window.size - start)].data, checksum)
+        for shift, view in enumerate(views):  # mmap.find takes longer than reading the file
+            if (found := view == first).any():
+                places = np.flatnonzero(found) * 4 + shift
+                heaps += [start + int(at) for at in places if block[at + 4] == _HEAP[4]]
+    if window.checksum not in (None, checksum):
+        raise refusal("the file has other bytes than its checksum says")
+    if heaps:
+        _check_heaps(window, sorted(heaps))
+
+
+def _check_heaps(window: Window, heaps: list[int]) -> None:
     """Walk the heaps that hold text of variable length as HDF5 would, before HDF5 does.
 
     Over a free object of no size it loops forever (https://github.com/HDFGroup/hdf5/issues/1707).
     """
     declared = 0
     with mmap(window.file.fileno(), 0, access=ACCESS_READ) as data:
-        for place in _marks(window, _HEAP):
+        for place in heaps:
             start = window.start + place
             end = start + int.from_bytes(data[start + 8 : start + 16], "little")
             if end > window.start + window.size:
@@ -255,21 +281,6 @@ def _check_text_heaps(window: Window) -> None:
                 offset += 16 + size + -size % 8 if index else size or end
             if start + 16 < end < offset or declared > window.size:
                 raise refusal(f"the heap of text at byte {place} is damaged")
-
-
-def _marks(window: Window, mark: bytes) -> Iterator[int]:
-    """The places of a mark of five bytes; mmap.find would take longer than reading the file."""
-    block = np.empty(_BLOCK + 8, np.uint8)
-    views = [block[shift : shift + _BLOCK].view("<u4") for shift in range(4)]
-    first = np.frombuffer(mark, "<u4", 1)[0]
-    for start in range(0, window.size, _BLOCK):
-        window.seek(start)
-        window.readinto(block)
-        for shift, view in enumerate(views):
-            if (found := view == first).any():
-                for place in np.flatnonzero(found) * 4 + shift:
-                    if block[place + 4] == mark[4]:
-                        yield start + int(place)
 
 
 def place_of(member: h5py.Group | h5py.Dataset) -> str:

@@ -62,7 +62,7 @@ def _read_one(path: str, name: str) -> np.ndarray:
 def _opened_weights(archive: zipfile.ZipFile, *, is_checked: bool = False) -> Iterator[h5py.File]:
     info = zip_archive.member(archive, WEIGHTS)
     with (
-        zip_archive.window(archive, info, is_checked=is_checked) as part,
+        zip_archive.window(archive, info) as part,
         opened_in(part, WEIGHTS, is_checked=is_checked) as file,
     ):
         yield file

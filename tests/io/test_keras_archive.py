@@ -314,7 +314,7 @@ def test_weights_that_are_not_the_ones_that_were_stored_are_refused(path):
     path.write_bytes(content)
     for read in (read_model, read_weights):
         assert refusal(path, read).startswith(
-            "member 'model.weights.h5' has other bytes than its checksum says; "
+            "model.weights.h5: the file has other bytes than its checksum says; "
         )
 
 
