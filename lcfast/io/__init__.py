@@ -180,4 +180,4 @@ def _look(start: bytes) -> str:
     for prefix, description in _LOOKS_LIKE.items():
         if start.lstrip().startswith(prefix) and (prefix or not start):
             return description
-    return f"begins with {start[:8]!r}, which is the mark of no file that Keras writes"
+    return f"begins with {start[:8]!r}, which is not the mark of an HDF5 file or of a zip archive"

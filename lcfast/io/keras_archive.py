@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from lcfast.io import weights_tree, zip_archive
-from lcfast.io.hdf5_file import opened_in, read_array, read_arrays, resolve
+from lcfast.io.hdf5_file import check_sizes, opened_in, read_array, read_arrays, resolve
 from lcfast.io.reading import model_config, parsed_json, refusal
 from lcfast.io.stored_model import StoredModel
 from lcfast.io.stored_weights import StoredWeights
@@ -55,6 +55,7 @@ def _read_one(path: str, name: str) -> np.ndarray:
         _opened_weights(archive, is_checked=True) as file,
     ):
         dataset = resolve(file, name, h5py.Dataset)
+        check_sizes(dataset, {name: dataset})
         return read_array(dataset)
 
 
