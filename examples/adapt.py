@@ -21,7 +21,6 @@ import numpy as np
 
 import lcfast
 from lcfast import AveragePooling1D, BatchNormalization, Conv1D, Dense, LocallyConnected1D
-from lcfast.io.saved_model import read_weights
 
 CLASSIFY, REGRESS = "adapt/models/classify/cas13a/v1_0", "adapt/models/regress/cas13a/v1_0"
 LOWEST_ACTIVITY = -4  # below it ADAPT cuts off, behind the second model
@@ -84,8 +83,8 @@ def one_hot(targets: np.ndarray, guides: np.ndarray) -> np.ndarray:
 
 def main(folder: str) -> None:
     """Score one guide, then the same with ever more mismatches."""
-    classify = classifier(read_weights(str(Path(folder) / CLASSIFY)))
-    regress = regressor(read_weights(str(Path(folder) / REGRESS)))
+    classify = classifier(lcfast.read_weights(Path(folder) / CLASSIFY))
+    regress = regressor(lcfast.read_weights(Path(folder) / REGRESS))
     targets = np.tile(np.random.default_rng(7).integers(0, 4, 48), (9, 1))
     guides = targets[:, CONTEXT:-CONTEXT].copy()
     for mismatches in range(len(guides)):

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
 from lcfast.errors import ModelFileError
 from lcfast.io.stored_model import StoredModel
 
-__all__ = ["StoredModel", "read_model", "read_weights"]
+__all__ = ["StoredModel", "layers_of_checkpoint", "read_model", "read_weights"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second where an archive is empty
 
 # What lies in the place of a model surprisingly often, by its first bytes.
 _LOOKS_LIKE = {
     b"": "is empty",
-    b"PK\x03\x04": "is a zip archive, as .keras and .npz files are",
     b"{": "looks like JSON, a model's config without its weights",
     b"\x1f\x8b": "is compressed with gzip, so unpack it first",
     b"\x80": "looks like a Python pickle, which lcfast never opens",
@@ -30,13 +32,23 @@ _LOOKS_LIKE = {
 }
 
 
+class Reader(Protocol):
+    """What each module of a kind of container has."""
+
+    def read_model(self, path: str) -> StoredModel:
+        """Read a whole model, config and weights."""
+
+    def read_weights(self, path: str) -> Mapping[str, np.ndarray]:
+        """Read or list the weights."""
+
+
 def read_model(path: str | os.PathLike[str]) -> StoredModel:
-    """Read a whole model, config and weights, from a file that Keras 1 or 2 wrote (HDF5).
+    """Read a whole model, config and weights, from a file that Keras wrote.
 
     Parameters
     ----------
     path : str or os.PathLike
-        The file, such as ``model.h5``.
+        The file, such as ``model.h5`` or ``model.keras``.
 
     Returns
     -------
@@ -51,27 +63,29 @@ def read_model(path: str | os.PathLike[str]) -> StoredModel:
         If the system cannot give the file.
     """
     name = os.fspath(path)
-    _check_is_hdf5(name)
-    from lcfast.io import hdf5
-
-    return hdf5.read_model(name)
+    return _reader_of(name).read_model(name)
 
 
-def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def read_weights(path: str | os.PathLike[str]) -> Mapping[str, np.ndarray]:
     """Read the weights of a Keras model, without the model.
 
-    Takes a whole model (``model.save("model.h5")``) and weights alone
-    (``model.save_weights("weights.h5")``) alike. Optimizer slots are left out.
+    Takes a whole model (``model.save("model.h5")``, ``model.save("model.keras")``), weights alone
+    (``model.save_weights("weights.h5")``, ``"model.weights.h5"``) and numpy's archives
+    (``weights.npz``) alike. What training leaves beside them, such as optimizer slots, is left out.
 
     Parameters
     ----------
     path : str or os.PathLike
-        An HDF5 file that Keras 1 or 2 wrote.
+        The file, whatever its name ends in.
 
     Returns
     -------
-    dict of str to numpy.ndarray
-        Each weight by its name in the file, ``<layer>/<weight>``, in the file's order.
+    Mapping of str to numpy.ndarray
+        Each weight by its name in the file, in the file's order: ``<layer>/<weight>`` or, where
+        the file knows no names, ``layers/dense/vars/0``. Numbered arrays of a .npz come in the
+        order of their numbers, so ``model.set_weights(list(weights.values()))`` takes them. An
+        array is read from the file when it is asked for; ``dict(weights)`` reads all, and
+        ``weights.shapes``, where there is one, says the shapes without reading.
 
     Raises
     ------
@@ -105,19 +119,45 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     dense/dense/bias:0 (2,) float32
     """
     name = os.fspath(path)
-    _check_is_hdf5(name)
-    from lcfast.io import hdf5
-
-    return hdf5.read_weights(name)
+    return _reader_of(name).read_weights(name)
 
 
-def _check_is_hdf5(path: str) -> None:
+def layers_of_checkpoint(path: str | os.PathLike[str]) -> list[tuple[str, ...]] | None:
+    """Name the weights of each layer in a checkpoint or SavedModel; None where it is neither.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The prefix, or the directory.
+
+    Returns
+    -------
+    list of tuple of str, or None
+        For each layer that has weights their names in `read_weights`, in the order of
+        get_weights(); empty where the file does not tell which layer has which.
+    """
+    name = os.fspath(path)
+    reader = _reader_of(name)
+    return reader.layer_weights(name) if hasattr(reader, "layer_weights") else None
+
+
+def _reader_of(path: str) -> Reader:
+    is_directory = os.path.isdir(path)
+    if is_directory and os.path.exists(os.path.join(path, "saved_model.pb")):
+        from lcfast.io import saved_model
+
+        return saved_model
+    if os.path.exists(f"{path}.index") and not os.path.isfile(path):
+        from lcfast.io import checkpoint
+
+        return checkpoint
+    if is_directory:
+        raise _no_model(path, "is a directory without a saved_model.pb")
+    return _reader_of_file(path)
+
+
+def _reader_of_file(path: str) -> Reader:
     status = os.stat(path)
-    if stat.S_ISDIR(status.st_mode):
-        raise ModelFileError(
-            f"{path}: is a directory; SavedModel directories are not read yet, so save the model "
-            "as one HDF5 file with model.save('model.h5', save_format='h5')"
-        )
     if not stat.S_ISREG(status.st_mode):
         raise ModelFileError(f"{path}: is not a regular file; copy the model into one")
     with open(path, "rb") as file:
@@ -125,19 +165,40 @@ def _check_is_hdf5(path: str) -> None:
         # HDF5 allows a block of the user's own, 512 bytes or a doubling of it, ahead of its mark.
         offset = 512
         mark = start[: len(_HDF5)]
-        while mark != _HDF5 and offset < status.st_size:
+        while mark != _HDF5 and not start.startswith(_ZIP) and offset < status.st_size:
             file.seek(offset)
             mark = file.read(len(_HDF5))
             offset *= 2
-    if mark != _HDF5:
-        raise ModelFileError(
-            f"{path}: {_look(start)}; only HDF5 files of Keras 1 and 2 are read, which "
-            "model.save('model.h5', save_format='h5') writes"
-        )
+    if mark == _HDF5:
+        from lcfast.io import hdf5
+
+        return hdf5
+    if start.startswith(_ZIP):
+        return _reader_of_archive(path)
+    raise _no_model(path, _look(start))
+
+
+def _reader_of_archive(path: str) -> Reader:
+    from lcfast.io import keras_archive, npz, zip_archive
+
+    with zip_archive.opened(path) as archive:
+        names = archive.namelist()
+    if keras_archive.CONFIG in names or keras_archive.WEIGHTS in names:
+        return keras_archive
+    if names and all(name.endswith(npz.ENDING) for name in names):
+        return npz
+    raise _no_model(path, "is a zip archive, but neither a .keras nor a .npz file")
+
+
+def _no_model(path: str, found: str) -> ModelFileError:
+    return ModelFileError(
+        f"{path}: {found}; lcfast reads HDF5 files of Keras, .keras and .npz archives, SavedModel "
+        "directories and checkpoints; model.save('model.h5', save_format='h5') makes the first"
+    )
 
 
 def _look(start: bytes) -> str:
     for prefix, description in _LOOKS_LIKE.items():
         if start.lstrip().startswith(prefix) and (prefix or not start):
             return description
-    return f"begins with {start[:8]!r}, which is not the mark of an HDF5 file"
+    return f"begins with {start[:8]!r}, which is not the mark of an HDF5 file or of a zip archive"

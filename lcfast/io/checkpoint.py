@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,9 +20,11 @@ from lcfast.io import object_graph
 from lcfast.io.crc32c import crc32c, unmasked
 from lcfast.io.object_graph import TrackedObject
 from lcfast.io.protobuf import Message, read_varint
-from lcfast.io.regular_files import naming, quoted, read_bytes, refusal, size_of
+from lcfast.io.reading import naming, quoted, refusal
+from lcfast.io.regular_files import read_bytes, size_of
 from lcfast.io.sorted_table import read_table
 from lcfast.io.stored_model import StoredModel
+from lcfast.io.stored_weights import StoredWeights
 
 # TensorFlow's DataType; numpy has no bfloat16, whose numbers are the upper halves of float32's.
 _BFLOAT16 = 14
@@ -88,38 +89,16 @@ class Checkpoint:
         return is_slot or name in _OF_TRAINING or entry.dtype.kind == "S"
 
 
-class CheckpointWeights(Mapping[str, np.ndarray]):
-    """The weights of a checkpoint by name; each is read, and its CRC checked, when it is asked for.
+def stored_weights(checkpoint: Checkpoint) -> StoredWeights:
+    """List the weights by name; each is read, and its CRC checked, when it is asked for."""
+    entries = {name: checkpoint.entries[key] for key, name in checkpoint.weight_names().items()}
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        What the index says.
-    """
+    def read(name: str) -> np.ndarray:
+        with naming(entries[name].path):
+            return read_array(entries[name], name)
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._entries = {
-            name: checkpoint.entries[key] for key, name in checkpoint.weight_names().items()
-        }
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        entry = self._entries[name]
-        with naming(entry.path):
-            return read_array(entry, name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._entries  # Mapping's own would read the array
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every weight, of which no number is read."""
-        return {name: entry.shape for name, entry in self._entries.items()}
+    shapes = {name: entry.shape for name, entry in entries.items()}
+    return StoredWeights(f"{checkpoint.prefix}.index", shapes, read)
 
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
@@ -150,7 +129,7 @@ def read_model(path: str) -> StoredModel:
     raise refusal(found, "build the model by hand and set the weights, which read_weights reads")
 
 
-def read_weights(path: str) -> Mapping[str, np.ndarray]:
+def read_weights(path: str) -> StoredWeights:
     """Read the weights of a checkpoint, each when it is asked for.
 
     Parameters
@@ -179,7 +158,7 @@ def read_weights(path: str) -> Mapping[str, np.ndarray]:
     """
     checkpoint = read_checkpoint(path)
     with naming(f"{path}.index"):
-        return CheckpointWeights(checkpoint)
+        return stored_weights(checkpoint)
 
 
 def layer_weights(prefix: str) -> list[tuple[str, ...]]:

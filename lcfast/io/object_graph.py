@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lcfast.io.protobuf import Message
-from lcfast.io.regular_files import quoted, refusal
+from lcfast.io.reading import quoted, refusal
 
 KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VALUE = "VARIABLE_VALUE"

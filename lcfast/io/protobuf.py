@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lcfast.io.regular_files import refusal
+from lcfast.io.reading import refusal
 
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10  # bytes, 7 bits each, for 64 bits

@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-import numpy as np
-
 from lcfast.errors import ModelFileError
 from lcfast.io import checkpoint
-from lcfast.io.checkpoint import Checkpoint, CheckpointWeights
+from lcfast.io.checkpoint import Checkpoint
 from lcfast.io.object_graph import keys_in_order
 from lcfast.io.protobuf import Message
-from lcfast.io.regular_files import naming, quoted, read_bytes, refusal
+from lcfast.io.reading import naming, quoted, refusal
+from lcfast.io.regular_files import read_bytes
 from lcfast.io.stored_model import StoredModel
+from lcfast.io.stored_weights import StoredWeights
 
 _GRAPH, _METADATA = "saved_model.pb", "keras_metadata.pb"
 _ROOT = "root"
@@ -66,7 +65,7 @@ def read_model(path: str) -> StoredModel:
     stored = checkpoint.read_checkpoint(_prefix(path))
     with naming(f"{stored.prefix}.index"):
         layer_keys = _layer_keys(stored, layers)
-        weights, names = CheckpointWeights(stored), stored.weight_names()
+        weights, names = checkpoint.stored_weights(stored), stored.weight_names()
         layer_weights = {
             layer: tuple(_name_of(key, names) for key in keys) for layer, keys in layer_keys.items()
         }
@@ -77,7 +76,7 @@ def read_model(path: str) -> StoredModel:
     )
 
 
-def read_weights(path: str) -> Mapping[str, np.ndarray]:
+def read_weights(path: str) -> StoredWeights:
     """Read the weights of a SavedModel, whatever the class of the model, each when asked for.
 
     Parameters
@@ -99,6 +98,12 @@ def read_weights(path: str) -> Mapping[str, np.ndarray]:
     """
     _check_links(path)
     return checkpoint.read_weights(_prefix(path))
+
+
+def layer_weights(path: str) -> list[tuple[str, ...]]:
+    """Name the weights of each layer that has any; see `checkpoint.layer_weights`."""
+    _check_links(path)
+    return checkpoint.layer_weights(_prefix(path))
 
 
 def _prefix(path: str) -> str:

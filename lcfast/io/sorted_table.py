@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from lcfast.io.crc32c import crc32c, unmasked
 from lcfast.io.protobuf import read_varint
-from lcfast.io.regular_files import refusal
+from lcfast.io.reading import refusal
 
 _MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _FOOTER = 48  # bytes

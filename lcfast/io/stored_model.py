@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,15 @@ class StoredModel:
     """What a model file holds, before any layer is made of it."""
 
     path: str
-    #: {"class_name": "Sequential" | "Functional" | "Model", "config": {...} or a list}
+    #: {"class_name": "Sequential" | "Functional" | "Model", "config": {...} or a list}, as the
+    #: file has it, in the dialect of its Keras
     config: dict[str, Any]
-    #: Every weight by its full name, layer and weight, such as "dense/dense/kernel:0".
-    arrays: dict[str, np.ndarray]
-    #: The full names of each layer's weights, in the order of get_weights().
+    #: Every weight by its full name in the file: "dense/dense/kernel:0", "layers/dense/vars/0".
+    arrays: Mapping[str, np.ndarray]
+    #: The full names of each layer's weights, in the order of get_weights(). Weights of no layer
+    #: in the config are there too, under a name of the file's: whoever loads it must see them.
     layer_weights: dict[str, tuple[str, ...]]
     keras_version: str | None
+    #: Whether a model inside of the model lists its trainable weights before the others, as HDF5
+    #: files of Keras 1 and 2 do, and not layer by layer as get_weights() does.
+    trainable_first: bool = False

@@ -92,11 +92,21 @@ def load_weights(model: WritableModel, filepath: str | os.PathLike[str]) -> None
     """Set all weights to those in a file; see `Model.load_weights`."""
     path = os.fspath(filepath)
     model.graph_of_layers()
-    found = dict(io.read_weights(path))
-    if found and all(map(_OF_TREE.fullmatch, found)):
+    found, layers = dict(io.read_weights(path)), io.layers_of_checkpoint(path)
+    if layers is not None:
+        if found and not layers:
+            raise ModelFileError(
+                f"{path} knows its weights by name alone, and not which layer has which; set them "
+                "by hand from lcfast.read_weights"
+            )
+        found = {name: found[name] for names in layers for name in names}
+        weights = [weight for layer in model.layers for weight in layer.weights]
+        pairs, problems = _by_order(weights, found)
+    elif found and all(map(_OF_TREE.fullmatch, found)):
         pairs, problems = _by_place(model, found)
     else:
-        pairs, problems = _by_order(model, found)
+        weights = [weight for layer in model.layers for weight in _in_file_order(layer)]
+        pairs, problems = _by_order(weights, found)
     problems += [
         f"{weight.name} needs shape {weight.shape}; {name} in the file has {found[name].shape}"
         for weight, name in pairs
@@ -111,10 +121,9 @@ def load_weights(model: WritableModel, filepath: str | os.PathLike[str]) -> None
 
 
 def _by_order(
-    model: WritableModel, found: dict[str, np.ndarray]
+    weights: list[Weight], found: dict[str, np.ndarray]
 ) -> tuple[list[tuple[Weight, str]], list[str]]:
     """Each weight with the name of the array that comes in its place, and what is left over."""
-    weights = [weight for layer in model.layers for weight in _in_file_order(layer)]
     names = list(found)
     problems = [f"{weight.name} {weight.shape} is missing" for weight in weights[len(names) :]]
     problems += [f"{name} {found[name].shape} is surplus" for name in names[len(weights) :]]

@@ -174,9 +174,9 @@ class WritableModel(ModelStructure):
         Parameters
         ----------
         filepath : str or os.PathLike
-            A file of weights, or of a whole model, that Keras wrote. Weights are taken in their
-            order in the file, whatever they are called, as Keras does; those of a .weights.h5 file
-            by the places of their layers.
+            A file of weights, or of a whole model, that Keras wrote; the prefix of a checkpoint,
+            or a SavedModel directory. Weights are taken in their order in the file, whatever they
+            are called, as Keras does; those of a .weights.h5 file by the places of their layers.
 
         Raises
         ------

@@ -40,6 +40,11 @@ companions.npz          <case>/config, x, y, dy, dx (numbered where there are se
                         losses where there are any.
 companions_<name>.h5, companions_<name>.npz
                         as model_<name>, models with integer inputs
+containers.npz          <case>/x, y (x0, y0, ... where there are several), of the models below
+container_<case>.keras, .weights.h5, .h5
+                        sequential and functional by tf_keras, keras_3_<case> by Keras 3
+container_manifest.csv, container_weights_network-0.npz
+                        json_and_npz as MHCflurry keeps a network: its config; array_0, array_1, ...
 unsupported.h5          layers and an argument that the loader has to refuse, all at once
 checkpoints.npz         <model>/x, y (x0, x1, ... where there are several), <model>/weight/<name>
 saved_model_<model>/, checkpoint_<model>/
@@ -58,6 +63,7 @@ import tensorflow as tf
 from activations import write_activations, write_more_activations
 from checkpoints import write_adapt, write_checkpoints
 from companions import write_companions
+from containers import write_containers
 from convolutions import write_convolutions
 from local_grid import write_local_grid
 from locally_connected import write_locally_connected
@@ -87,6 +93,7 @@ def main() -> None:
     write_unsupported()
     write_checkpoints()
     write_adapt()
+    write_containers()
 
 
 if __name__ == "__main__":

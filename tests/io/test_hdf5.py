@@ -269,8 +269,8 @@ def test_a_file_that_may_not_be_read_is_a_permission_error(path):
         read_model(path)
 
 
-def test_a_directory_is_no_model_yet(tmp_path):
-    assert "is a directory; SavedModel directories are not read yet" in refusal(tmp_path)
+def test_an_empty_directory_is_no_model(tmp_path):
+    assert "is a directory without a saved_model.pb" in refusal(tmp_path)
 
 
 def test_a_socket_is_refused_before_anything_waits_for_it(tmp_path, monkeypatch):
@@ -284,13 +284,12 @@ def test_a_socket_is_refused_before_anything_waits_for_it(tmp_path, monkeypatch)
     ("content", "look"),
     [
         (b"", "is empty;"),
-        (b"PK\x03\x04rest", "is a zip archive, as .keras and .npz files are;"),
         (b'\n {"class_name": "Sequential"}', "looks like JSON, a model's config without"),
         (b"\x1f\x8b\x08", "is compressed with gzip"),
         (b"\x80\x04\x95", "looks like a Python pickle, which lcfast never opens"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
         (b"<!DOCTYPE html>", "looks like a web page"),
-        (b"hello", "begins with b'hello', which is not the mark of an HDF5 file;"),
+        (b"hello", "begins with b'hello', which is not the mark of an HDF5 file or of a zip"),
         (b" ", "begins with b' '"),
         (b"\x89HDF\r\n", "begins with b'\\x89HDF\\r\\n'"),
         (bytes(5000), r"begins with b'\x00\x00"),
@@ -322,11 +321,10 @@ def test_an_hdf5_file_of_something_else_is_called_that(path, read):
     assert refusal(path, read).startswith("the root group has none of what Keras writes")
 
 
-@pytest.mark.parametrize("read", [read_model, read_weights])
-def test_a_weights_h5_file_is_not_read_yet(path, read):
+def test_a_weights_h5_file_is_no_model_either(path):
     with h5py.File(path, "w") as file:
         file["layers/dense/vars/0"] = KERNEL
-    assert "has a group 'layers', as .weights.h5 files have, which are not" in refusal(path, read)
+    assert refusal(path).startswith("holds weights only (the root group lacks an attribute")
 
 
 @pytest.mark.parametrize(
@@ -648,6 +646,22 @@ def test_bytes_that_only_look_like_a_heap_of_text_are_weights(path):
         numbers = np.frombuffer(b"GCOL\1\0\0\0" + size.to_bytes(8, "little") + bytes(64), "<i8")
         model = read_model(write_model(path, replace_kernel(data=numbers)))
         np.testing.assert_array_equal(model.arrays["dense/dense/kernel:0"], numbers)
+
+
+def test_heaps_of_text_that_lie_over_each_other_are_refused(path):
+    """To walk each of them would take the square of the time that the file's size allows."""
+    numbers = np.frombuffer((b"GCOL\1\0\0\0" + (4096).to_bytes(8, "little")) * 4096, "<i8")
+    assert "the heap of text at byte " in refusal(write_model(path, replace_kernel(data=numbers)))
+
+
+@pytest.mark.parametrize("shift", range(8))
+def test_a_damaged_heap_of_text_is_found_wherever_it_begins(path, shift):
+    endless = b"GCOL\1\0\0\0" + (64).to_bytes(8, "little") + bytes(48)
+    for before in (0, 2**17 - 3000, 2**17 - 2000):  # on both sides of a block that is searched
+        numbers = np.frombuffer(bytes(before + shift) + endless + bytes(8), "u1")
+        message = refusal(write_model(path, replace_kernel(data=numbers)))
+        place = path.read_bytes().index(endless[:16])
+        assert message.startswith(f"the heap of text at byte {place} is damaged;")
 
 
 def test_a_file_that_another_process_holds_locked_is_an_error_of_the_system(path):

@@ -1,0 +1,96 @@
+"""Archives of numpy arrays (.npz), such as the weights that MHCflurry keeps beside its configs."""
+
+from __future__ import annotations
+
+import math
+import re
+import zipfile
+from functools import partial
+from typing import IO
+
+import numpy as np
+
+from lcfast.io import zip_archive
+from lcfast.io.reading import in_natural_order, reading, refusal
+from lcfast.io.stored_model import StoredModel
+from lcfast.io.stored_weights import StoredWeights
+
+ENDING = ".npy"
+_AT_ONCE = 2**20  # bytes
+_READ_HEADER = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def read_model(path: str) -> StoredModel:
+    """Refuse: the config is another file."""
+    raise refusal(
+        f"{path}: holds weights only, as .npz files do",
+        advice="make the model with model_from_json(text), then give it the weights with "
+        "model.set_weights(list(read_weights(path).values()))",
+    )
+
+
+def read_weights(path: str) -> StoredWeights:
+    """List the arrays: in the order of their numbers where they are numbered, else the file's."""
+    with zip_archive.opened(path) as archive:
+        shapes = {}
+        for info in archive.infolist():
+            with archive.open(info) as file:
+                shapes[_name(info)] = _header(file, info)[0]
+    shapes = {name: shapes[name] for name in _in_order(list(shapes))}
+    return StoredWeights(path, shapes, partial(_read_one, path))
+
+
+def _read_one(path: str, name: str) -> np.ndarray:
+    with zip_archive.opened(path) as archive:
+        info = zip_archive.member(archive, name + ENDING)
+        place = zip_archive.place_of(info)
+        with archive.open(info) as file:
+            shape, in_fortran_order, dtype = _header(file, info)
+            array = np.empty(shape[::-1] if in_fortran_order else shape, dtype)
+            view = array.reshape(-1).view(np.uint8)
+            with reading(place):
+                for start in range(0, len(view), _AT_ONCE):
+                    target = view[start : start + _AT_ONCE]
+                    part = file.read(len(target))
+                    if len(part) < len(target):
+                        raise refusal(f"{place} ends too early")
+                    target[:] = np.frombuffer(part, np.uint8)
+                file.read(1)  # at its end zipfile compares the checksum
+    native = array.dtype.newbyteorder("=")
+    return np.ascontiguousarray(array.T if in_fortran_order else array, native).reshape(shape)
+
+
+def _in_order(names: list[str]) -> list[str]:
+    numbered = [re.fullmatch(r"(.*?)[0-9]+", name) for name in names]
+    stems = {match and match[1] for match in numbered}
+    is_a_list = len(stems) == 1 and None not in stems  # array_0, array_1, ..., array_10
+    return sorted(names, key=in_natural_order) if is_a_list else names
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    if not info.filename.endswith(ENDING):
+        raise refusal(f"{zip_archive.place_of(info)} is no array: its name lacks the ending .npy")
+    return info.filename.removesuffix(ENDING)
+
+
+def _header(file: IO[bytes], info: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read the shape, the order and the dtype of an array, and check its size before it is made."""
+    place = zip_archive.place_of(info)
+    with reading(place):
+        version = np.lib.format.read_magic(file)
+        if version not in _READ_HEADER:
+            raise refusal(f"{place} is an array in version {version} of numpy's format")
+        shape, in_fortran_order, dtype = _READ_HEADER[version](file)
+        stored = info.file_size - file.tell()
+    if dtype.kind not in "biuf" or dtype.itemsize > 8 or dtype.shape:
+        found = f"holds values of type {dtype}"
+        raise refusal(f"{place} {found}, not an array of floats, integers or booleans")
+    if any(size < 0 for size in shape) or dtype.itemsize * math.prod(shape) != stored:
+        raise refusal(
+            f"{place} declares an array of shape {shape} and type {dtype}, but {stored} bytes "
+            "are stored"
+        )
+    return shape, in_fortran_order, dtype

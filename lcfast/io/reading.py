@@ -1,0 +1,86 @@
+"""One sentence for whatever goes wrong over a file: the path, the place in it, what was found."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lcfast.errors import ModelFileError
+
+_ADVICE = "the file is damaged or not Keras's, so copy it again or save the model again"
+
+
+def refusal(found: str, advice: str = _ADVICE) -> ModelFileError:
+    """Return the error of what was found, and what to do about it."""
+    return ModelFileError(f"{found}; {advice}")
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a message shows it, cut where it is long."""
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Put the path in front of every error."""
+    try:
+        yield
+    except ModelFileError as problem:
+        raise ModelFileError(f"{path}: {problem}") from problem.__cause__
+    except MemoryError as error:
+        message = "it does not fit the memory that is free; give this process more"
+        raise ModelFileError(f"{path}: {message}") from error
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), path) from error
+
+
+@contextmanager
+def reading(place: str) -> Iterator[None]:
+    """Turn what a library raises over a damaged file, nearly any built-in error, into one of ours.
+
+    The system's own errors (no permission, the lock is held, a failing disk) go through.
+    """
+    try:
+        yield
+    except ModelFileError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        said = " ".join(str(error).split())
+        raise refusal(f"{place} cannot be read ({type(error).__name__}: {said})") from error
+
+
+def parsed_json(text: str | bytes, place: str) -> Any:
+    """Return the value of a JSON text; NaN and Infinity are values, as Python writes them."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise refusal(f"{place} nests its JSON too deeply") from None
+    except ValueError as error:
+        raise refusal(f"{place} is not JSON ({error})") from error
+
+
+def model_config(text: str, place: str) -> dict[str, Any]:
+    """Return the config of a model, an object with a class_name and a config."""
+    match parsed_json(text, place):
+        case {"class_name": str(), "config": dict() | list()} as config:
+            return dict(config)
+    raise refusal(f"{place} is {quoted(text)}, not an object with a 'class_name' and a 'config'")
+
+
+def in_natural_order(name: str) -> list[Any]:
+    """Return a sort key in which dense_2 comes before dense_10.
+
+    Examples
+    --------
+    >>> sorted(["dense_10", "dense_2", "dense"], key=in_natural_order)
+    ['dense', 'dense_2', 'dense_10']
+    """
+    parts = re.split(r"([0-9]+)", name)  # text and digits by turns
+    digits = [(len(part.lstrip("0")), part.lstrip("0")) for part in parts[1::2]]
+    return [item for pair in zip(parts[::2], [*digits, (0, "")], strict=True) for item in pair]

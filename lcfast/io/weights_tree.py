@@ -1,0 +1,190 @@
+"""The layout of weights in .weights.h5 files, and in .keras archives: a group for each layer.
+
+    layers                   `_layer_checkpoint_dependencies` in the first version of the format
+      dense                  named after the class of the layer, not after the layer
+        vars
+          0                  a dataset; trainable weights first, as get_weights() has them
+      dense_1
+      sequential             a model within the model has `layers` of its own
+      time_distributed       another layer that holds layers names them: layer, cell, ...
+    optimizer                not a weight, and neither are metrics and seeds
+
+Layers of one class are numbered in the order of the model's config. That is all that connects a
+group with a layer, so a config that knows the layers' names says which is which.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import h5py
+
+from lcfast.io.hdf5_file import check_sizes, has_member, members, place_of
+from lcfast.io.reading import in_natural_order, reading, refusal
+
+_VARS = "vars"
+_LAYERS = "layers"
+_FIRST_LAYERS = "_layer_checkpoint_dependencies"
+_CONTAINERS = (_LAYERS, _FIRST_LAYERS)
+# What training leaves beside the weights: at the root, and in any layer that draws numbers.
+_OF_TRAINING = {"optimizer", "_optimizer", "metrics", "_metrics", "loss_tracker", "_loss_tracker"}
+_SEEDS = "seed_generator"
+# The layers that a layer holds, in the order of its weights where that is not the alphabet's.
+_FIRST_HELD = ("forward_layer", "backward_layer")
+_DEEPEST = 64  # groups within groups
+
+Tree = dict[str, Any]  # a group: Tree by name; a weight: its path
+
+
+def is_root(file: h5py.File) -> bool:
+    """Whether a file has the groups of this layout at its root."""
+    return any(has_member(file, name) for name in (*_CONTAINERS, _VARS))
+
+
+def find(root: h5py.Group) -> dict[str, h5py.Dataset]:
+    """Find the dataset of every weight by its path, such as layers/dense/vars/0, sizes checked."""
+    datasets = dict(_walk(root))
+    check_sizes(root, datasets)
+    return datasets
+
+
+def _walk(root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    seen: set[int] = set()
+    waiting: list[tuple[str, h5py.Group | h5py.Dataset]] = [("", root)]
+    while waiting:
+        path, found = waiting.pop()
+        steps = path.split("/")
+        if isinstance(found, h5py.Dataset):
+            if steps[-2:-1] != [_VARS]:
+                raise refusal(f"{place_of(found)} is not in a group '{_VARS}', as weights are")
+            yield path, found
+            continue
+        if not isinstance(found, h5py.Group):
+            raise refusal(f"{path!r} is neither a group nor a dataset")
+        with reading(place_of(found)):
+            address = h5py.h5o.get_info(found.id).addr
+        if address in seen or len(steps) > _DEEPEST:
+            what = "is there twice" if address in seen else f"lies deeper than {_DEEPEST} groups"
+            raise refusal(f"{place_of(found)} {what}")
+        seen.add(address)
+        left_out = {_SEEDS} if path else {_SEEDS, *_OF_TRAINING}
+        inner = {name: held for name, held in members(found).items() if name not in left_out}
+        for name in sorted(inner, key=_place_in_group, reverse=True):
+            waiting.append((f"{path}/{name}" if path else name, inner[name]))
+
+
+def _place_in_group(name: str) -> tuple[int, list[Any]]:
+    order = (_VARS, *_FIRST_HELD)
+    return order.index(name) if name in order else len(order), in_natural_order(name)
+
+
+def by_layer(paths: Iterable[str], config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Find the weights of each layer of a Sequential or functional model.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        The paths of all weights, as `find` orders them.
+    config : mapping
+        The config of the model. Where it lists no layers, there is nothing to find.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        By the name of each layer in the config the paths of its weights, in the order of
+        get_weights(); and by their own paths the groups that belong to no layer.
+
+    Examples
+    --------
+    >>> layers = [{"class_name": "Dense", "config": {"name": name}} for name in ("hidden", "out")]
+    >>> paths = ["layers/dense/vars/0", "layers/dense_1/vars/0", "layers/dense_2/vars/0"]
+    >>> for name, weights in by_layer(paths, {"config": {"layers": layers}}).items():
+    ...     print(name, weights)
+    hidden ('layers/dense/vars/0',)
+    out ('layers/dense_1/vars/0',)
+    layers/dense_2 ('layers/dense_2/vars/0',)
+    """
+    tree: Tree = {}
+    for path in paths:
+        *groups, last = path.split("/")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[last] = path
+    entries = _entries(config.get("config"))
+    container = _FIRST_LAYERS if _FIRST_LAYERS in tree else _LAYERS
+    branch = tree.get(container, {})
+    pairs = _pairs(branch, entries, container)
+    found = {
+        name: tuple(_below(branch.get(group, {}), entry.get("config")))
+        for entry, group in pairs
+        if isinstance(name := _name(entry), str)
+    }
+    known = {f"{container}/{group}" for _, group in pairs}
+    for container in _CONTAINERS:
+        for group, held in tree.get(container, {}).items():
+            if (place := f"{container}/{group}") not in known:
+                found[place] = tuple(_below(held, None))
+    if _VARS in tree:
+        found[_VARS] = tuple(_below(tree[_VARS], None))
+    return found
+
+
+def _entries(config: Any) -> list[dict[str, Any]]:
+    """The layers that a model's config lists; what is none is left to the one who loads it."""
+    layers = config.get("layers") if isinstance(config, dict) else config
+    every = layers if isinstance(layers, list) else []
+    return [entry for entry in every if isinstance(entry, dict)]
+
+
+def _name(entry: Mapping[str, Any]) -> Any:
+    config = entry.get("config")
+    inner = config.get("name") if isinstance(config, dict) else None
+    return entry.get("name") if inner is None else inner
+
+
+def _pairs(
+    branch: Tree, entries: Sequence[dict[str, Any]], container: str
+) -> list[tuple[dict[str, Any], str]]:
+    """(the layer, the name of its group) of each layer of a config, in its order."""
+    group_of: dict[int, str] = {}
+    for kind in dict.fromkeys(str(entry.get("class_name")) for entry in entries):
+        stem = _snake_case(kind)
+        of_kind = [i for i, entry in enumerate(entries) if str(entry.get("class_name")) == kind]
+        groups = [f"{stem}_{number}" if number else stem for number in range(len(of_kind))]
+        if container == _FIRST_LAYERS:
+            # It counted a layer with weights twice, at times: dense, dense_2, dense_4, ...
+            pattern = re.compile(rf"{re.escape(stem)}(_[0-9]+)?")
+            there = [group for group in branch if pattern.fullmatch(group)]
+            if len(there) == len(of_kind):
+                groups = sorted(there, key=in_natural_order)
+        group_of.update(zip(of_kind, groups, strict=True))
+    return [(entry, group_of[i]) for i, entry in enumerate(entries)]
+
+
+def _below(tree: Tree, config: Any) -> list[str]:
+    """The paths of all weights of a layer, its own first, then those of the layers it holds."""
+    found: list[str] = []
+    entries = _entries(config) if isinstance(config, dict) else []
+    for name, held in tree.items():  # in the order of `find`
+        if isinstance(held, str):
+            found.append(held)
+        elif name in _CONTAINERS and entries:
+            pairs = _pairs(held, entries, name)
+            for entry, group in pairs:
+                found += _below(held.get(group, {}), entry.get("config"))
+            known = {group for _, group in pairs}
+            for group in held:
+                found += [] if group in known else _below(held[group], None)
+        else:
+            inner = config.get(name) if isinstance(config, dict) else None
+            found += _below(held, inner.get("config") if isinstance(inner, dict) else None)
+    return found
+
+
+def _snake_case(class_name: str) -> str:
+    """A class's name as Keras makes names of it: LocallyConnected1D, locally_connected1d."""
+    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", class_name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()

@@ -1,0 +1,125 @@
+"""A zip archive that nobody trusts, opened and read.
+
+Nothing is ever unpacked to where a member says. A member is read in place where it is stored, and
+through a file without a name where it is packed; it has no more bytes than its packing can hold.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import stat
+import struct
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import cast
+
+from lcfast.io.hdf5_file import Window
+from lcfast.io.reading import naming, quoted, reading, refusal
+
+STORED = zipfile.ZIP_STORED
+
+_MOST_PACKING = 1032  # what deflate can do
+_MOST_TEXT = 2**28  # bytes; a config is a few thousand
+_ENCRYPTED = 1  # a bit of a member's flags
+_HEADER = struct.Struct("<4s22xHH")  # of a member: its mark, the sizes of its name and extras
+
+
+@contextmanager
+def opened(path: str) -> Iterator[zipfile.ZipFile]:
+    """Open an archive whose members are all what they should be."""
+    with (
+        naming(path),
+        reading("the archive"),
+        open(path, "rb", buffering=0) as file,
+        zipfile.ZipFile(file) as archive,
+    ):
+        size = file.seek(0, io.SEEK_END)
+        names = set()
+        for info in archive.infolist():
+            _check(info, size)
+            if info.filename in names:
+                raise refusal(f"{place_of(info)} is there twice")
+            names.add(info.filename)
+        if sum(info.compress_size for info in archive.infolist()) > size:
+            raise refusal("the archive declares more bytes than it has")
+        yield archive
+
+
+def member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """Return what the archive says of a member that must be there."""
+    found = archive.NameToInfo.get(name)
+    if found is None:
+        raise refusal(f"the archive lacks {quoted(name)}")
+    return found
+
+
+def text(archive: zipfile.ZipFile, name: str) -> str:
+    """Read a small member that is text."""
+    info = member(archive, name)
+    if info.file_size > _MOST_TEXT:
+        raise refusal(f"{place_of(info)} declares {info.file_size} bytes, too many for a config")
+    with reading(place_of(info)):
+        return archive.read(info).decode()
+
+
+@contextmanager
+def window(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Window]:
+    """Open a member as a file: in place where it is stored, through a file of no name else."""
+    if info.compress_type == STORED:
+        yield _in_place(archive, info)
+        return
+    with tempfile.TemporaryFile(buffering=0) as file:
+        with reading(place_of(info)), archive.open(info) as packed:
+            shutil.copyfileobj(packed, file, 2**20)
+        if (unpacked := file.tell()) != info.file_size:
+            raise refusal(
+                f"{place_of(info)} declares {info.file_size} bytes, but {unpacked} are packed"
+            )
+        yield Window(file, 0, info.file_size)
+
+
+def place_of(info: zipfile.ZipInfo) -> str:
+    """Return what a message calls a member."""
+    return f"member {quoted(info.filename)}"
+
+
+def _check(info: zipfile.ZipInfo, archive_size: int) -> None:
+    place = place_of(info)
+    name = info.orig_filename
+    windows = PureWindowsPath(name)
+    if (
+        windows.drive
+        or windows.root
+        or ".." in windows.parts
+        or "\\" in name
+        or "\0" in name
+        or not PurePosixPath(name).parts
+    ):
+        raise refusal(f"member {quoted(name)} has a name that leads out of the archive")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise refusal(f"{place} is a symbolic link, which lcfast never follows")
+    if info.flag_bits & _ENCRYPTED:
+        raise refusal(f"{place} is encrypted", advice="unpack it and pack it without a password")
+    if info.compress_type not in (STORED, zipfile.ZIP_DEFLATED):
+        advice = "pack the archive again, stored or with deflate"
+        raise refusal(f"{place} is packed with method {info.compress_type}", advice)
+    most = info.compress_size * (1 if info.compress_type == STORED else _MOST_PACKING)
+    if info.file_size > most or info.header_offset + info.compress_size > archive_size:
+        raise refusal(
+            f"{place} declares {info.file_size} bytes, but {info.compress_size} are stored"
+        )
+
+
+def _in_place(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Window:
+    file = cast(io.FileIO, archive.fp)
+    with reading(place_of(info)), archive.open(info):  # compares both headers
+        file.seek(info.header_offset)
+        mark, name_size, extra_size = _HEADER.unpack(file.read(_HEADER.size))
+        start = info.header_offset + _HEADER.size + name_size + extra_size
+    if mark != b"PK\3\4" or start + info.file_size > file.seek(0, io.SEEK_END):
+        raise refusal(f"{place_of(info)} declares more bytes than follow it")
+    return Window(file, start, info.file_size, info.CRC)

@@ -1,0 +1,234 @@
+"""The config of a model, in any dialect of Keras, becomes its layers and their calls.
+
+A name in a file is looked up in LAYERS below and nowhere else: nothing is imported or run
+because a file says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lcfast import layers
+from lcfast.errors import ModelFileError
+from lcfast.layers.base import Layer
+from lcfast.layers.input import InputLayer
+from lcfast.layers.keras_3 import in_keras_2
+from lcfast.layers.symbolic import SymbolicTensor
+from lcfast.models.inbound_nodes import references, short, sources_of
+from lcfast.models.model import Model
+from lcfast.models.sequential import Sequential
+
+LAYERS: dict[str, type[Layer]] = {
+    name: layer
+    for name, layer in vars(layers).items()
+    if isinstance(layer, type) and issubclass(layer, Layer) and layer is not Layer
+}
+
+MODELS = ("Sequential", "Functional", "Model")
+MOST_LEVELS = 50
+"""Of layers inside of layers: far more than anyone makes, far from the end of Python's stack."""
+
+# What a bad value in a config can end in, in a constructor that expected another type.
+BAD_VALUE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RecursionError,
+    MemoryError,
+)
+
+
+class Problems(list[str]):
+    """What is wrong with a model file, one sentence each."""
+
+    def stop_if_any(self, source: str) -> None:
+        """Raise one error that lists them all."""
+        if self:
+            count = f"{len(self)} problems" if len(self) > 1 else "1 problem"
+            lines = "".join(f"\n  - {problem}" for problem in self)
+            raise ModelFileError(f"{source} cannot be loaded, {count}:{lines}")
+
+
+def model_of(
+    config: Any, source: str, problems: Problems, keras_version: str | None = None
+) -> Model:
+    """The model of a config, its layers built and without weights."""
+    inner = config.get("config") if isinstance(config, dict) else None
+    kind = config.get("class_name") if isinstance(config, dict) else None
+    if kind == "Sequential" and isinstance(inner, list):
+        inner = {"layers": inner}  # Keras before 2.2
+    if isinstance(kind, str) and kind not in MODELS:
+        problems.append(
+            f"a model of class {kind!r} cannot be made from its config alone; make it in Python, "
+            "of lcfast's layers, and set the weights that lcfast.read_weights gives"
+        )
+    if not isinstance(inner, dict) or not isinstance(inner.get("layers"), list):
+        problems.stop_if_any(source)
+        raise ModelFileError(f"{source} holds no model: its config has no list of layers.")
+    is_keras_3 = _is_of_keras_3(inner["layers"], keras_version)
+    made = [_layer_of(entry, problems, is_keras_3) for entry in inner["layers"]]
+    if kind not in MODELS and not problems:
+        problems.append(f"a model of class {kind!r} cannot be made from its config alone")
+    problems.stop_if_any(source)
+    chain = [layer for layer in made if layer is not None]
+    try:
+        if kind == "Sequential":
+            model: Model = _sequential(inner, chain, config.get("build_config"))
+        else:
+            model = _functional(inner, chain)
+        if not model.built:
+            raise ValueError(
+                "the model was saved before it knew the shape of its input; call it once in Keras "
+                "on data and save it again"
+            )
+    except BAD_VALUE as error:
+        problems.append(sentence(error))
+        problems.stop_if_any(source)
+        raise
+    return model
+
+
+def _inner_model(
+    entry: dict[str, Any], problems: Problems, is_keras_3: bool, level: int
+) -> Model | None:
+    """The model of an entry in a list of layers; None where it is a problem."""
+    config, before = entry["config"], len(problems)
+    if isinstance(config, list):
+        config = {"name": entry.get("name"), "layers": config}  # Keras before 2.2
+    if not isinstance(config.get("layers"), list):
+        problems.append(f"model {short(_name_of(entry))} has no list of layers")
+        return None
+    made = [_layer_of(part, problems, is_keras_3, level + 1) for part in config["layers"]]
+    chain = [layer for layer in made if layer is not None]
+    if len(problems) > before:
+        return None
+    try:
+        if entry["class_name"] == "Sequential":
+            return _sequential(config, chain, entry.get("build_config"))
+        return _functional(config, chain)
+    except BAD_VALUE as error:
+        problems.append(f"model {short(_name_of(entry))}: {sentence(error)}")
+        return None
+
+
+def _name_of(entry: dict[str, Any]) -> Any:
+    config = entry["config"]
+    return config.get("name", entry.get("name")) if isinstance(config, dict) else entry.get("name")
+
+
+def _is_of_keras_3(entries: list[Any], keras_version: str | None) -> bool:
+    if keras_version is not None:
+        return keras_version.startswith("3.")
+    return any(  # a JSON that model.to_json() of Keras 3 gives does not say its version
+        isinstance(entry, dict)
+        and isinstance(entry.get("config"), dict)
+        and "batch_shape" in entry["config"]
+        for entry in entries
+    )
+
+
+def _layer_of(entry: Any, problems: Problems, is_keras_3: bool, level: int = 0) -> Layer | None:
+    """The layer of one entry of a config; None where it is a problem."""
+    if level > MOST_LEVELS:
+        problems.append(f"there are layers inside of layers, more than {MOST_LEVELS} levels deep")
+        return None
+    is_model = isinstance(entry, dict) and entry.get("class_name") in MODELS
+    if is_model and isinstance(entry.get("config"), dict | list):
+        return _inner_model(entry, problems, is_keras_3, level)
+    if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict):
+        problems.append(f"an entry of the list of layers is no layer: {short(entry)}")
+        return None
+    kind, config = entry.get("class_name"), dict(entry["config"])
+    name = config.get("name", entry.get("name"))
+    if kind in ("Lambda", "TFOpLambda", "SlicingOpLambda"):
+        problems.append(
+            f"layer {short(name)}: {kind} holds Python code, which lcfast never runs; replace it "
+            "in Keras by a layer that says what it does, and save the model again"
+        )
+        return None
+    if not isinstance(kind, str) or kind not in LAYERS:
+        problems.append(f"layer {short(name)}: lcfast has no layer {short(kind)}")
+        return None
+    for part in ("layer", "backward_layer"):  # of a wrapper
+        if isinstance(config.get(part), dict):
+            config[part] = _layer_of(config[part], problems, is_keras_3, level + 1)
+            if config[part] is None:
+                return None
+    try:
+        layer: Layer = LAYERS[kind].from_config(in_keras_2(kind, config, is_keras_3))
+    except BAD_VALUE as error:
+        problems.append(f"layer {short(name)} ({kind}): {sentence(error)}")
+        return None
+    layer.await_weights()
+    return layer
+
+
+def _sequential(config: dict[str, Any], chain: Sequence[Layer], build_config: Any) -> Sequential:
+    model = Sequential(chain, name=config.get("name"))
+    shape = config.get("build_input_shape")
+    if shape is None and isinstance(build_config, dict):
+        shape = build_config.get("input_shape")
+    if not model.built and shape is not None:
+        model.build(shape)
+    return model
+
+
+def _functional(config: dict[str, Any], made: Sequence[Layer]) -> Model:
+    by_name = {layer.name: layer for layer in made}
+    if len(by_name) != len(made):
+        every = [layer.name for layer in made]
+        twice = sorted({name for name in every if every.count(name) > 1})
+        raise ValueError(f"two layers have the same name: {', '.join(twice)}")
+    nodes = {_name_of(entry): entry.get("inbound_nodes") or () for entry in config["layers"]}
+    listed = {name: [sources_of(node) for node in nodes[name]] for name in nodes}
+    outputs_of_model = references(config.get("output_layers"))
+    used = {source[:2] for every in listed.values() for one in every for source in one}
+    used.update(source[:2] for source in outputs_of_model)
+    calls = {}
+    for name, taken in listed.items():
+        # Keras counts the calls of a model from 1: call 0 is the one that it was made by.
+        first = int(isinstance(by_name[name], Model) and (name, len(taken)) in used)
+        calls.update({(name, first + i): sources for i, sources in enumerate(taken)})
+    tensors: dict[tuple[str, int, int], SymbolicTensor] = {
+        (layer.name, 0, 0): layer.tensor for layer in made if isinstance(layer, InputLayer)
+    }
+    waiting = dict(calls)
+    while waiting:
+        # Calls of one layer are numbered, so they are made in the order of their numbers.
+        ready = [
+            key
+            for key, sources in waiting.items()
+            if all(source in tensors for source in sources) and (key[0], key[1] - 1) not in waiting
+        ]
+        if not ready:
+            needed = {source[0] for sources in waiting.values() for source in sources}
+            unknown = needed - set(by_name)
+            if unknown:
+                raise ValueError(
+                    f"layers are called on others that are not there: {', '.join(sorted(unknown))}"
+                )
+            names = ", ".join(sorted({name for name, _ in waiting}))
+            raise ValueError(f"the inputs of these layers are missing or form a cycle: {names}")
+        for key in ready:
+            sources = waiting.pop(key)
+            inputs = [tensors[source] for source in sources]
+            layer = by_name[key[0]]
+            made_of = layer(inputs[0] if len(inputs) == 1 and not layer.takes_list else inputs)
+            several = made_of if isinstance(made_of, list) else [made_of]
+            tensors.update({(*key, i): tensor for i, tensor in enumerate(several)})
+    inputs = [tensors[source] for source in references(config.get("input_layers"))]
+    outputs = [tensors[source] for source in outputs_of_model]
+    return Model(
+        inputs if len(inputs) > 1 else inputs[0],
+        outputs if len(outputs) > 1 else outputs[0],
+        name=config.get("name"),
+    )
+
+
+def sentence(error: BaseException) -> str:
+    """What an error says, or its type where it says nothing."""
+    text = str(error) or type(error).__name__
+    return text[:1000]
