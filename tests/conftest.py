@@ -8,14 +8,16 @@ import pytest
 # Threads that wait for work sleep: spinning, they would take the cores from other processes' tests.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from lcfast.local_conv import threads
+from lcfast.local_conv import _shortcut, ops, threads
 from lcfast.vocabulary import initializers
 
 
 @pytest.fixture
 def threads_for_any_work(monkeypatch):
-    """Calls use all the threads they are given, however small their work is."""
+    """Calls use all the threads they are given, however small their work is, and no short cut."""
     monkeypatch.setattr(threads, "MULTIPLICATIONS_PER_THREAD", 1)
+    monkeypatch.setattr(ops, "at_once", lambda *arguments: None)
+    monkeypatch.setattr(_shortcut, "remember", lambda *arguments: None)
 
 
 @pytest.fixture(autouse=True)
