@@ -88,6 +88,9 @@ _SHARED = (  # ordinary convolutions; channels_last alone
     ((5, 6), 3, 7, (3, 2), (1, 2)),
     ((4, 4), 2, 64, (2, 2), (1, 1)),
     ((3, 4), 30, 5, (3, 3), (1, 1)),
+    ((5, 13), 2, 16, (2, 3), (2, 1)),  # rows of 8 and more windows are the rows of a tile
+    ((29,), 1, 5, (3,), (2,)),
+    ((3, 31), 1, 33, (2, 4), (1, 3)),
 )
 _DENSE = ((300, 70), (700, 200), (5, 1))
 
@@ -143,6 +146,7 @@ FEW = (  # where a test is too slow for all of them: one of each kind
     "3x150-17of2-s1-last",
     "3x3x40-7of3x3-s1x1-first",
     "5x6x3-7of3x2-s1x2-shared",
+    "5x13x2-16of2x3-s2x1-shared",
     "4x4x2-64of2x2-s1x1-last",
     "8x32-16of3-s1-last",
     "1x300-70of1-s1-last",

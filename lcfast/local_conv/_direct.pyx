@@ -37,6 +37,7 @@ ctypedef fused real:
 
 cdef enum:
     ROW_BLOCK = 48               # rows of the batch in a tile: their windows stay in L1 and L2
+    FULL_TILE = 8                # rows that keep the processor's multipliers busy
     KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 while the rows pass by
     STREAM_BYTES = 1 << 25       # of an output that no cache holds until it is read
     PACKED_TAPS = 512            # rows of a wide kernel that are packed at a time
@@ -98,11 +99,18 @@ cdef struct ForwardTasks:
     bint stream # the output, past the caches
 
 
+cdef inline bint windows_are_rows(const Windows *g) noexcept nogil:
+    # Whether the windows along a row of pixels, which share a kernel, are the rows of a tile.
+    return g.kernel_position == 0 and g.output_columns >= FULL_TILE and g.y_filter == 1
+
+
 cdef ForwardTasks forward_tasks(const Windows *g, int64_t rows, int64_t item_bytes,
                                 int threads) noexcept nogil:
     cdef ForwardTasks cut
     cdef int64_t kernel_bytes = max(g.patch * g.filters * item_bytes, 1)
     cut.group = max(KERNEL_BLOCK_BYTES // kernel_bytes, 1)
+    if windows_are_rows(g):
+        cut.group = max(cut.group, g.output_columns)
     cut.group = min(cut.group, max(ceiling(g.positions, threads), 1))
     cut.column_block = g.filters
     if kernel_bytes > KERNEL_BLOCK_BYTES and g.positions < threads * 4:
@@ -140,6 +148,23 @@ cdef int64_t forward_of_one_row(const Windows *g, lc_tile tile, int path, int64_
     return max(position, first)
 
 
+cdef void forward_of_windows(const Windows *g, lc_tile tile, int path, int64_t first,
+                             int64_t last, const real *x, const real *kernel, const real *bias,
+                             real *y) noexcept nogil:
+    # y[n,p,f] = sum_k x[n,p,k] kernel[k,f] + bias[f], the positions of a row of pixels at once
+    cdef int64_t rows = tile.rows, position, n
+    tile.a_row_step = g.along
+    tile.c_row_step = g.y_position
+    tile.b_ahead = 0
+    for n in range(rows):
+        position = first
+        while position < last:
+            tile.rows = min(last - position, g.output_columns - position % g.output_columns)
+            product(path, &tile, x + n * g.x_row + window_offset(g, position), kernel, bias,
+                    y + n * g.y_row + position * g.y_position)
+            position += tile.rows
+
+
 cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, int path,
                        int activation, double alpha, int64_t rows, const int64_t *run_offset,
                        const real *x, const real *kernel, const real *bias,
@@ -168,7 +193,11 @@ cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, 
     x += row * g.x_row
     y += row * g.y_row + column * g.y_filter
     position = first
-    if tile.rows == 1 and g.kernel_position != 0:
+    if windows_are_rows(g):
+        forward_of_windows(g, tile, path, first, last, x, kernel + column,
+                           bias + column if bias != NULL else NULL, y)
+        position = last
+    elif tile.rows == 1 and g.kernel_position != 0:
         position = forward_of_one_row(g, tile, path, first, last, column, x, kernel, bias, y)
     for position in range(position, last):
         bias_here = NULL

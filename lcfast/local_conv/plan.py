@@ -141,8 +141,12 @@ def _forward_plan(geometry: Geometry, item_bytes: int, rows: int, threads: int, 
         return _positions_plan(plan, geometry, item_bytes, rows)
     if geometry.positions == geometry.runs == 1 and geometry.filters >= WIDE and rows >= FEW_ROWS:
         return replace(plan, packed=True)
-    whole_vectors = geometry.filters >= 2 * plan.lanes and geometry.filters % plan.lanes == 0
-    if 2 * rows < plan.lanes or whole_vectors or geometry.positions == 1:
+    whole_vectors = geometry.filters % plan.lanes == 0
+    # Windows that share a kernel fill a tile with one row of the batch.
+    enough = 1 if geometry.shared and rows < 2 * plan.lanes else 2
+    if 2 * rows < plan.lanes or geometry.positions == 1:
+        return plan
+    if whole_vectors and geometry.filters >= enough * plan.lanes:
         return plan
     return _batch_plan(plan, geometry, item_bytes, rows, geometry.positions, _panel_rows)
 
