@@ -42,6 +42,11 @@ cdef enum:
     STREAM_BYTES = 1 << 25       # of an output that no cache holds until it is read
     PACKED_TAPS = 512            # rows of a wide kernel that are packed at a time
     COLUMN_BLOCK = 64            # the least that a wide kernel (Dense) is cut into
+    FEW_ROWS = 6                 # of the batch, that do not pay for packing it
+    STEP_TAPS = 64               # of a wide kernel that few rows meet at a time
+    STEP_NUMBERS = 1 << 21       # of a kernel that no cache near a core holds
+    STEP_COLUMNS = 1 << 13       # whose sums stay in L1 meanwhile
+    STEP_AHEAD = 256             # numbers that are fetched before they are read
 
 PATH_NAMES = tuple([lc_path_names[path].decode() for path in range(LC_PATHS)])
 SUPPORTED_PATHS = tuple([path for path in range(LC_PATHS) if lc_path_supported(path)])
@@ -104,6 +109,12 @@ cdef inline bint windows_are_rows(const Windows *g) noexcept nogil:
     return g.kernel_position == 0 and g.output_columns >= FULL_TILE and g.y_filter == 1
 
 
+cdef inline bint in_steps(const Windows *g, int64_t rows) noexcept nogil:
+    # Whether a wide kernel is read as it lies, a few taps at a time: nothing is read twice.
+    return g.positions == 1 and g.runs == 1 and rows < FEW_ROWS \
+        and g.filters >= 2 * COLUMN_BLOCK and g.patch * g.filters >= STEP_NUMBERS
+
+
 cdef ForwardTasks forward_tasks(const Windows *g, int64_t rows, int64_t item_bytes,
                                 int threads) noexcept nogil:
     cdef ForwardTasks cut
@@ -116,6 +127,9 @@ cdef ForwardTasks forward_tasks(const Windows *g, int64_t rows, int64_t item_byt
     if kernel_bytes > KERNEL_BLOCK_BYTES and g.positions < threads * 4:
         cut.column_block = KERNEL_BLOCK_BYTES // max(g.patch * item_bytes, 1)
         cut.column_block = max(cut.column_block // COLUMN_BLOCK * COLUMN_BLOCK, COLUMN_BLOCK)
+    if in_steps(g, rows):
+        cut.column_block = ceiling(ceiling(g.filters, threads), COLUMN_BLOCK) * COLUMN_BLOCK
+        cut.column_block = min(cut.column_block, <int64_t>STEP_COLUMNS)
     cut.row_block = ROW_BLOCK
     cut.groups = ceiling(g.positions, cut.group)
     cut.column_blocks = ceiling(g.filters, cut.column_block)
@@ -146,6 +160,19 @@ cdef int64_t forward_of_one_row(const Windows *g, lc_tile tile, int path, int64_
              y + position * g.y_position)
         position += tile.rows
     return max(position, first)
+
+
+cdef void forward_of_steps(const Windows *g, lc_tile tile, int path, const real *x,
+                           const real *kernel, const real *bias, real *y) noexcept nogil:
+    # y[n,f] = sum_k x[n,k] kernel[k,f] + bias[f], a few k at a time
+    cdef int64_t k = 0
+    tile.b_ahead = STEP_AHEAD
+    while k < g.patch:
+        tile.run_length = min(<int64_t>STEP_TAPS, g.patch - k)
+        tile.accumulate = k > 0
+        product(path, &tile, x + k, kernel + k * g.filters,
+                bias if k + tile.run_length == g.patch else NULL, y)
+        k += tile.run_length
 
 
 cdef void forward_of_windows(const Windows *g, lc_tile tile, int path, int64_t first,
@@ -196,6 +223,10 @@ cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, 
     if windows_are_rows(g):
         forward_of_windows(g, tile, path, first, last, x, kernel + column,
                            bias + column if bias != NULL else NULL, y)
+        position = last
+    elif in_steps(g, rows):
+        forward_of_steps(g, tile, path, x, kernel + column,
+                         bias + column * g.y_filter if bias != NULL else NULL, y)
         position = last
     elif tile.rows == 1 and g.kernel_position != 0:
         position = forward_of_one_row(g, tile, path, first, last, column, x, kernel, bias, y)
