@@ -105,7 +105,7 @@ def onnxruntime_calls(path: str) -> Callable[[], Callable[[Any], Any]]:
         with h5py.File(path) as file:
             groups = file["model_weights"]
             weights = {
-                name: [groups[name][weight][()] for weight in groups[name].attrs["weight_names"]]
+                name.decode(): [groups[name][part][()] for part in groups[name].attrs["weight_names"]]
                 for name in groups.attrs["layer_names"]
             }
         conv = [name for name in weights if name.startswith("conv2d")]
@@ -218,7 +218,7 @@ def main() -> None:
                     subprocess.run([*command, folder], check=True, stdout=subprocess.PIPE)
                     .stdout.decode().splitlines()[-1]
                 )
-                for _ in range(3)
+                for _ in range(2)
             ]  # fmt: skip
             rows[engine] = {key: min(run[key] for run in runs) for key in runs[0]}
         answers = {engine: np.load(f"{folder}/{engine}.npy") for engine in rows}
