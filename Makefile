@@ -18,6 +18,7 @@ bench-peers: ## lcfast, its peers and the roofline (docs/benchmarks.md says how 
 golden: ## write the goldens anew (needs a venv with tf_keras, see tests/golden/generate.py)
 	$(PYTHON) tests/golden/generate.py
 table: ## write the tables of the README and of docs/keras.md anew, from goldens and tests
-	$(PYTHON) docs/supported_table.py && PYTHONPATH=tests $(PYTHON) docs/members_table.py
+	$(PYTHON) docs/supported_table.py && PYTHONPATH=tests $(PYTHON) docs/members_table.py \
+		&& PYTHONPATH=tests $(PYTHON) docs/containers_table.py
 lint: ## ruff, mypy, and the C with warnings as errors under every compiler that is here
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy && sh lcfast/local_conv/c/check.sh

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lcfast
 from lcfast.bench import advice
+from lcfast.models.deserializing import LAYERS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,6 +34,15 @@ def test_the_python_examples_run(monkeypatch):
     )
 
 
+def test_the_python_examples_of_the_contract_run(monkeypatch, tmp_path):
+    text = (ROOT / "docs" / "keras.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(examples) == 4
+    for example in examples:
+        exec(compile(example, "keras.md", "exec"), {"np": np, "lcfast": lcfast})
+
+
 def test_the_output_of_bench_has_the_lines_that_the_command_prints():
     (shown,) = re.findall(r"^```\n\$ lcfast bench (.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert advice.EXPLANATION in shown
@@ -53,6 +64,12 @@ def test_the_table_of_supported_layers_is_made_from_the_goldens(monkeypatch):
     supported_table = importlib.import_module("supported_table")
     assert supported_table.with_table(README) == README, "run `make table`"
     del sys.modules["supported_table"]
+
+
+def test_every_layer_has_a_row():
+    table = README.split("<!-- supported: begin -->")[1].split("<!-- supported: end -->")[0]
+    rows = re.findall(r"^\| (\w+) \|", table, re.MULTILINE)[1:]
+    assert set(rows) == set(LAYERS)
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))

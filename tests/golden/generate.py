@@ -43,6 +43,11 @@ companions_<name>.h5, companions_<name>.npz
 containers.npz          <case>/x, y (x0, y0, ... where there are several), of the models below
 container_<case>.keras, .weights.h5, .h5
                         sequential and functional by tf_keras, keras_3_<case> by Keras 3
+container_<name>.keras, .weights.h5, _weights.h5, saved_model_<name>/, checkpoint_<name>/
+                        companions_<name>, model_<name> and container_activations.h5 in every other
+                        container of tf_keras; keras_3_layers in Keras 3's
+container_activations.npz, container_keras_3_layers.npz
+                        x0, x1, y of these two
 container_manifest.csv, container_weights_network-0.npz
                         json_and_npz as MHCflurry keeps a network: its config; array_0, array_1, ...
 unsupported.h5          layers and an argument that the loader has to refuse, all at once
@@ -65,6 +70,7 @@ from checkpoints import write_adapt, write_checkpoints
 from companions import write_companions
 from containers import write_containers
 from convolutions import write_convolutions
+from every_container import write_every_container
 from local_grid import write_local_grid
 from locally_connected import write_locally_connected
 from other_files import write_old_dialects, write_unsupported
@@ -94,6 +100,7 @@ def main() -> None:
     write_checkpoints()
     write_adapt()
     write_containers()
+    write_every_container()
 
 
 if __name__ == "__main__":
