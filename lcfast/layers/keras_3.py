@@ -22,6 +22,7 @@ _VOID = {
     "LSTM": ("use_cudnn", "seed"),
     "GRU": ("use_cudnn", "seed"),
     "SimpleRNN": ("seed",),
+    "ZeroPadding1D": ("data_format",),
 }
 _POLICIES = ("DTypePolicy", "Policy")
 _COMPUTED_IN = ("float32", "float64")
@@ -58,6 +59,8 @@ def in_keras_2(class_name: str, config: Mapping[str, Any], is_keras_3: bool) -> 
     renamed = _RENAMED.get(class_name, {})
     void: tuple[str, ...] = _VOID.get(class_name, ())
     if class_name == "BatchNormalization" and config.get("renorm"):
+        void = ()
+    if class_name == "ZeroPadding1D" and config.get("data_format") == "channels_first":
         void = ()
     translated: dict[str, Any] = {}
     for name, value in config.items():

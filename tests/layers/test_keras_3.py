@@ -41,6 +41,14 @@ def test_what_is_switched_off_is_left_out():
     assert in_keras_2("LSTM", {"use_cudnn": "auto", "seed": None, "units": 1}, True) == {"units": 1}
 
 
+def test_a_sequence_is_padded_along_its_steps_alone():
+    last = {"padding": [1, 2], "data_format": "channels_last"}
+    layer = lcfast.ZeroPadding1D.from_config(in_keras_2("ZeroPadding1D", last, True))
+    assert layer(np.ones((1, 2, 3))).shape == (1, 5, 3)
+    first = {**last, "data_format": "channels_first"}
+    assert in_keras_2("ZeroPadding1D", first, True) == first  # which the layer refuses
+
+
 def test_what_a_layer_is_configured_with_is_translated_too():
     initializer = {"class_name": "GlorotUniform", "config": {"seed": None, "input_axes": None}}
     leaky = {"class_name": "LeakyReLU", "config": {"negative_slope": 0.5}}

@@ -24,6 +24,7 @@ from lcfast.models import saving
 HAS_KERAS = importlib.util.find_spec("tf_keras") is not None
 KERAS_PYTHON = os.environ.get("LCFAST_KERAS_PYTHON") or (sys.executable if HAS_KERAS else None)
 WAYS = ("h5", "keras", "weights", "tree")
+WRITTEN = (*goldens.MODELS, *goldens.NESTED_MODELS, "small")
 
 
 def small(name="small"):
@@ -392,7 +393,7 @@ def read_back(tmp_path_factory):
     if KERAS_PYTHON is None:
         pytest.skip("needs tf_keras, here or in the Python that LCFAST_KERAS_PYTHON names")
     folder = tmp_path_factory.mktemp("read_back")
-    for name in (*goldens.MODELS, "small"):
+    for name in WRITTEN:
         model = written_model(name)
         here = folder / name
         here.mkdir()
@@ -418,7 +419,7 @@ def written_model(name):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", [*goldens.MODELS, "small"])
+@pytest.mark.parametrize("name", WRITTEN)
 def test_keras_loads_what_is_written_and_computes_the_same(name, way, read_back):
     model = written_model(name)
     expected = as_list(model.predict(inputs_of(model)))
@@ -429,7 +430,7 @@ def test_keras_loads_what_is_written_and_computes_the_same(name, way, read_back)
         np.testing.assert_allclose(y_keras, y, rtol=1e-6, atol=1e-6 * max(1, np.abs(y).max()))
 
 
-@pytest.mark.parametrize("name", [*goldens.MODELS, "small"])
+@pytest.mark.parametrize("name", WRITTEN)
 def test_keras_describes_the_model_in_the_same_json(name, read_back):
     said = json.loads((read_back / name / "keras.json").read_text())
     for entry in said["config"]["layers"]:  # an activation is no layer that lcfast builds
