@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import itertools
 import re
-import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
@@ -21,11 +20,14 @@ from lcfast.layers import arguments, calls
 from lcfast.layers.computing import Computing, Pullback, apart
 from lcfast.layers.nodes import SymbolicSide
 from lcfast.layers.symbolic import Node, Shape, SymbolicTensor, is_symbolic
+from lcfast.layers.weights import lock_kept_at_forks
 from lcfast.local_conv import ops
 
 __all__ = ["BUILD_LOCK", "Layer", "Pullback", "apart", "numbered_name"]
 
-BUILD_LOCK = threading.RLock()  # two threads may make the first call together
+# Two threads may make the first call together.  A fork takes this lock before SWAP_LOCK, as `build`
+# does: the hooks before a fork run in reverse order.
+BUILD_LOCK = lock_kept_at_forks()
 # Keras numbers unnamed layers through the process: dense, dense_1, ...
 _NAME_COUNTS: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,8 +23,20 @@ from lcfast.vocabulary.constraints import ConstraintLike
 from lcfast.vocabulary.regularizers import RegularizerLike
 
 Record = tuple[np.ndarray, ...]
+
+
+def lock_kept_at_forks() -> threading.RLock:
+    """A lock that a fork waits for: a child would find it held for ever, and work half done."""
+    lock = threading.RLock()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+        )
+    return lock
+
+
 # Held while the records of several layers are taken or replaced: an answer sees all or none.
-SWAP_LOCK = threading.RLock()
+SWAP_LOCK = lock_kept_at_forks()
 
 
 class Weight(NDArrayOperatorsMixin):

@@ -6,19 +6,34 @@ that do not exist.  The pool is therefore let go before every fork; it comes bac
 
 from __future__ import annotations
 
+import ctypes
 import operator
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lcfast.local_conv import _direct
+from lcfast.local_conv import _direct, cores
 
 MULTIPLICATIONS_PER_THREAD = 1 << 18
 """Work under which one more thread costs more than it saves (a few microseconds)."""
 
 _default: int | None = None  # the one piece of global mutable state, see set_num_threads
+_of_openmp: int | None = None  # what OpenMP gives a new thread, read once
+
+
+def _most_of_openmp() -> Callable[[], int] | None:
+    """`omp_get_max_threads` of the OpenMP that the kernels run on; None where there is none."""
+    # PyDLL keeps the interpreter's lock: a call takes 0.05 us, which every small call pays.
+    try:
+        function: Callable[[], int] = ctypes.PyDLL(_direct.__file__).omp_get_max_threads
+    except (OSError, AttributeError):
+        return None
+    return function if _direct.HAS_OPENMP else None
+
+
+_most_now = _most_of_openmp()
 
 
 class _ThisThread(threading.local):
@@ -32,7 +47,11 @@ def get_num_threads() -> int:
     """Return how many threads a call may use.
 
     The number that `set_num_threads` was given, else the environment variable
-    LCFAST_NUM_THREADS, else OMP_NUM_THREADS, else the cores that this process may use.
+    LCFAST_NUM_THREADS, else OMP_NUM_THREADS, else the cores that this process may use: by its
+    affinity (PYTHON_CPU_COUNT from Python 3.13 on) and the quotas of its control groups.  The
+    environment and the cores are read when a number is first needed.
+
+    Fewer where OpenMP was told so in this thread, as `threadpoolctl.threadpool_limits` does.
 
     Returns
     -------
@@ -53,7 +72,11 @@ def get_num_threads() -> int:
     global _default
     if _default is None:
         _default = _threads_of_environment()
-    return (_this_thread.most or _default) if _direct.HAS_OPENMP else 1
+    most = _this_thread.most or _default
+    if most == 1 or _most_now is None:
+        return most if _direct.HAS_OPENMP else 1
+    now = _most_now()
+    return min(most, now) if now < (_of_openmp or _read_openmp()) else most
 
 
 def set_num_threads(threads: int | None) -> None:
@@ -128,9 +151,22 @@ def _threads_of_environment() -> int:
                     "number of threads, or be left unset."
                 )
             return min(int(text), 4096)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return cores.usable_cores()
+
+
+def _read_openmp() -> int:
+    """What OpenMP gives a new thread: what it gives this one may have been limited already."""
+    global _of_openmp
+    assert _most_now is not None
+    numbers: list[int] = []
+    reader = threading.Thread(target=lambda: numbers.append(_most_now()))
+    try:
+        reader.start()
+    except RuntimeError:  # no more threads, or the interpreter is shutting down
+        return _most_now()
+    reader.join()
+    _of_openmp = numbers[0]
+    return _of_openmp
 
 
 if hasattr(os, "register_at_fork"):

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from lcfast.layers.base import Layer
 from lcfast.layers.symbolic import Shape
-from lcfast.models.graph import Graph
+from lcfast.layers.wrappers import TimeDistributed
+from lcfast.local_conv.geometry import CHANNELS_FIRST, Geometry
+from lcfast.models.graph import Graph, LayerWithGraph
 
 CACHE_BYTES = 8 << 20
 """Of the values of a block: they pass from layer to layer through the caches."""
@@ -17,6 +20,8 @@ MEMORY_BYTES = 256 << 20
 """Of the values of a block, at most, unless one row has more."""
 MOST_ROWS = 1 << 14
 """Rows of a block, at most: progress is told between two blocks."""
+MOST_MULTIPLICATIONS = 1 << 34
+"""Of one layer on a block, about, where float64 counts twice: an interrupt waits for them."""
 WHOLE_PANELS = 48
 """Rows of three vectors of 16, which the kernels transpose at once; blocks are multiples."""
 
@@ -25,23 +30,21 @@ def rows_at_once(graph: Graph, record: Sequence[Any], input_shapes: Sequence[Sha
     """Rows of a block of inputs of these shapes, batch first.
 
     Their values fill `CACHE_BYTES`, or take as many bytes as the weights, which every block reads
-    anew, where those are more; they never take more than `MEMORY_BYTES`, unless one row does.
+    anew, where those are more; they never take more than `MEMORY_BYTES`, and no layer multiplies
+    more than about `MOST_MULTIPLICATIONS` times, unless one row does.
     """
     room = min(max(CACHE_BYTES, weight_bytes(record)), MEMORY_BYTES)
-    rows = min(room // max(row_bytes(graph, input_shapes), 1), MOST_ROWS)
+    rows = min(
+        room // max(row_bytes(graph, input_shapes), 1),
+        MOST_MULTIPLICATIONS // max(row_multiplications(graph, input_shapes), 1),
+        MOST_ROWS,
+    )
     return max(rows - rows % WHOLE_PANELS if rows > WHOLE_PANELS else rows, 1)
 
 
 def row_bytes(graph: Graph, input_shapes: Sequence[Shape]) -> int:
     """Bytes of the values that one row needs at the same time, inputs and outputs included."""
-    shapes: list[Any] = [value.shape for value in graph.values]
-    for i, shape in zip(graph.inputs, input_shapes, strict=True):
-        shapes[i] = shape
-    for step in graph.steps:
-        if None in shapes[step.output][1:]:
-            layer = graph.layers[step.layer]
-            taken = [shapes[i] for i in step.inputs]
-            shapes[step.output] = layer.shape_of_output(taken if layer.takes_list else taken[0])
+    shapes = value_shapes(graph, input_shapes)
     sizes = [
         math.prod(shape[1:]) * np.dtype(value.dtype).itemsize
         for shape, value in zip(shapes, graph.values, strict=True)
@@ -53,6 +56,51 @@ def row_bytes(graph: Graph, input_shapes: Sequence[Shape]) -> int:
         most = max(most, held)
         held -= sum(sizes[i] for i in step.last_use_of)
     return most
+
+
+def value_shapes(graph: Graph, input_shapes: Sequence[Shape]) -> list[Any]:
+    """The shape of each value for inputs of these shapes, batch first."""
+    shapes: list[Any] = [value.shape for value in graph.values]
+    for i, shape in zip(graph.inputs, input_shapes, strict=True):
+        shapes[i] = shape
+    for step in graph.steps:
+        if None in shapes[step.output][1:]:
+            layer = graph.layers[step.layer]
+            taken = [shapes[i] for i in step.inputs]
+            shapes[step.output] = layer.shape_of_output(taken if layer.takes_list else taken[0])
+    return shapes
+
+
+def row_multiplications(graph: Graph, input_shapes: Sequence[Shape]) -> int:
+    """Multiplications of float32 that one row is worth in the layer with most of them, about."""
+    shapes = value_shapes(graph, input_shapes)
+    counts = (
+        multiplications(
+            graph.layers[step.layer], [shapes[i] for i in step.inputs], shapes[step.output]
+        )
+        for step in graph.steps
+    )
+    return max(counts, default=0)
+
+
+def multiplications(layer: Layer, given: Sequence[Any], made: Any) -> int:
+    """What `row_multiplications` counts, of one layer: each weight, at each place that has it."""
+    if isinstance(layer, LayerWithGraph):
+        return row_multiplications(layer.graph_of_layers(), given)
+    if isinstance(layer, TimeDistributed):
+        (shape,) = given
+        of_a_step = multiplications(layer.layer, [(None, *shape[2:])], (None, *made[2:]))
+        return int(shape[1]) * of_a_step
+    worth = layer.numpy_dtype.itemsize // 4
+    geometry: Geometry | None = getattr(layer, "geometry", None)
+    if geometry is not None and geometry.positions > 1:
+        return worth * geometry.multiplications
+    channels = 1 if getattr(layer, "data_format", None) == CHANNELS_FIRST else -1
+    places: int = max(
+        math.prod(shape[1:]) // max(shape[channels], 1) if len(shape) > 1 else 1
+        for shape in (*given, made)
+    )
+    return worth * layer.count_params() * places
 
 
 def weight_bytes(record: Any) -> int:

@@ -11,11 +11,11 @@ import pytest
 from cases import assert_same_bits, problem
 
 import lcfast
-from lcfast.local_conv import _direct, ops, threads
+from lcfast.local_conv import _direct, cores, ops, threads
 from lcfast.local_conv.ops import Call
 
 needs_openmp = pytest.mark.skipif(not _direct.HAS_OPENMP, reason="built without OpenMP")
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = cores.usable_cores()
 NAME = "5x6x2-16of2x3-s2x1-last"
 
 

@@ -179,13 +179,14 @@ def test_a_part_of_an_array_is_written_in_place(model, x):
 # ---------------------------------------------------------------- how many rows at once
 
 
-def test_blocks_fill_the_cache_or_weigh_as_much_as_the_weights():
+def test_blocks_fill_the_cache_or_weigh_as_much_as_the_weights(monkeypatch):
     narrow = lcfast.Sequential([lcfast.Dense(512, input_shape=(512,))])
     graph, record = narrow.graph_of_layers(), narrow.record()
     assert blocks.row_bytes(graph, [(None, 512)]) == 4096
     assert blocks.rows_at_once(graph, record, [(7, 512)]) == blocks.CACHE_BYTES // 4096 // 48 * 48
     wide = lcfast.Sequential([lcfast.Dense(4096, input_shape=(4096,))])
     assert blocks.weight_bytes(wide.record()) == 4 * (4096 * 4096 + 4096)
+    monkeypatch.setattr(blocks, "MOST_MULTIPLICATIONS", 1 << 40)
     rows = blocks.rows_at_once(wide.graph_of_layers(), wide.record(), [(7, 4096)])
     assert rows == (4096 + 1) // 2 // 48 * 48
 
@@ -196,6 +197,51 @@ def test_blocks_keep_to_the_memory_and_to_one_row_at_least():
     small = lcfast.Sequential([lcfast.Flatten(input_shape=(1,))])
     rows = blocks.rows_at_once(small.graph_of_layers(), small.record(), [(9, 1)])
     assert rows == blocks.MOST_ROWS // 48 * 48
+
+
+def most_multiplications(*layers):
+    model = lcfast.Sequential(list(layers))
+    return blocks.row_multiplications(model.graph_of_layers(), [model.input_shape])
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: lcfast.Dense(8, use_bias=False, input_shape=(4,)), 32),
+        (lambda: lcfast.Dense(8, use_bias=False, input_shape=(5, 4)), 5 * 32),
+        (lambda: lcfast.Dense(8, use_bias=False, input_shape=(4,), dtype="float64"), 2 * 32),
+        (lambda: lcfast.LocallyConnected1D(2, 3, input_shape=(10, 4)), 8 * 12 * 2),
+        (lambda: lcfast.LocallyConnected1D(2, 3, implementation=2, input_shape=(10, 4)), 192),
+        (lambda: lcfast.LocallyConnected1D(2, 3, implementation=3, input_shape=(10, 4)), 192),
+        (lambda: lcfast.Conv1D(2, 3, use_bias=False, input_shape=(10, 4)), 10 * 12 * 2),
+        (
+            lambda: lcfast.Conv2D(
+                2, 3, use_bias=False, data_format="channels_first", input_shape=(4, 10, 9)
+            ),
+            90 * 36 * 2,
+        ),
+        (lambda: lcfast.SimpleRNN(3, use_bias=False, input_shape=(10, 4)), 10 * (12 + 9)),
+        (
+            lambda: lcfast.TimeDistributed(lcfast.LocallyConnected1D(2, 3), input_shape=(7, 10, 4)),
+            7 * 192,
+        ),
+        (lambda: lcfast.Sequential([lcfast.LocallyConnected1D(2, 3, input_shape=(10, 4))]), 192),
+        (lambda: lcfast.Flatten(input_shape=(10, 4)), 0),
+    ],
+)
+def test_the_multiplications_of_a_row_are_those_of_its_greatest_layer(make, expected):
+    assert most_multiplications(make()) == expected
+    small = [lcfast.Flatten(), lcfast.Dense(1, use_bias=False)]
+    assert most_multiplications(make(), *small) >= expected
+
+
+def test_blocks_are_so_short_that_an_interrupt_does_not_wait(monkeypatch):
+    model = lcfast.Sequential([lcfast.Dense(512, use_bias=False, input_shape=(512,))])
+    graph, record = model.graph_of_layers(), model.record()
+    monkeypatch.setattr(blocks, "MOST_MULTIPLICATIONS", 100 << 18)
+    assert blocks.rows_at_once(graph, record, [(7, 512)]) == 96
+    monkeypatch.setattr(blocks, "MOST_MULTIPLICATIONS", 1)
+    assert blocks.rows_at_once(graph, record, [(7, 512)]) == 1
 
 
 def test_values_count_while_they_are_needed():
