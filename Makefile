@@ -1,4 +1,4 @@
-.PHONY: help build test test-c bench bench-compare bench-peers golden table lint
+.PHONY: help build test test-c fuzz bench bench-compare bench-peers golden table lint
 PYTHON ?= python
 
 help: ## print this list
@@ -20,5 +20,7 @@ golden: ## write the goldens anew (needs a venv with tf_keras, see tests/golden/
 table: ## write the tables of the README and of docs/keras.md anew, from goldens and tests
 	$(PYTHON) docs/supported_table.py && PYTHONPATH=tests $(PYTHON) docs/members_table.py \
 		&& PYTHONPATH=tests $(PYTHON) docs/containers_table.py
+fuzz: ## fuzz one reader (needs `pip install atheris`): make fuzz READER=hdf5 SECONDS=600
+	$(PYTHON) -m fuzz $(or $(READER),hdf5) --seconds $(or $(SECONDS),600)
 lint: ## ruff, mypy, and the C with warnings as errors under every compiler that is here
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy && sh lcfast/local_conv/c/check.sh

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,14 +18,16 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lcfast.io.hdf5_headers import check_header
+from lcfast.io.hdf5_packing import PACKERS, check_packing
+from lcfast.io.hdf5_text import HEAP, check_heaps, check_lengths
 from lcfast.io.reading import naming, quoted, reading, refusal
 
-# What HDF5 and h5py unpack by themselves; for any other filter HDF5 would load a plugin.
-_PACKERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SZIP, h5py.h5z.FILTER_LZF}
-_FILTERS = _PACKERS | {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+# For any other filter HDF5 would load a plugin.
+_FILTERS = PACKERS | {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 _MOST_PACKING = 1100  # deflate packs at most 1032 to 1
+_LONGEST_NAME = 1024  # characters; of a layer or a weight
 
-_HEAP = b"GCOL\1"  # the mark and version of a heap of text
 _BLOCK = 2**17  # bytes that fit a cache
 
 
@@ -144,11 +145,12 @@ def members(group: h5py.Group) -> dict[str, h5py.Group | h5py.Dataset]:
 def _linked_hard(group: h5py.Group, name: str, wanted: str) -> Any:
     place = f"{quoted(name)} in {place_of(group)}"
     with reading(place):
-        is_hard = group.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
-    if not is_hard:
+        link = group.id.links.get_info(name.encode())
+    if link.type != h5py.h5l.TYPE_HARD:
         found = "is a soft or external link, which lcfast never follows"
         raise refusal(f"{place} {found}", advice=f"store {wanted} there")
     with reading(place):
+        check_header(group, link.u, place)
         return group[name]
 
 
@@ -174,7 +176,11 @@ def names(group: h5py.Group, attribute: str) -> list[str]:
     """Read a list of names that Keras may have split over several attributes."""
     if not (every := parts(group, attribute)):
         raise refusal(f"{place_of(group)} lacks an attribute '{attribute}'")
-    return [name for part in every for name in _strings(group, part, dimensions=1)]
+    found = [name for part in every for name in _strings(group, part, dimensions=1)]
+    if (longest := max(map(len, found), default=0)) > _LONGEST_NAME:
+        place = f"attribute '{attribute}' of {place_of(group)}"
+        raise refusal(f"{place} holds a name of {longest} characters")
+    return found
 
 
 def _strings(group: h5py.Group, attribute: str, dimensions: int) -> list[str]:
@@ -191,6 +197,9 @@ def _strings(group: h5py.Group, attribute: str, dimensions: int) -> list[str]:
         raise refusal(f"{place} holds {found} of shape {shape}, not {wanted}")
     if math.prod(shape) * size > _file_size(group):
         raise refusal(f"{place} declares more text than the file holds")
+    if h5py.check_string_dtype(dtype).length is None:
+        with reading(place):
+            check_lengths(group, attribute, math.prod(shape), place)
     with reading(place):
         value = group.attrs[attribute]
         return [_decoded(string) for string in (value if dimensions else [value])]
@@ -220,15 +229,18 @@ def _least_bytes(dataset: h5py.Dataset) -> int:
     with reading(place):
         shape, chunk, dtype = dataset.shape, dataset.chunks or (), dataset.dtype
         item_size = dataset.id.get_type().get_size()
-        stored = min(dataset.id.get_storage_size(), _file_size(dataset))
+        stored, there = dataset.id.get_storage_size(), _file_size(dataset)
     if shape is None or dtype.kind not in "biuf" or dtype.itemsize > 8:
         found = "nothing" if shape is None else f"values of type {dtype}"
         raise refusal(f"{place} holds {found}, not an array of floats, integers or booleans")
     # A whole chunk is unpacked even where the array fills only a part of it.
     declared = item_size * max(math.prod(shape), math.prod(chunk)) if math.prod(shape) else 0
-    least = -(-declared // _MOST_PACKING) if filters & _PACKERS else declared
-    if least > stored:
-        raise refusal(f"{place} declares {declared} bytes of numbers, but {stored} are stored")
+    least = -(-declared // _MOST_PACKING) if filters & PACKERS else declared
+    if least > min(stored, there):
+        found = f"declares {declared} bytes of numbers, but {min(stored, there)} are stored"
+        raise refusal(f"{place} {found}")
+    if stored > there:  # HDF5 allocates what a chunk says it takes
+        raise refusal(f"{place} takes up {stored} bytes of a file that has {there}")
     return least
 
 
@@ -237,6 +249,8 @@ def read_array(dataset: h5py.Dataset) -> np.ndarray:
     with reading(place_of(dataset)):
         # By its name in this machine's byte order, a dtype also loses what h5py tags it with.
         native = np.dtype(dataset.dtype.newbyteorder("=").str)
+        if dataset.chunks:
+            check_packing(dataset)
         return np.asarray(dataset[()], dtype=native, order="C")
 
 
@@ -246,7 +260,7 @@ def _look_through(window: Window) -> None:
     heaps: list[int] = []
     block = np.empty(_BLOCK + 8, np.uint8)
     views = [block[shift : shift + _BLOCK].view("<u4") for shift in range(4)]
-    first = np.frombuffer(_HEAP, "<u4", 1)[0]
+    first = np.frombuffer(HEAP, "<u4", 1)[0]
     for start in range(0, window.size, _BLOCK):
         window.seek(start)
         window.readinto(block)
@@ -255,32 +269,12 @@ def _look_through(window: Window) -> None:
         for shift, view in enumerate(views):  # mmap.find takes longer than reading the file
             if (found := view == first).any():
                 places = np.flatnonzero(found) * 4 + shift
-                heaps += [start + int(at) for at in places if block[at + 4] == _HEAP[4]]
+                heaps += [start + int(at) for at in places if block[at + 4] == HEAP[4]]
     if window.checksum not in (None, checksum):
         raise refusal("the file has other bytes than its checksum says")
     if heaps:
-        _check_heaps(window, sorted(heaps))
-
-
-def _check_heaps(window: Window, heaps: list[int]) -> None:
-    """Walk the heaps that hold text of variable length as HDF5 would, before HDF5 does.
-
-    Over a free object of no size it loops forever (https://github.com/HDFGroup/hdf5/issues/1707).
-    """
-    declared = 0
-    with mmap(window.file.fileno(), 0, access=ACCESS_READ) as data:
-        for place in heaps:
-            start = window.start + place
-            end = start + int.from_bytes(data[start + 8 : start + 16], "little")
-            if end > window.start + window.size:
-                continue  # no heap, but numbers that look like one
-            declared += end - start
-            offset = start + 16
-            while offset + 16 <= end:
-                index, size = struct.unpack_from("<H6xQ", data, offset)
-                offset += 16 + size + -size % 8 if index else size or end
-            if start + 16 < end < offset or declared > window.size:
-                raise refusal(f"the heap of text at byte {place} is damaged")
+        with mmap(window.file.fileno(), 0, access=ACCESS_READ) as data:
+            check_heaps(data, window.start, window.size, sorted(heaps))
 
 
 def place_of(member: h5py.Group | h5py.Dataset) -> str:

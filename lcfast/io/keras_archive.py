@@ -43,7 +43,8 @@ def read_weights(path: str) -> Mapping[str, np.ndarray]:
     """List the weights; read them at once where unpacking them one by one would take long."""
     with zip_archive.opened(path) as archive, _opened_weights(archive) as file:
         datasets = weights_tree.find(file)
-        if zip_archive.member(archive, WEIGHTS).compress_type != zip_archive.STORED:
+        is_packed = zip_archive.member(archive, WEIGHTS).compress_type != zip_archive.STORED
+        if is_packed or len(archive.infolist()) > zip_archive.MANY:
             return read_arrays(datasets)
         shapes = {name: dataset.shape for name, dataset in datasets.items()}
     return StoredWeights(path, shapes, partial(_read_one, path))

@@ -19,11 +19,15 @@ def find(root: h5py.Group) -> tuple[dict[str, tuple[str, ...]], dict[str, h5py.D
     """Find the full names of each layer's weights, and the dataset of each, its size checked."""
     layer_weights: dict[str, tuple[str, ...]] = {}
     datasets: dict[str, h5py.Dataset] = {}
+    text, file_size = 0, root.file.id.get_filesize()
     for layer in _layer_names(root):
         if layer in layer_weights:
             raise refusal(f"{place_of(root)} names layer {quoted(layer)} twice")
         group = resolve(root, layer, h5py.Group)
         weights = names(group, "weight_names")
+        text += sum(map(len, weights))
+        if text > file_size:  # one group may be linked to by many names
+            raise refusal(f"{place_of(root)} names more weights than the file can hold")
         layer_weights[layer] = tuple(f"{layer}/{weight}" for weight in weights)
         for weight, full_name in zip(weights, layer_weights[layer], strict=True):
             if full_name in datasets:

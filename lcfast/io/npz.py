@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
+from collections.abc import Mapping
 from functools import partial
 from typing import IO
 
@@ -32,9 +33,12 @@ def read_model(path: str) -> StoredModel:
     )
 
 
-def read_weights(path: str) -> StoredWeights:
+def read_weights(path: str) -> Mapping[str, np.ndarray]:
     """List the arrays: in the order of their numbers where they are numbered, else the file's."""
     with zip_archive.opened(path) as archive:
+        if len(archive.infolist()) > zip_archive.MANY:
+            every = {_name(info): _array(archive, info) for info in archive.infolist()}
+            return {name: every[name] for name in _in_order(list(every))}
         shapes = {}
         for info in archive.infolist():
             with archive.open(info) as file:
@@ -45,20 +49,23 @@ def read_weights(path: str) -> StoredWeights:
 
 def _read_one(path: str, name: str) -> np.ndarray:
     with zip_archive.opened(path) as archive:
-        info = zip_archive.member(archive, name + ENDING)
-        place = zip_archive.place_of(info)
-        with archive.open(info) as file:
-            shape, in_fortran_order, dtype = _header(file, info)
-            array = np.empty(shape[::-1] if in_fortran_order else shape, dtype)
-            view = array.reshape(-1).view(np.uint8)
-            with reading(place):
-                for start in range(0, len(view), _AT_ONCE):
-                    target = view[start : start + _AT_ONCE]
-                    part = file.read(len(target))
-                    if len(part) < len(target):
-                        raise refusal(f"{place} ends too early")
-                    target[:] = np.frombuffer(part, np.uint8)
-                file.read(1)  # at its end zipfile compares the checksum
+        return _array(archive, zip_archive.member(archive, name + ENDING))
+
+
+def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    place = zip_archive.place_of(info)
+    with archive.open(info) as file:
+        shape, in_fortran_order, dtype = _header(file, info)
+        array = np.empty(shape[::-1] if in_fortran_order else shape, dtype)
+        view = array.reshape(-1).view(np.uint8)
+        with reading(place):
+            for start in range(0, len(view), _AT_ONCE):
+                target = view[start : start + _AT_ONCE]
+                part = file.read(len(target))
+                if len(part) < len(target):
+                    raise refusal(f"{place} ends too early")
+                target[:] = np.frombuffer(part, np.uint8)
+            file.read(1)  # at its end zipfile compares the checksum
     native = array.dtype.newbyteorder("=")
     return np.ascontiguousarray(array.T if in_fortran_order else array, native).reshape(shape)
 

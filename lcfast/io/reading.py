@@ -13,6 +13,8 @@ from lcfast.errors import ModelFileError
 
 _ADVICE = "the file is damaged or not Keras's, so copy it again or save the model again"
 
+_MOST_LEVELS = 250  # of a JSON; fifty models inside of each other have 150
+
 
 def refusal(found: str, advice: str = _ADVICE) -> ModelFileError:
     """Return the error of what was found, and what to do about it."""
@@ -58,11 +60,35 @@ def reading(place: str) -> Iterator[None]:
 def parsed_json(text: str | bytes, place: str) -> Any:
     """Return the value of a JSON text; NaN and Infinity are values, as Python writes them."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except RecursionError:
         raise refusal(f"{place} nests its JSON too deeply") from None
     except ValueError as error:
         raise refusal(f"{place} is not JSON ({error})") from error
+    if is_too_deep(value):
+        raise refusal(f"{place} nests its JSON too deeply")
+    return value
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether lists and objects lie within each other on more levels than Python's stack is for.
+
+    Examples
+    --------
+    >>> is_too_deep([[], {"layers": [[1]]}])
+    False
+    """
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        holders = [found for found in level if isinstance(found, dict | list)]
+        if not holders:
+            return False
+        level = [
+            inner
+            for holder in holders
+            for inner in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+    return True
 
 
 def model_config(text: str, place: str) -> dict[str, Any]:

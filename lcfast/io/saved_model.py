@@ -20,7 +20,7 @@ from lcfast.io import checkpoint
 from lcfast.io.checkpoint import Checkpoint
 from lcfast.io.object_graph import keys_in_order
 from lcfast.io.protobuf import Message
-from lcfast.io.reading import naming, quoted, refusal
+from lcfast.io.reading import is_too_deep, naming, quoted, refusal
 from lcfast.io.regular_files import read_bytes
 from lcfast.io.stored_model import StoredModel
 from lcfast.io.stored_weights import StoredWeights
@@ -181,6 +181,8 @@ def _decoded(text: str, holder: str) -> dict[str, Any]:
         raise refusal(f"{place} nests too deeply") from None
     except ValueError as error:
         raise refusal(f"{place} is none ({error})") from error
+    if is_too_deep(decoded):
+        raise refusal(f"{place} nests too deeply")
     if not isinstance(decoded, dict):
         raise refusal(f"{place} is {quoted(text)}, not an object")
     return decoded

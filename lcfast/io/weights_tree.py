@@ -150,18 +150,28 @@ def _pairs(
 ) -> list[tuple[dict[str, Any], str]]:
     """(the layer, the name of its group) of each layer of a config, in its order."""
     group_of: dict[int, str] = {}
-    for kind in dict.fromkeys(str(entry.get("class_name")) for entry in entries):
+    kinds: dict[str, list[int]] = {}
+    for i, entry in enumerate(entries):
+        kinds.setdefault(str(entry.get("class_name")), []).append(i)
+    numbered = _by_stem(branch) if container == _FIRST_LAYERS else {}
+    for kind, of_kind in kinds.items():
         stem = _snake_case(kind)
-        of_kind = [i for i, entry in enumerate(entries) if str(entry.get("class_name")) == kind]
         groups = [f"{stem}_{number}" if number else stem for number in range(len(of_kind))]
-        if container == _FIRST_LAYERS:
-            # It counted a layer with weights twice, at times: dense, dense_2, dense_4, ...
-            pattern = re.compile(rf"{re.escape(stem)}(_[0-9]+)?")
-            there = [group for group in branch if pattern.fullmatch(group)]
-            if len(there) == len(of_kind):
-                groups = sorted(there, key=in_natural_order)
+        # It counted a layer with weights twice, at times: dense, dense_2, dense_4, ...
+        if len(numbered.get(stem, ())) == len(of_kind):
+            groups = sorted(numbered[stem], key=in_natural_order)
         group_of.update(zip(of_kind, groups, strict=True))
     return [(entry, group_of[i]) for i, entry in enumerate(entries)]
+
+
+def _by_stem(groups: Iterable[str]) -> dict[str, list[str]]:
+    """Groups by their names, and by their names without a number: dense, dense_2 by dense."""
+    found: dict[str, list[str]] = {}
+    for group in groups:
+        found.setdefault(group, []).append(group)
+        if match := re.fullmatch(r"(.+)_[0-9]+", group):
+            found.setdefault(match[1], []).append(group)
+    return found
 
 
 def _below(tree: Tree, config: Any) -> list[str]:

@@ -21,8 +21,12 @@ from lcfast.io.hdf5_file import Window
 from lcfast.io.reading import naming, quoted, reading, refusal
 
 STORED = zipfile.ZIP_STORED
+MANY = 256
+"""Members from which on the archive is not opened again for each."""
 
 _MOST_PACKING = 1032  # what deflate can do
+_MOST_UNPACKED = 2**26  # bytes of a member, unless it takes up a hundredth of what it unpacks to
+_USUAL_PACKING = 100
 _MOST_TEXT = 2**28  # bytes; a config is a few thousand
 _ENCRYPTED = 1  # a bit of a member's flags
 _HEADER = struct.Struct("<4s22xHH")  # of a member: its mark, the sizes of its name and extras
@@ -100,6 +104,8 @@ def _check(info: zipfile.ZipInfo, archive_size: int) -> None:
         or not PurePosixPath(name).parts
     ):
         raise refusal(f"member {quoted(name)} has a name that leads out of the archive")
+    if not name.isprintable():
+        raise refusal(f"member {quoted(name)} has a name that holds a control character")
     if stat.S_ISLNK(info.external_attr >> 16):
         raise refusal(f"{place} is a symbolic link, which lcfast never follows")
     if info.flag_bits & _ENCRYPTED:
@@ -111,6 +117,11 @@ def _check(info: zipfile.ZipInfo, archive_size: int) -> None:
     if info.file_size > most or info.header_offset + info.compress_size > archive_size:
         raise refusal(
             f"{place} declares {info.file_size} bytes, but {info.compress_size} are stored"
+        )
+    if info.file_size > max(_MOST_UNPACKED, _USUAL_PACKING * info.compress_size):
+        raise refusal(
+            f"{place} unpacks {info.compress_size} bytes to {info.file_size}",
+            advice="if it is really that large, store it in the archive without packing",
         )
 
 

@@ -6,6 +6,7 @@ because a file says so.
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from lcfast.layers.base import Layer
 from lcfast.layers.input import InputLayer
 from lcfast.layers.keras_3 import in_keras_2
 from lcfast.layers.symbolic import SymbolicTensor
-from lcfast.models.inbound_nodes import references, short, sources_of
+from lcfast.models.inbound_nodes import Source, references, short, sources_of
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential
 
@@ -179,8 +180,8 @@ def _sequential(config: dict[str, Any], chain: Sequence[Layer], build_config: An
 def _functional(config: dict[str, Any], made: Sequence[Layer]) -> Model:
     by_name = {layer.name: layer for layer in made}
     if len(by_name) != len(made):
-        every = [layer.name for layer in made]
-        twice = sorted({name for name in every if every.count(name) > 1})
+        counts = Counter(layer.name for layer in made)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         raise ValueError(f"two layers have the same name: {', '.join(twice)}")
     nodes = {_name_of(entry): entry.get("inbound_nodes") or () for entry in config["layers"]}
     listed = {name: [sources_of(node) for node in nodes[name]] for name in nodes}
@@ -195,30 +196,33 @@ def _functional(config: dict[str, Any], made: Sequence[Layer]) -> Model:
     tensors: dict[tuple[str, int, int], SymbolicTensor] = {
         (layer.name, 0, 0): layer.tensor for layer in made if isinstance(layer, InputLayer)
     }
+    # Calls of one layer are numbered, so they are made in the order of their numbers.
+    needed = {
+        key: {source[:2] for source in sources if source not in tensors}
+        | ({(key[0], key[1] - 1)} & calls.keys())
+        for key, sources in calls.items()
+    }
+    followers: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for key, others in needed.items():
+        for other in others:
+            followers.setdefault(other, []).append(key)
     waiting = dict(calls)
-    while waiting:
-        # Calls of one layer are numbered, so they are made in the order of their numbers.
-        ready = [
-            key
-            for key, sources in waiting.items()
-            if all(source in tensors for source in sources) and (key[0], key[1] - 1) not in waiting
-        ]
-        if not ready:
-            needed = {source[0] for sources in waiting.values() for source in sources}
-            unknown = needed - set(by_name)
-            if unknown:
-                raise ValueError(
-                    f"layers are called on others that are not there: {', '.join(sorted(unknown))}"
-                )
-            names = ", ".join(sorted({name for name, _ in waiting}))
-            raise ValueError(f"the inputs of these layers are missing or form a cycle: {names}")
-        for key in ready:
-            sources = waiting.pop(key)
-            inputs = [tensors[source] for source in sources]
-            layer = by_name[key[0]]
-            made_of = layer(inputs[0] if len(inputs) == 1 and not layer.takes_list else inputs)
-            several = made_of if isinstance(made_of, list) else [made_of]
-            tensors.update({(*key, i): tensor for i, tensor in enumerate(several)})
+    ready = deque(key for key, others in needed.items() if not others)
+    while ready:
+        key = ready.popleft()
+        if not all(source in tensors for source in calls[key]):
+            continue
+        inputs = [tensors[source] for source in waiting.pop(key)]
+        layer = by_name[key[0]]
+        made_of = layer(inputs[0] if len(inputs) == 1 and not layer.takes_list else inputs)
+        several = made_of if isinstance(made_of, list) else [made_of]
+        tensors.update({(*key, i): tensor for i, tensor in enumerate(several)})
+        for follower in followers.get(key, ()):
+            needed[follower].discard(key)
+            if not needed[follower]:
+                ready.append(follower)
+    if waiting:
+        raise _missing(waiting, set(by_name))
     inputs = [tensors[source] for source in references(config.get("input_layers"))]
     outputs = [tensors[source] for source in outputs_of_model]
     return Model(
@@ -226,6 +230,16 @@ def _functional(config: dict[str, Any], made: Sequence[Layer]) -> Model:
         outputs if len(outputs) > 1 else outputs[0],
         name=config.get("name"),
     )
+
+
+def _missing(waiting: dict[tuple[str, int], list[Source]], known: set[str]) -> ValueError:
+    """The error of calls whose inputs never come."""
+    unknown = {source[0] for sources in waiting.values() for source in sources} - known
+    if unknown:
+        listed = ", ".join(sorted(unknown))
+        return ValueError(f"layers are called on others that are not there: {listed}")
+    names = ", ".join(sorted({name for name, _ in waiting}))
+    return ValueError(f"the inputs of these layers are missing or form a cycle: {names}")
 
 
 def sentence(error: BaseException) -> str:

@@ -9,11 +9,14 @@ from typing import Any
 
 from lcfast import io
 from lcfast.errors import ModelFileError
+from lcfast.io.reading import is_too_deep
 from lcfast.layers.base import Layer
 from lcfast.models.deserializing import BAD_VALUE, Problems, model_of, sentence
 from lcfast.models.folding import folded
 from lcfast.models.inbound_nodes import short
 from lcfast.models.model import Model
+
+_TOO_DEEP = "The JSON nests its lists and objects too deeply."
 
 
 def load_model(path: str | os.PathLike[str], fold: bool = False) -> Model:
@@ -97,8 +100,12 @@ def model_from_json(text: str) -> Model:
     """
     try:
         config = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ModelFileError(f"The text is not JSON: {error}.") from None
+    except RecursionError:
+        raise ModelFileError(_TOO_DEEP) from None
+    if is_too_deep(config):
+        raise ModelFileError(_TOO_DEEP)
     problems = Problems()
     version = config.get("keras_version") if isinstance(config, dict) else None
     version = version if isinstance(version, str) else None

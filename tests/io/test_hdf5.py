@@ -388,7 +388,8 @@ def test_a_model_without_its_weights_is_refused(path):
         (["dense", "other"], "group '/model_weights' lacks a group 'other'"),
         (["dense/dense/bias:0"], "'bias:0' in group '/model_weights/dense/dense' is a dataset, "),
         (["dense", "dense"], "group '/model_weights' names layer 'dense' twice"),
-        (["a" * 5000], "lacks a group 'aaaa"),
+        (["a" * 1000], "lacks a group 'aaaa"),
+        (["a" * 5000], "holds a name of 5000 characters"),
     ],
 )
 def test_a_layer_that_is_named_must_be_there_once(path, names, found):

@@ -1,0 +1,45 @@
+"""Read every seed and every saved input once, without atheris: python -m fuzz.replay."""
+
+from __future__ import annotations
+
+import faulthandler
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from fuzz.limits import LONGEST, limit_memory
+from fuzz.readers import READERS, run
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+def inputs(reader: str) -> Iterator[tuple[str, bytes]]:
+    """The seeds of a reader, made from the goldens, and the inputs that were saved for it."""
+    for number, seed in enumerate(READERS[reader].seeds()):
+        yield f"seed {number}", seed
+    for path in sorted((CORPUS / reader).glob("*")):
+        yield path.name, path.read_bytes()
+
+
+def main() -> int:
+    """Replay; print how many inputs each reader read, and every finding."""
+    limit_memory()
+    findings = 0
+    for reader in READERS:
+        every = list(inputs(reader))
+        for name, data in every:
+            faulthandler.dump_traceback_later(LONGEST, exit=True)  # in a loop of C too
+            with tempfile.TemporaryDirectory() as directory:
+                try:
+                    run(READERS[reader].feed, data, Path(directory))
+                except Exception as error:
+                    findings += 1
+                    print(f"{reader}: {name}: {type(error).__name__}: {error}")
+        faulthandler.cancel_dump_traceback_later()
+        print(f"{reader}: {len(every)} inputs")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
