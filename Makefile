@@ -1,4 +1,5 @@
 .PHONY: help build test test-c fuzz bench bench-compare bench-peers golden table lint
+.PHONY: help build test test-c coverage bench bench-compare bench-peers golden table lint
 PYTHON ?= python
 
 help: ## print this list
@@ -9,6 +10,8 @@ test: ## run the tests
 	$(PYTHON) -m pytest
 test-c: ## the kernels in C: each compiler that is here, sanitizers, aarch64 under qemu
 	sh tests/c/run.sh
+coverage: ## how many lines of the kernels in C the tests in C run, by gcov
+	sh tests/c/coverage.sh
 bench: ## time the layers with pytest-benchmark and save the times
 	$(PYTHON) -m pytest benchmarks/test_speed.py --benchmark-columns=min,median,rounds --benchmark-autosave
 bench-compare: ## time them again and compare with the times that were saved last

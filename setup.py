@@ -1,6 +1,7 @@
 """Builds the extension modules.  Metadata lives in pyproject.toml.
 
-The environment variable LCFAST_OPENMP=0 builds without threads.
+The environment variable LCFAST_OPENMP=0 builds without threads; LCFAST_OPTIONS has further options
+of compiler and linker, a sanitizer's for example.
 """
 
 import os
@@ -53,13 +54,12 @@ def openmp_options() -> tuple[list[str], list[tuple[str, str]]]:
     if os.environ.get("LCFAST_OPENMP") == "0" or not runs_with_openmp(""):
         print("lcfast: no OpenMP here; building for one thread", file=sys.stderr)
         return [], []
-    macros = [("LC_OPENMP", "1")]
-    if runs_with_openmp("if (omp_pause_resource_all(omp_pause_hard)) return 1;"):
-        macros.append(("LC_OPENMP_PAUSE", "1"))
-    return ["-fopenmp"], macros
+    pause = runs_with_openmp("if (omp_pause_resource_all(omp_pause_hard)) return 1;")
+    return ["-fopenmp"], [("LC_OPENMP", "1"), *[("LC_OPENMP_PAUSE", "1")] * pause]
 
 
 openmp_flags, openmp_macros = openmp_options()
+options = openmp_flags + os.environ.get("LCFAST_OPTIONS", "").split()
 
 
 def extension(name: str, *c_sources: str) -> Extension:
@@ -70,8 +70,8 @@ def extension(name: str, *c_sources: str) -> Extension:
         depends=[str(path) for path in Path(C_DIRECTORY).glob("*.[ch]")],
         include_dirs=[C_DIRECTORY],
         define_macros=openmp_macros,
-        extra_compile_args=FLAGS.split() + openmp_flags,
-        extra_link_args=openmp_flags,
+        extra_compile_args=FLAGS.split() + options,
+        extra_link_args=options,
     )
 
 

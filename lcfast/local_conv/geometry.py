@@ -50,6 +50,14 @@ def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return before, (same_output_size(size, stride) - 1) * stride + kernel - before - size
 
 
+def sum_clipped(first: int, step: int, count: int, most: int) -> int:
+    """Sum of the `count` numbers first, first + step, ..., each brought into 0..most."""
+    low = min(max(-(first // step), 0), count)  # so many are 0
+    high = min(max(-((first - most) // step), low), count)  # the others from here on are `most`
+    between = (high - low) * first + step * (high - low) * (low + high - 1) // 2
+    return between + (count - high) * most
+
+
 @dataclass(frozen=True)
 class Geometry:
     """One unshared (or, with `shared`, ordinary) convolution, described by integers only.
@@ -148,9 +156,9 @@ class Geometry:
             self.input_size, self.kernel_size, self.strides, self.output_size, pads, strict=True
         )
         for size, kernel, stride, windows, (before, _) in sizes:
-            start = np.arange(windows, dtype=np.int64) * stride - before
-            inside = np.minimum(start + kernel, size) - np.maximum(start, 0)
-            total *= int(np.maximum(inside, 0).sum())
+            # Of each window what lies before the end of the input, less what lies before its start.
+            ends = sum_clipped(kernel - before, stride, windows, size)
+            total *= ends - sum_clipped(-before, stride, windows, size)
         return total
 
     @cached_property

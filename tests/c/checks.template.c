@@ -160,6 +160,33 @@ static void NAME(check_lone)(const NAME(table) *table, int64_t rows, int64_t col
     free(a), free(b), free(c), free(expected), free(bias);
 }
 
+/* Whole vectors stored past the caches: the same numbers. */
+static void NAME(check_stream)(const NAME(table) *table, int64_t rows, int64_t columns) {
+    const int64_t start = 0;
+    lc_tile t = {.rows = rows, .columns = columns, .runs = 1, .a_run_offset = &start,
+                 .b_run_offset = &start, .a_step = 1, .c_column_step = 1, .stream = 1};
+    t.run_length = t.a_row_step = between(1, 12);
+    t.b_row_step = columns;
+    t.c_row_step = ((columns - 1) / MOST_LANES + between(1, 2)) * MOST_LANES;
+    t.accumulate = one_in(2);
+    REAL *a = NAME(numbers)(rows * t.a_row_step), *b = NAME(numbers)(t.run_length * columns);
+    REAL *bias = one_in(3) ? NULL : NAME(numbers)(columns);
+    const int64_t c_size = rows * t.c_row_step, size = c_size + 2 * GUARD + MOST_LANES;
+    REAL *memory = NAME(numbers)(size), *expected = NAME(copy)(size, memory);
+    int64_t first = GUARD; /* where a vector of any path is aligned */
+    while ((uintptr_t)(memory + first) % (MOST_LANES * sizeof(float)))
+        first++;
+    REAL *c = NAME(numbers)(c_size); /* what is added to does not depend on where that is */
+    memcpy(memory + first, c, (size_t)c_size * sizeof *c);
+    memcpy(expected + first, c, (size_t)c_size * sizeof *c);
+    table->product(&t, a, b, bias, memory + first);
+    lc_finish_streams();
+    NAME(naive_product)(&t, a, b, bias, expected + first);
+    NAME(same)("product, streamed", size, memory, expected);
+    NAME(into_digest)(c_size, memory + first);
+    free(a), free(b), free(bias), free(memory), free(expected), free(c);
+}
+
 /* ---------------------------------------------------------------- panels */
 
 static void NAME(check_panels)(const NAME(table) *table, int64_t rows, int64_t count) {
@@ -364,4 +391,7 @@ static void NAME(check)(const NAME(table) *table) {
         const int64_t columns = between(1, 80);
         NAME(check_sparse)(table, rows, columns, between(1, LC_SPARSE_LANES));
     }
+    for (int64_t rows = 1; rows <= 9; rows++)
+        for (int64_t columns = 1; columns <= 70; columns++)
+            NAME(check_stream)(table, rows, columns);
 }

@@ -1,20 +1,26 @@
 """The integers of geometry.py, against enumeration by loops that know nothing of runs."""
 
+import copy
 import dataclasses
 import itertools
+import pickle
 
 import numpy as np
 import pytest
-from cases import GEOMETRIES
+from cases import GEOMETRIES, SAME_GEOMETRIES
 
 from lcfast.local_conv.geometry import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
     Geometry,
+    same_output_size,
+    same_pads,
+    sum_clipped,
     valid_output_size,
 )
 
 every_geometry = pytest.mark.parametrize("name", GEOMETRIES)
+every_padded_geometry = pytest.mark.parametrize("name", SAME_GEOMETRIES)
 
 
 def starts_along(size, kernel, stride):
@@ -149,3 +155,128 @@ def test_geometries_differ_where_one_integer_does(change):
 def test_what_is_computed_once_is_kept():
     geometry = Geometry((5, 6), 2, 3, (2, 2), (1, 1))
     assert geometry.run_offsets is geometry.run_offsets
+
+
+# ---------------------------------------------------------------- padding
+
+
+def inputs_by_loops(geometry):
+    """Flat input index of each tap of each window, -1 in the padding, by Keras's rule "same"."""
+    found = []
+    for position in np.ndindex(*geometry.output_size):
+        dimensions = zip(position, geometry.strides, geometry.kernel_size, strict=True)
+        starts = [p * stride - kernel // 2 for p, stride, kernel in dimensions]
+        taps = []
+        for within in np.ndindex(*geometry.kernel_size):
+            pixel = [start + step for start, step in zip(starts, within, strict=True)]
+            inside = all(0 <= i < n for i, n in zip(pixel, geometry.input_size, strict=True))
+            for channel in range(geometry.channels):
+                index = (channel, *pixel) if geometry.channels_first else (*pixel, channel)
+                taps.append(np.ravel_multi_index(index, geometry.input_shape) if inside else -1)
+        if geometry.channels_first:  # K runs over (C, *window), not (*window, C)
+            taps = np.reshape(taps, (-1, geometry.channels)).T.ravel()
+        found.append(taps)
+    return np.array(found)
+
+
+@every_padded_geometry
+def test_the_taps_of_padded_windows_are_those_that_loops_find(name):
+    geometry = SAME_GEOMETRIES[name]
+    expected = inputs_by_loops(geometry)
+    inputs, inside = geometry.inputs_of_taps()
+    np.testing.assert_array_equal(inside, expected >= 0)
+    np.testing.assert_array_equal(inputs, np.maximum(expected, 0))
+    assert geometry.connections == (expected >= 0).sum() * geometry.filters
+    assert geometry.multiplications == expected.size * geometry.filters
+
+
+@every_geometry
+def test_without_padding_every_tap_is_an_input(name):
+    geometry = GEOMETRIES[name]
+    inputs, inside = geometry.inputs_of_taps()
+    np.testing.assert_array_equal(inputs, brute_force_taps(geometry))
+    assert inside.dtype == bool
+    assert inside.all()
+    assert geometry.padded is geometry
+    assert geometry.connections == inputs.size * geometry.filters == geometry.multiplications
+
+
+@every_padded_geometry
+def test_the_overlap_moves_the_input_into_the_padded_one(name):
+    geometry = SAME_GEOMETRIES[name]
+    x = np.arange(1, 1 + np.prod(geometry.input_shape)).reshape(geometry.input_shape)
+    padded = np.zeros(geometry.padded.input_shape, int)
+    target, source = geometry.overlap()
+    padded[target] = x[source]
+    taps = inputs_by_loops(geometry)
+    expected = np.where(taps >= 0, x.ravel()[taps], 0)
+    np.testing.assert_array_equal(padded.ravel()[geometry.padded.taps()], expected)
+    assert np.count_nonzero(padded) == x[source].size
+
+
+def test_pads_on_one_side_alone_count():
+    for pads in (((2, 0),), ((0, 1),), ((-1, 0),), ((0, -2),)):
+        geometry = Geometry((7,), 1, 1, (2,), (1,), pads=pads)
+        assert geometry.padded.input_size == (7 + sum(pads[0]),)
+        assert geometry.padded.pads == ()
+        assert geometry.output_size == (6 + sum(pads[0]),)
+    assert Geometry((7,), 1, 1, (2,), (1,), pads=((0, 0),)).padded.input_size == (7,)
+
+
+def test_same_has_one_window_for_each_stride_and_centers_even_kernels_to_the_left():
+    for size, kernel, stride in itertools.product(range(1, 12), range(1, 7), range(1, 5)):
+        before, behind = same_pads(size, kernel, stride)
+        windows = len(range(0, size, stride))
+        assert same_output_size(size, stride) == windows
+        assert before == kernel // 2
+        assert (windows - 1) * stride + kernel == before + size + behind
+
+
+def test_a_clipped_sum_is_that_of_a_loop():
+    ranges = range(-9, 9), (1, 2, 3, 7), range(6), (0, 1, 5)
+    for first, step, count, most in itertools.product(*ranges):
+        numbers = (first + step * i for i in range(count))
+        assert sum_clipped(first, step, count, most) == sum(min(max(i, 0), most) for i in numbers)
+
+
+# ---------------------------------------------------------------- a geometry as a value
+
+
+def test_a_copy_has_the_integers_and_nothing_that_was_made_of_them():
+    geometry = Geometry((5, 6), 2, 3, (2, 2), (1, 1), CHANNELS_FIRST, False, ((1, 0), (0, 0)))
+    geometry.plans["of"] = "a call"
+    for made in (copy.deepcopy(geometry), pickle.loads(pickle.dumps(geometry))):
+        assert made == geometry
+        assert made is not geometry
+        assert made.plans == {}
+
+
+def test_offsets_that_layers_share_cannot_be_written_to():
+    geometry = Geometry((5, 6), 2, 3, (2, 2), (1, 1))
+    for offsets in (geometry.run_offsets, geometry.kernel_run_offsets):
+        assert offsets.dtype == np.int64
+        with pytest.raises(ValueError, match="read-only"):
+            offsets[0] = 1
+
+
+@every_geometry
+def test_runs_lie_in_a_kernel_one_behind_the_other(name):
+    geometry = GEOMETRIES[name]
+    taps = np.arange(geometry.patch_size).reshape(geometry.runs, geometry.run_length)
+    np.testing.assert_array_equal(geometry.kernel_run_offsets, taps[:, 0] * geometry.filters)
+    first = brute_force_taps(geometry)[0]
+    assert geometry.span == first.max() - first.min() + 1
+
+
+def test_a_geometry_without_channels_has_no_taps():
+    for data_format in (CHANNELS_LAST, CHANNELS_FIRST):
+        geometry = Geometry((5, 6), 0, 3, (2, 2), (1, 1), data_format)
+        assert geometry.run_length == 0
+        assert geometry.taps().shape == (20, 0)
+        assert geometry.span == (0 if data_format == CHANNELS_FIRST else geometry.run_offsets[-1])
+
+
+def test_shared_and_data_format_are_what_keras_starts_from():
+    geometry = Geometry((5,), 1, 1, (2,), (1,))
+    assert (geometry.data_format, geometry.shared, geometry.pads) == (CHANNELS_LAST, False, ())
+    assert (CHANNELS_LAST, CHANNELS_FIRST) == ("channels_last", "channels_first")
