@@ -16,6 +16,7 @@ import numpy as np
 from lcfast import io
 from lcfast.errors import ModelFileError
 from lcfast.layers.base import Layer
+from lcfast.layers.recurrent import Recurrent
 from lcfast.layers.weights import SWAP_LOCK, Weight
 from lcfast.models.configs import as_json, model_entry
 from lcfast.models.weights import LayersOfGraph
@@ -162,7 +163,9 @@ def weight_tree(model: WritableModel) -> dict[str, list[Weight]]:
             tree[place] = []
             visit_all(layer.layers, f"{place}/layers" if place else "layers")  # type: ignore[attr-defined]
             return
-        tree[place] = [layer.weight_of(slot) for slot in layer._slots]
+        tree[place] = weights = [layer.weight_of(slot) for slot in layer._slots]
+        if isinstance(layer, Recurrent):  # Keras gives the weights to a layer inside, the cell
+            tree[place], tree[f"{place}/cell"] = [], weights
         for name in sorted(layer._holders, reverse=True):  # the order of tf_keras
             held = vars(layer)[name]
             if isinstance(held, Layer):

@@ -24,6 +24,7 @@ from lcfast.models import saving
 HAS_KERAS = importlib.util.find_spec("tf_keras") is not None
 KERAS_PYTHON = os.environ.get("LCFAST_KERAS_PYTHON") or (sys.executable if HAS_KERAS else None)
 WAYS = ("h5", "keras", "weights", "tree")
+WRITTEN = (*goldens.MODELS, "small")
 
 
 def small(name="small"):
@@ -270,6 +271,23 @@ def test_weights_of_a_tree_go_to_the_places_of_their_layers(tmp_path, monkeypatc
     assert "layers/lstm/vars/0 (2,) is surplus" in str(caught.value)
 
 
+def test_the_weights_of_a_recurrent_layer_lie_in_its_cell_as_for_keras(tmp_path):
+    model = lcfast.load_model(goldens.model_path("recurrent_text"))
+    of_keras = goldens.DIRECTORY / "model_recurrent_text.weights.h5"
+    again = lcfast.model_from_json(model.to_json())
+    again.load_weights(of_keras)
+    for got, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+        assert_same_bits(got, expected)
+    again.save_weights(tmp_path / "again.weights.h5")
+    written, expected = (
+        lcfast.read_weights(path) for path in (tmp_path / "again.weights.h5", of_keras)
+    )
+    assert list(written) == list(expected)
+    assert "layers/bidirectional/forward_layer/cell/vars/0" in expected
+    for name in expected:
+        assert_same_bits(written[name], expected[name])
+
+
 def test_weights_that_do_not_fit_are_listed_all_at_once_and_none_is_taken(tmp_path):
     def dense(*units):
         layers = [lcfast.Dense(n, name=f"d{i}") for i, n in enumerate(units)]
@@ -392,7 +410,7 @@ def read_back(tmp_path_factory):
     if KERAS_PYTHON is None:
         pytest.skip("needs tf_keras, here or in the Python that LCFAST_KERAS_PYTHON names")
     folder = tmp_path_factory.mktemp("read_back")
-    for name in (*goldens.MODELS, "small"):
+    for name in WRITTEN:
         model = written_model(name)
         here = folder / name
         here.mkdir()
@@ -418,7 +436,7 @@ def written_model(name):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", [*goldens.MODELS, "small"])
+@pytest.mark.parametrize("name", WRITTEN)
 def test_keras_loads_what_is_written_and_computes_the_same(name, way, read_back):
     model = written_model(name)
     expected = as_list(model.predict(inputs_of(model)))
@@ -429,7 +447,7 @@ def test_keras_loads_what_is_written_and_computes_the_same(name, way, read_back)
         np.testing.assert_allclose(y_keras, y, rtol=1e-6, atol=1e-6 * max(1, np.abs(y).max()))
 
 
-@pytest.mark.parametrize("name", [*goldens.MODELS, "small"])
+@pytest.mark.parametrize("name", WRITTEN)
 def test_keras_describes_the_model_in_the_same_json(name, read_back):
     said = json.loads((read_back / name / "keras.json").read_text())
     for entry in said["config"]["layers"]:  # an activation is no layer that lcfast builds
