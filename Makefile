@@ -1,5 +1,4 @@
-.PHONY: help build test test-c fuzz bench bench-compare bench-peers golden table lint
-.PHONY: help build test test-c coverage bench bench-compare bench-peers golden table lint
+.PHONY: help build test test-c coverage fuzz bits differential bench bench-compare bench-peers golden table lint
 PYTHON ?= python
 
 help: ## print this list
@@ -12,6 +11,10 @@ test-c: ## the kernels in C: each compiler that is here, sanitizers, aarch64 und
 	sh tests/c/run.sh
 coverage: ## how many lines of the kernels in C the tests in C run, by gcov
 	sh tests/c/coverage.sh
+bits: ## the digest of all answers, with each Python of PYTHONS, gcc, clang, old and new numpy
+	$(PYTHON) tests/bits/environments.py $(PYTHONS)
+differential: ## random models of tf_keras against lcfast (LCFAST_KERAS_PYTHON; DIFFERENTIAL="--models 1000")
+	$(PYTHON) tests/differential/run.py $(DIFFERENTIAL)
 bench: ## time the layers with pytest-benchmark and save the times
 	$(PYTHON) -m pytest benchmarks/test_speed.py --benchmark-columns=min,median,rounds --benchmark-autosave
 bench-compare: ## time them again and compare with the times that were saved last

@@ -147,10 +147,11 @@ def _reader_of(path: str) -> Reader:
         from lcfast.io import saved_model
 
         return saved_model
-    if os.path.exists(f"{path}.index") and not os.path.isfile(path):
+    if os.path.exists(f"{path}.index"):
         from lcfast.io import checkpoint
 
-        return checkpoint
+        if checkpoint.is_checkpoint(path):
+            return checkpoint
     if is_directory:
         raise _no_model(path, "is a directory without a saved_model.pb")
     return _reader_of_file(path)

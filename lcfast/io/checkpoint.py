@@ -35,6 +35,7 @@ _STRING = 7
 _NO_NUMBERS = {_STRING, 20, 21}  # and resources, variants
 
 _BYTE_ORDERS: dict[int, Literal["<", ">"]] = {0: "<", 1: ">"}
+_LIST_OF_CHECKPOINTS = b"model_checkpoint_path"  # how that file of TensorFlow's begins
 _MOST_SHARDS = 99_999  # five digits in the name of a file
 _MOST_DIMENSIONS = 32
 
@@ -104,12 +105,20 @@ def stored_weights(checkpoint: Checkpoint) -> StoredWeights:
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is the prefix of a checkpoint: path.index is there, path no file.
 
+    TensorFlow keeps a list of the checkpoints of a folder in a file named `checkpoint`, which is
+    no model: it may be in the way of a prefix of that name.
+
     Examples
     --------
     >>> is_checkpoint("examples/digits.h5")
     False
     """
-    return os.path.isfile(f"{os.fspath(path)}.index") and not os.path.isfile(path)
+    if not os.path.isfile(f"{os.fspath(path)}.index"):
+        return False
+    if not os.path.isfile(path):
+        return True
+    with open(path, "rb") as file:
+        return file.read(len(_LIST_OF_CHECKPOINTS)) == _LIST_OF_CHECKPOINTS
 
 
 def read_model(path: str) -> StoredModel:

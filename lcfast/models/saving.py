@@ -163,11 +163,9 @@ def weight_tree(model: WritableModel) -> dict[str, list[Weight]]:
             tree[place] = []
             visit_all(layer.layers, f"{place}/layers" if place else "layers")  # type: ignore[attr-defined]
             return
-        own = [layer.weight_of(slot) for slot in layer._slots]
-        # In Keras they belong to the cell of a recurrent layer.
-        tree.update(
-            {place: [], f"{place}/cell": own} if isinstance(layer, Recurrent) else {place: own}
-        )
+        tree[place] = weights = [layer.weight_of(slot) for slot in layer._slots]
+        if isinstance(layer, Recurrent):  # Keras gives the weights to a layer inside, the cell
+            tree[place], tree[f"{place}/cell"] = [], weights
         for name in sorted(layer._holders, reverse=True):  # the order of tf_keras
             held = vars(layer)[name]
             if isinstance(held, Layer):

@@ -23,6 +23,7 @@ from checkpoint_files import (
 )
 from goldens import DIRECTORY, arrays
 
+import lcfast
 from lcfast.errors import ModelFileError
 from lcfast.io.checkpoint import is_checkpoint, layer_weights, read_model, read_weights
 
@@ -114,6 +115,22 @@ def test_a_prefix_is_known_by_its_index(tmp_path):
     assert not is_checkpoint(tmp_path / "model.h5")
     os.mkfifo(tmp_path / "pipe.index")
     assert not is_checkpoint(tmp_path / "pipe")
+
+
+def test_the_list_that_tensorflow_keeps_is_not_in_the_way_of_a_prefix_of_its_name(tmp_path):
+    for ending in ("index", "data-00000-of-00001"):
+        shutil.copy(f"{BY_NAMES}.{ending}", tmp_path / f"checkpoint.{ending}")
+    found = 'model_checkpoint_path: "checkpoint"\nall_model_checkpoint_paths: "checkpoint"\n'
+    (tmp_path / "checkpoint").write_text(found)
+    assert is_checkpoint(tmp_path / "checkpoint")
+    got, expected = lcfast.read_weights(tmp_path / "checkpoint"), read_weights(str(BY_NAMES))
+    assert list(got) == list(expected)
+    for name in expected:
+        assert got[name].dtype == expected[name].dtype
+        assert got[name].tobytes() == expected[name].tobytes()
+    (tmp_path / "checkpoint.index").unlink()
+    with pytest.raises(ModelFileError, match="begins with b'model_ch'"):
+        lcfast.read_weights(tmp_path / "checkpoint")
 
 
 def test_a_checkpoint_is_no_model_and_the_message_says_what_to_do():

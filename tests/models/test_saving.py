@@ -271,6 +271,23 @@ def test_weights_of_a_tree_go_to_the_places_of_their_layers(tmp_path, monkeypatc
     assert "layers/lstm/vars/0 (2,) is surplus" in str(caught.value)
 
 
+def test_the_weights_of_a_recurrent_layer_lie_in_its_cell_as_for_keras(tmp_path):
+    model = lcfast.load_model(goldens.model_path("recurrent_text"))
+    of_keras = goldens.DIRECTORY / "model_recurrent_text.weights.h5"
+    again = lcfast.model_from_json(model.to_json())
+    again.load_weights(of_keras)
+    for got, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+        assert_same_bits(got, expected)
+    again.save_weights(tmp_path / "again.weights.h5")
+    written, expected = (
+        lcfast.read_weights(path) for path in (tmp_path / "again.weights.h5", of_keras)
+    )
+    assert list(written) == list(expected)
+    assert "layers/bidirectional/forward_layer/cell/vars/0" in expected
+    for name in expected:
+        assert_same_bits(written[name], expected[name])
+
+
 def test_weights_that_do_not_fit_are_listed_all_at_once_and_none_is_taken(tmp_path):
     def dense(*units):
         layers = [lcfast.Dense(n, name=f"d{i}") for i, n in enumerate(units)]
