@@ -45,6 +45,9 @@ container_<case>.keras, .weights.h5, .h5
                         sequential and functional by tf_keras, keras_3_<case> by Keras 3
 container_manifest.csv, container_weights_network-0.npz
                         json_and_npz as MHCflurry keeps a network: its config; array_0, array_1, ...
+custom_objects.h5, .keras, .npz
+                        x, y of a model with layers, functions and a class of its author's, and a
+                        Lambda
 unsupported.h5          layers and an argument that the loader has to refuse, all at once
 checkpoints.npz         <model>/x, y (x0, x1, ... where there are several), <model>/weight/<name>
 saved_model_<model>/, checkpoint_<model>/
@@ -65,6 +68,7 @@ from checkpoints import write_adapt, write_checkpoints
 from companions import write_companions
 from containers import write_containers
 from convolutions import write_convolutions
+from custom_objects import write_custom_objects
 from local_grid import write_local_grid
 from locally_connected import write_locally_connected
 from other_files import write_old_dialects, write_unsupported
@@ -94,6 +98,7 @@ def main() -> None:
     write_checkpoints()
     write_adapt()
     write_containers()
+    write_custom_objects()
 
 
 if __name__ == "__main__":

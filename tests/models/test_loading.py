@@ -304,7 +304,7 @@ def test_what_a_file_names_is_neither_imported_nor_run(layer, tmp_path, monkeypa
 def test_a_lambda_says_what_to_do():
     message = refused_json(sequential(LAMBDA))
     assert "layer 'python': Lambda holds Python code, which lcfast never runs" in message
-    assert "replace it in Keras" in message
+    assert "custom_objects={'python': YourLayer}" in message
 
 
 def test_a_model_of_a_class_of_its_own_is_refused():
