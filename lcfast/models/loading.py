@@ -9,12 +9,13 @@ from typing import Any
 
 from lcfast import io
 from lcfast.errors import ModelFileError
-from lcfast.layers.base import Layer
+from lcfast.io.stored_model import WeightOrder
 from lcfast.models.custom_objects import CustomObjects, checked_objects
 from lcfast.models.deserializing import BAD_VALUE, Problems, model_of, sentence
 from lcfast.models.folding import folded
 from lcfast.models.inbound_nodes import short
 from lcfast.models.model import Model
+from lcfast.models.weight_order import places_in
 
 
 def load_model(
@@ -84,7 +85,7 @@ def load_model(
         layer: [stored.arrays[name] for name in names]
         for layer, names in stored.layer_weights.items()
     }
-    _fill(model, arrays, stored.trainable_first, problems)
+    _fill(model, arrays, stored.order, problems)
     problems.stop_if_any(stored.path)
     return folded(model) if fold else model
 
@@ -140,11 +141,12 @@ def model_from_json(text: str, custom_objects: CustomObjects | None = None) -> M
 
 
 def _fill(
-    model: Model, arrays: dict[str, list[Any]], trainable_first: bool, problems: Problems
+    model: Model, arrays: dict[str, list[Any]], order_in_file: WeightOrder, problems: Problems
 ) -> None:
     """Give each layer its arrays; every missing, surplus or misshapen one is a problem."""
     for layer in model.layers:
-        order = _trainable_first(layer) if trainable_first else range(len(layer.weight_shapes()))
+        number = {place: i for i, place in enumerate(layer.places())}
+        order = [number[place] for place in places_in(order_in_file, layer)]
         shapes = [layer.weight_shapes()[i] for i in order]
         given = arrays.get(layer.name, [])
         if [array.shape for array in given] != shapes:
@@ -162,16 +164,6 @@ def _fill(
     for name in sorted(unknown):
         if arrays[name]:
             problems.append(f"the file holds weights of a layer {short(name)} that is not there")
-
-
-def _trainable_first(layer: Layer) -> list[int]:
-    """Which of `get_weights()` comes first, second and so on in HDF5 files of Keras 1 and 2.
-
-    For a layer that is no matter, but a model gives its weights layer by layer.
-    """
-    number = {place: i for i, place in enumerate(layer.places())}
-    trainable, others = layer.split_places()
-    return [number[place] for place in dict.fromkeys(trainable + others)]
 
 
 def _number(pair: tuple[int, Any]) -> int:

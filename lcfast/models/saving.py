@@ -15,9 +15,11 @@ import numpy as np
 
 from lcfast import io
 from lcfast.errors import ModelFileError
+from lcfast.io.stored_model import WeightOrder
 from lcfast.layers.base import Layer
 from lcfast.layers.weights import SWAP_LOCK, Weight
 from lcfast.models.configs import as_json, model_entry
+from lcfast.models.weight_order import places_in
 from lcfast.models.weights import LayersOfGraph
 
 if TYPE_CHECKING:
@@ -92,21 +94,20 @@ def load_weights(model: WritableModel, filepath: str | os.PathLike[str]) -> None
     """Set all weights to those in a file; see `Model.load_weights`."""
     path = os.fspath(filepath)
     model.graph_of_layers()
-    found, layers = dict(io.read_weights(path)), io.layers_of_checkpoint(path)
-    if layers is not None:
+    found, checkpoint = dict(io.read_weights(path)), io.layers_of_checkpoint(path)
+    if checkpoint is not None:
+        layers, order = checkpoint
         if found and not layers:
             raise ModelFileError(
                 f"{path} knows its weights by name alone, and not which layer has which; set them "
                 "by hand from lcfast.read_weights"
             )
         found = {name: found[name] for names in layers for name in names}
-        weights = [weight for layer in model.layers for weight in layer.weights]
-        pairs, problems = _by_order(weights, found)
+        pairs, problems = _by_order(_in_order(order, model.layers), found)
     elif found and all(map(_OF_TREE.fullmatch, found)):
         pairs, problems = _by_place(model, found)
     else:
-        weights = [weight for layer in model.layers for weight in _in_file_order(layer)]
-        pairs, problems = _by_order(weights, found)
+        pairs, problems = _by_order(_in_order("trainable first", model.layers), found)
     problems += [
         f"{weight.name} needs shape {weight.shape}; {name} in the file has {found[name].shape}"
         for weight, name in pairs
@@ -196,15 +197,18 @@ def _snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
-def _in_file_order(layer: Layer) -> list[Weight]:
-    """The weights of a layer as HDF5 files list them: the trainable ones first."""
-    return [*layer.trainable_weights, *layer.non_trainable_weights]
+def _in_order(order: WeightOrder, layers: Sequence[Layer]) -> list[Weight]:
+    """The weights of layers as a file lists them."""
+    places = [place for layer in layers for place in places_in(order, layer)]
+    return [holder.weight_of(holder._slots[i]) for holder, i in places]
 
 
 def _named_values(model: WritableModel) -> dict[str, list[tuple[str, np.ndarray]]]:
     with SWAP_LOCK:  # never half of a `set_weights`
         return {
-            layer.name: [(weight.name, weight.value) for weight in _in_file_order(layer)]
+            layer.name: [
+                (weight.name, weight.value) for weight in _in_order("trainable first", [layer])
+            ]
             for layer in model.layers
         }
 

@@ -48,6 +48,8 @@ container_manifest.csv, container_weights_network-0.npz
 custom_objects.h5, .keras, .npz
                         x, y of a model with layers, functions and a class of its author's, and a
                         Lambda
+wrapped.h5, .keras, .weights.h5, .npz, wrapped_checkpoint
+                        x, y of a model in TimeDistributed whose weights have one shape
 unsupported.h5          layers and an argument that the loader has to refuse, all at once
 checkpoints.npz         <model>/x, y (x0, x1, ... where there are several), <model>/weight/<name>
 saved_model_<model>/, checkpoint_<model>/
@@ -75,6 +77,7 @@ from other_files import write_old_dialects, write_unsupported
 from recurrent import write_recurrent
 from training import write_training
 from whole_models import MODELS, write_model
+from wrapped import write_wrapped
 
 
 def main() -> None:
@@ -99,6 +102,7 @@ def main() -> None:
     write_adapt()
     write_containers()
     write_custom_objects()
+    write_wrapped()
 
 
 if __name__ == "__main__":
