@@ -22,7 +22,7 @@ from typing import Any
 import h5py
 
 from lcfast.io.hdf5_file import check_sizes, has_member, members, place_of
-from lcfast.io.reading import in_natural_order, reading, refusal
+from lcfast.io.reading import in_natural_order, reading, refusal, snake_case
 
 _VARS = "vars"
 _LAYERS = "layers"
@@ -151,7 +151,7 @@ def _pairs(
     """(the layer, the name of its group) of each layer of a config, in its order."""
     group_of: dict[int, str] = {}
     for kind in dict.fromkeys(str(entry.get("class_name")) for entry in entries):
-        stem = _snake_case(kind)
+        stem = snake_case(kind)
         of_kind = [i for i, entry in enumerate(entries) if str(entry.get("class_name")) == kind]
         groups = [f"{stem}_{number}" if number else stem for number in range(len(of_kind))]
         if container == _FIRST_LAYERS:
@@ -182,9 +182,3 @@ def _below(tree: Tree, config: Any) -> list[str]:
             inner = config.get(name) if isinstance(config, dict) else None
             found += _below(held, inner.get("config") if isinstance(inner, dict) else None)
     return found
-
-
-def _snake_case(class_name: str) -> str:
-    """A class's name as Keras makes names of it: LocallyConnected1D, locally_connected1d."""
-    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", class_name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()

@@ -6,6 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from lcfast.errors import listed
 from lcfast.layers import arguments
 from lcfast.layers.base import Layer
 from lcfast.layers.input import InputLayer
@@ -73,9 +74,7 @@ def convert(
     if implementation is not None:
         _set_implementation(changes, implementation, problems)
     if problems:
-        count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-        lines = "".join(f"\n  - {problem}" for problem in problems)
-        raise ValueError(f"Model {model.name} cannot be converted, {count}:{lines}")
+        raise ValueError(f"Model {model.name} cannot be converted, {listed(problems)}")
     return _rebuilt(model, changes, inputs)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lcfast import layers
-from lcfast.errors import ModelFileError
+from lcfast.errors import ModelFileError, listed
 from lcfast.layers.base import Layer
 from lcfast.layers.input import InputLayer
 from lcfast.layers.keras_3 import in_keras_2
@@ -58,9 +58,7 @@ class Problems(list[str]):
     def stop_if_any(self, source: str) -> None:
         """Raise one error that lists them all."""
         if self:
-            count = f"{len(self)} problems" if len(self) > 1 else "1 problem"
-            lines = "".join(f"\n  - {problem}" for problem in self)
-            raise ModelFileError(f"{source} cannot be loaded, {count}:{lines}")
+            raise ModelFileError(f"{source} cannot be loaded, {listed(self)}")
 
 
 @dataclass(frozen=True)

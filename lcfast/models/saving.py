@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lcfast import io
-from lcfast.errors import ModelFileError
+from lcfast.errors import ModelFileError, listed
+from lcfast.io.reading import snake_case
 from lcfast.io.stored_model import WeightOrder
 from lcfast.layers.base import Layer
 from lcfast.layers.weights import SWAP_LOCK, Weight
@@ -114,9 +115,7 @@ def load_weights(model: WritableModel, filepath: str | os.PathLike[str]) -> None
         if found[name].shape != weight.shape
     ]
     if problems:
-        count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-        lines = "".join(f"\n  - {problem}" for problem in problems)
-        raise ModelFileError(f"{path} does not fit model {model.name}, {count}:{lines}")
+        raise ModelFileError(f"{path} does not fit model {model.name}, {listed(problems)}")
     values = {id(weight): found[name] for weight, name in pairs}
     model.set_weights([values[id(weight)] for weight in model.weights])
 
@@ -177,7 +176,7 @@ def weight_tree(model: WritableModel) -> dict[str, list[Weight]]:
         counts: Counter[str] = Counter()
         for layer in layers:
             if layer not in seen:
-                name = _snake_case(_class_name(layer))
+                name = snake_case(_class_name(layer))
                 number = counts[name]
                 counts[name] += 1
                 visit(layer, f"{place}/{name}_{number}" if number else f"{place}/{name}")
@@ -190,11 +189,6 @@ def _class_name(layer: Any) -> str:
     if isinstance(layer, LayersOfGraph):
         return str(layer.class_name_in_files)  # type: ignore[attr-defined]
     return type(layer).__name__
-
-
-def _snake_case(name: str) -> str:
-    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def _in_order(order: WeightOrder, layers: Sequence[Layer]) -> list[Weight]:
