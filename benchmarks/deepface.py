@@ -104,10 +104,11 @@ def onnxruntime_calls(path: str) -> Callable[[], Callable[[Any], Any]]:
         arrays: dict[str, np.ndarray] = {}
         with h5py.File(path) as file:
             groups = file["model_weights"]
-            weights = {
-                name.decode(): [groups[name][part][()] for part in groups[name].attrs["weight_names"]]
-                for name in groups.attrs["layer_names"]
-            }
+            weights = {}
+            for name in groups.attrs["layer_names"]:
+                group = groups[name]
+                parts = [group[part][()] for part in group.attrs["weight_names"]]
+                weights[name.decode()] = parts
         conv = [name for name in weights if name.startswith("conv2d")]
         local = [name for name in weights if name.startswith("locally_connected2d")]
         dense = [name for name in weights if name.startswith("dense")]

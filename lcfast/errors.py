@@ -1,4 +1,6 @@
-"""The errors that are lcfast's own."""
+"""The errors that are lcfast's own, and how several problems are told in one."""
+
+from collections.abc import Sequence
 
 
 class ModelFileError(ValueError):
@@ -14,3 +16,17 @@ class ModelFileError(ValueError):
     >>> issubclass(ModelFileError, ValueError)
     True
     """
+
+
+def listed(problems: Sequence[str]) -> str:
+    """Return how many problems there are, and each in a line of its own.
+
+    Examples
+    --------
+    >>> print(listed(["too long", "too wide"]))
+    2 problems:
+      - too long
+      - too wide
+    """
+    count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+    return f"{count}:" + "".join(f"\n  - {problem}" for problem in problems)

@@ -26,6 +26,8 @@ from lcfast.cli.errors import plain_errors
 def convert(model: Path, output: Path, implementation: int | None, data_format: str | None) -> None:
     """Write MODEL as OUTPUT (.h5 or .keras), with another implementation or data format.
 
+    MODEL is any file or directory of Keras; without an option nothing but the container changes.
+
     With another data format the rows of a Dense after Flatten move with it, and the model takes
     inputs whose channels are elsewhere.
 

@@ -27,14 +27,12 @@ def checked_format(output: str, given: str | None) -> str:
             raise UserError(f"A pipe cannot carry {given}; give --format npy or --format csv")
         return given or "npy"
     path = Path(output)
-    kind = given or format_of(output)
-    if path.is_dir():
-        marks = (".zgroup", ".zarray", "zarr.json")
-        if kind != "zarr" or not any((path / mark).exists() for mark in marks):
-            raise UserError(f"{output}: is a directory; name a file")
-    elif path.exists() and not path.is_file():
+    is_of_zarr = any((path / mark).exists() for mark in (".zgroup", ".zarray", "zarr.json"))
+    if path.is_dir() and not (is_of_zarr and (given or format_of(output)) == "zarr"):
+        raise UserError(f"{output}: is a directory; name a file")
+    if path.exists() and not path.is_file() and not path.is_dir():
         raise UserError(f"{output}: is no ordinary file; name one, or - for standard output")
-    return kind
+    return given or format_of(output)
 
 
 class Destination:

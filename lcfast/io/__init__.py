@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 
 from lcfast.errors import ModelFileError
-from lcfast.io.stored_model import StoredModel
+from lcfast.io.stored_model import StoredModel, WeightOrder
 
-__all__ = ["StoredModel", "layers_of_checkpoint", "read_model", "read_weights"]
+__all__ = ["StoredModel", "WeightOrder", "layers_of_checkpoint", "read_model", "read_weights"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second where an archive is empty
@@ -122,7 +122,9 @@ def read_weights(path: str | os.PathLike[str]) -> Mapping[str, np.ndarray]:
     return _reader_of(name).read_weights(name)
 
 
-def layers_of_checkpoint(path: str | os.PathLike[str]) -> list[tuple[str, ...]] | None:
+def layers_of_checkpoint(
+    path: str | os.PathLike[str],
+) -> tuple[list[tuple[str, ...]], WeightOrder] | None:
     """Name the weights of each layer in a checkpoint or SavedModel; None where it is neither.
 
     Parameters
@@ -132,9 +134,9 @@ def layers_of_checkpoint(path: str | os.PathLike[str]) -> list[tuple[str, ...]] 
 
     Returns
     -------
-    list of tuple of str, or None
-        For each layer that has weights their names in `read_weights`, in the order of
-        get_weights(); empty where the file does not tell which layer has which.
+    (list of tuple of str, WeightOrder), or None
+        For each layer that has weights their names in `read_weights`, and the order that these
+        are in; empty where the file does not tell which layer has which.
     """
     name = os.fspath(path)
     reader = _reader_of(name)

@@ -23,7 +23,7 @@ from lcfast.io.protobuf import Message, read_varint
 from lcfast.io.reading import naming, quoted, refusal
 from lcfast.io.regular_files import read_bytes, size_of
 from lcfast.io.sorted_table import read_table
-from lcfast.io.stored_model import StoredModel
+from lcfast.io.stored_model import StoredModel, WeightOrder
 from lcfast.io.stored_weights import StoredWeights
 
 # TensorFlow's DataType; numpy has no bfloat16, whose numbers are the upper halves of float32's.
@@ -170,7 +170,7 @@ def read_weights(path: str) -> StoredWeights:
         return stored_weights(checkpoint)
 
 
-def layer_weights(prefix: str) -> list[tuple[str, ...]]:
+def layer_weights(prefix: str) -> tuple[list[tuple[str, ...]], WeightOrder]:
     """Name the weights of each layer that has any, as `model.save_weights(prefix)` wrote them.
 
     Parameters
@@ -180,9 +180,9 @@ def layer_weights(prefix: str) -> list[tuple[str, ...]]:
 
     Returns
     -------
-    list of tuple of str
-        For each layer the names of `read_weights`, in the order of get_weights(); the layers are
-        in the order of the model. Empty where the checkpoint is not one of a model of Keras.
+    (list of tuple of str, WeightOrder)
+        For each layer the names of `read_weights`, and the order that these are in; the layers
+        are in the order of the model. Empty where the checkpoint is not one of a model of Keras.
 
     Raises
     ------
@@ -196,10 +196,13 @@ def layer_weights(prefix: str) -> list[tuple[str, ...]]:
         names = checkpoint.weight_names()
         held = checkpoint.objects[0].children if checkpoint.objects else {}
         layers: list[tuple[str, ...]] = []
+        order: WeightOrder = "get_weights"
         while (holder := f"layer_with_weights-{len(layers)}") in held:
+            if not object_graph.lists_variables(checkpoint.objects, held[holder]):
+                order = "layer by layer"
             keys = object_graph.keys_in_order(checkpoint.objects, held[holder])
             layers.append(tuple(names[key] for key in keys if key in names))
-        return layers
+        return layers, order
 
 
 def read_checkpoint(prefix: str) -> Checkpoint:

@@ -42,7 +42,7 @@ def read_model(path: str) -> StoredModel:
         version = text(file, "keras_version")
         layer_weights, datasets = layer_groups.find(member(file, "model_weights", h5py.Group))
         arrays = read_arrays(datasets)
-        return StoredModel(path, config, arrays, layer_weights, version, trainable_first=True)
+        return StoredModel(path, config, arrays, layer_weights, version, order="trainable first")
 
 
 def read_weights(path: str) -> StoredWeights:

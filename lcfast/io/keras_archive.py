@@ -36,7 +36,7 @@ def read_model(path: str) -> StoredModel:
             layer_weights = weights_tree.by_layer(datasets, config)
             of_layers = [name for names in layer_weights.values() for name in names]
             arrays = read_arrays({name: datasets[name] for name in of_layers})
-    return StoredModel(path, config, arrays, layer_weights, version)
+    return StoredModel(path, config, arrays, layer_weights, version, order="by name")
 
 
 def read_weights(path: str) -> Mapping[str, np.ndarray]:

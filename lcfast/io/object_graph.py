@@ -79,6 +79,11 @@ def plain_key(key: str) -> str:
     return key.removesuffix(_SUFFIX)
 
 
+def lists_variables(objects: list[TrackedObject], layer: int) -> bool:
+    """Whether a Keras layer lists its variables in the order of get_weights()."""
+    return "variables" in objects[layer].children
+
+
 def keys_in_order(objects: list[TrackedObject], layer: int) -> list[str]:
     """Return the keys of a Keras layer's variables, in the order of get_weights().
 

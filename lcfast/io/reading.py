@@ -99,6 +99,18 @@ def model_config(text: str, place: str) -> dict[str, Any]:
     raise refusal(f"{place} is {quoted(text)}, not an object with a 'class_name' and a 'config'")
 
 
+def snake_case(class_name: str) -> str:
+    """Return a class's name as Keras names the group of its weights.
+
+    Examples
+    --------
+    >>> snake_case("LocallyConnected1D"), snake_case("Conv2DTranspose"), snake_case("RGB2Gray")
+    ('locally_connected1d', 'conv2d_transpose', 'rgb2_gray')
+    """
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
 def in_natural_order(name: str) -> list[Any]:
     """Return a sort key in which dense_2 comes before dense_10.
 

@@ -22,7 +22,7 @@ from lcfast.io.object_graph import keys_in_order
 from lcfast.io.protobuf import Message
 from lcfast.io.reading import is_too_deep, naming, quoted, refusal
 from lcfast.io.regular_files import read_bytes
-from lcfast.io.stored_model import StoredModel
+from lcfast.io.stored_model import StoredModel, WeightOrder
 from lcfast.io.stored_weights import StoredWeights
 
 _GRAPH, _METADATA = "saved_model.pb", "keras_metadata.pb"
@@ -100,7 +100,7 @@ def read_weights(path: str) -> StoredWeights:
     return checkpoint.read_weights(_prefix(path))
 
 
-def layer_weights(path: str) -> list[tuple[str, ...]]:
+def layer_weights(path: str) -> tuple[list[tuple[str, ...]], WeightOrder]:
     """Name the weights of each layer that has any; see `checkpoint.layer_weights`."""
     _check_links(path)
     return checkpoint.layer_weights(_prefix(path))

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+
+WeightOrder = Literal["get_weights", "trainable first", "layer by layer", "by name"]
+"""How a layer that holds others, or a model inside of the model, lists the weights of all.
+
+"get_weights" is Keras's: a layer has all trainable ones first, a model goes layer by layer. HDF5
+files of Keras 1 and 2 have "trainable first" for both. Checkpoints go "layer by layer", as the
+layer made its attributes; trees of groups too, but "by name" of the attributes.
+"""
 
 
 @dataclass(frozen=True)
@@ -19,10 +27,8 @@ class StoredModel:
     config: dict[str, Any]
     #: Every weight by its full name in the file: "dense/dense/kernel:0", "layers/dense/vars/0".
     arrays: Mapping[str, np.ndarray]
-    #: The full names of each layer's weights, in the order of get_weights(). Weights of no layer
+    #: The full names of each layer's weights, in the order of `order`. Weights of no layer
     #: in the config are there too, under a name of the file's: whoever loads it must see them.
     layer_weights: dict[str, tuple[str, ...]]
     keras_version: str | None
-    #: Whether a model inside of the model lists its trainable weights before the others, as HDF5
-    #: files of Keras 1 and 2 do, and not layer by layer as get_weights() does.
-    trainable_first: bool = False
+    order: WeightOrder = "get_weights"

@@ -22,7 +22,7 @@ from typing import Any
 import h5py
 
 from lcfast.io.hdf5_file import check_sizes, has_member, members, place_of
-from lcfast.io.reading import in_natural_order, reading, refusal
+from lcfast.io.reading import in_natural_order, reading, refusal, snake_case
 
 _VARS = "vars"
 _LAYERS = "layers"
@@ -155,7 +155,7 @@ def _pairs(
         kinds.setdefault(str(entry.get("class_name")), []).append(i)
     numbered = _by_stem(branch) if container == _FIRST_LAYERS else {}
     for kind, of_kind in kinds.items():
-        stem = _snake_case(kind)
+        stem = snake_case(kind)
         groups = [f"{stem}_{number}" if number else stem for number in range(len(of_kind))]
         # It counted a layer with weights twice, at times: dense, dense_2, dense_4, ...
         if len(numbered.get(stem, ())) == len(of_kind):
@@ -192,9 +192,3 @@ def _below(tree: Tree, config: Any) -> list[str]:
             inner = config.get(name) if isinstance(config, dict) else None
             found += _below(held, inner.get("config") if isinstance(inner, dict) else None)
     return found
-
-
-def _snake_case(class_name: str) -> str:
-    """A class's name as Keras makes names of it: LocallyConnected1D, locally_connected1d."""
-    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", class_name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()

@@ -102,6 +102,11 @@ class Computing(LossHolder):
 
     # ------------------------------------------------------------ computing
 
+    def await_weights(self) -> None:
+        """Let `build` only note the shapes, unless the shape of the output is seen by a call."""
+        if not self._computes_by_call:
+            super().await_weights()
+
     def compute(
         self,
         weights: Any,

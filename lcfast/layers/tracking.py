@@ -59,7 +59,7 @@ class Tracker(WeightHolder):
         # A list may get its layers later.
         changeable = isinstance(value, list | dict) and name not in _INTERNAL
         held = name in vars(self)  # not by a property
-        if held and (changeable or any(_layers_in(value))):
+        if held and (changeable or any(layers_in(value))):
             holders[name] = None
         else:
             holders.pop(name, None)
@@ -74,7 +74,7 @@ class Tracker(WeightHolder):
         holders = values["_holders"]
         if not holders:
             return []
-        return list(dict.fromkeys(part for name in holders for part in _layers_in(values[name])))
+        return list(dict.fromkeys(part for name in holders for part in layers_in(values[name])))
 
     def flat_layers(self) -> list[Any]:
         """The layer, those that it holds, and what they hold, each once."""
@@ -285,15 +285,16 @@ class Tracker(WeightHolder):
         return list(range(len(self.split_places()[0])))
 
 
-def _layers_in(value: Any) -> Iterator[Tracker]:
+def layers_in(value: Any) -> Iterator[Any]:
+    """The layers in the value of an attribute: itself, or in lists, tuples and dicts."""
     if isinstance(value, Tracker):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _layers_in(item)
+            yield from layers_in(item)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _layers_in(item)
+            yield from layers_in(item)
 
 
 def _each_once(places: list[Place]) -> list[Place]:

@@ -140,7 +140,8 @@ class TimeDistributed(Wrapper):
 
         def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
             dx, dweights = pull(_all_steps(dy).astype(y.dtype, copy=False))
-            dx = self._by_steps(dx, inputs)
+            if dx is not None:  # None of what is taken as integers
+                dx = self._by_steps(dx, inputs)
             return dx, self.in_own_order([(self.layer, dweights)])
 
         return self._by_steps(y, inputs), pullback

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lcfast import layers
+from lcfast.errors import listed
 from lcfast.layers.base import Layer
 from lcfast.layers.input import InputLayer
 from lcfast.layers.symbolic import Node, SymbolicTensor
@@ -137,9 +138,7 @@ def _layer_entries(
         except _NO_CONFIG as error:
             problems.append(f"layer {layer.name!r} ({type(layer).__name__}): {error}")
     if problems:
-        count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-        lines = "".join(f"\n  - {problem}" for problem in problems)
-        raise ValueError(f"Model {model.name} cannot be written, {count}:{lines}")
+        raise ValueError(f"Model {model.name} cannot be written, {listed(problems)}")
     return entries
 
 

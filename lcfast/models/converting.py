@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
+from lcfast.errors import listed
 from lcfast.layers import arguments
 from lcfast.layers.base import Layer
 from lcfast.layers.input import InputLayer
@@ -12,6 +14,7 @@ from lcfast.layers.locally_connected_base import LocallyConnected
 from lcfast.layers.symbolic import SymbolicTensor
 from lcfast.models.data_formats import UNCHANGED, Change, in_data_format
 from lcfast.models.folding import FoldedModel, folded
+from lcfast.models.graph import Graph
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential
 
@@ -26,7 +29,8 @@ def convert(
     model : Model
         The model, built.
     implementation : int, optional
-        1, 2 or 3: the weights that all LocallyConnected layers store. The engine follows it.
+        1, 2 or 3: the weights that all LocallyConnected layers store, those of models inside too.
+        The engine follows it.
     data_format : str, optional
         "channels_last" or "channels_first", of all layers. The converted model takes inputs whose
         axes are moved accordingly, and gives such outputs where they still have a channel axis.
@@ -56,18 +60,21 @@ def convert(
     if isinstance(model, FoldedModel):
         return folded(convert(model.original, implementation, data_format))
     graph = model.graph_of_layers()
-    problems = [_holds_others(layer) for layer in graph.listed if isinstance(layer, Model)]
-    changes = dict.fromkeys(graph.layers, UNCHANGED)
+    if implementation is None and data_format is None:
+        return copy.deepcopy(model)
+    problems = list(_shared_problems(graph))
+    changes = dict.fromkeys(graph.listed, UNCHANGED)
     inputs = [graph.values[i].shape for i in graph.inputs]
-    if data_format is not None and not problems:
+    if data_format is not None:
+        inner = [layer for layer in graph.listed if isinstance(layer, Model)]
+        problems += [_holds_others(layer) for layer in inner]
         target = arguments.checked_data_format(data_format)
-        changes, inputs = in_data_format(graph, target, problems)
+        if not problems:
+            changes, inputs = in_data_format(graph, target, problems)
     if implementation is not None:
         _set_implementation(changes, implementation, problems)
     if problems:
-        count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-        lines = "".join(f"\n  - {problem}" for problem in problems)
-        raise ValueError(f"Model {model.name} cannot be converted, {count}:{lines}")
+        raise ValueError(f"Model {model.name} cannot be converted, {listed(problems)}")
     return _rebuilt(model, changes, inputs)
 
 
@@ -88,7 +95,25 @@ def _set_implementation(
             except (TypeError, ValueError) as error:
                 problems.append(f"layer {layer.name!r} ({type(layer).__name__}): {error}")
         elif any(isinstance(part, LocallyConnected) for part in layer.flat_layers()):
-            problems.append(_holds_others(layer))
+            # a class of the user's may compute something else
+            if not isinstance(layer, Model) or layer.class_name_in_files is None:
+                problems.append(_holds_others(layer))
+                continue
+            try:
+                changes[layer] = Change(layer=convert(layer, implementation))
+            except ValueError as error:
+                problems.append(str(error))
+
+
+def _shared_problems(graph: Graph) -> Iterator[str]:
+    """The layers that another one holds, and something else too."""
+    users = Counter(part for layer in graph.listed for part in layer.flat_layers())
+    for part, count in users.items():
+        if count > 1:
+            yield (
+                f"layer {part.name!r} ({type(part).__name__}) is in the model and inside of one of "
+                "its layers, or inside of two, and would become several layers"
+            )
 
 
 def _holds_others(layer: Layer) -> str:
@@ -105,30 +130,32 @@ def _rebuilt(
     model: Model, changes: dict[Layer, Change], input_shapes: Sequence[tuple[int | None, ...]]
 ) -> Model:
     """The model with its layers changed, called on each other as before."""
-    graph = model.graph_of_layers()
-    tensors: dict[int, SymbolicTensor] = {}
-    for i, shape in zip(graph.inputs, input_shapes, strict=True):
-        tensor = graph.values[i]
+    tensors: dict[SymbolicTensor, SymbolicTensor] = {}
+    for tensor, shape in zip(model.inputs, input_shapes, strict=True):
         entry = InputLayer(batch_input_shape=shape, dtype=tensor.dtype, name=tensor.name)
-        tensors[i] = entry.tensor
+        tensors[tensor] = entry.tensor
     made: dict[Layer, Layer] = {}
-    for step in graph.steps:
-        layer = graph.layers[step.layer]
-        taken = [tensors[i] for i in step.inputs]
+    for node in model.graph_of_layers().nodes:  # each after those that it needs
+        if node.outputs[0] in tensors:
+            continue  # an input
+        layer = node.layer
+        taken = [tensors[tensor] for tensor in node.inputs]
         is_new = layer not in made
         if is_new:
             made[layer] = _changed(layer, changes[layer])
             if layer.batch_input_shape is not None:
                 made[layer].batch_input_shape = taken[0].shape
-        tensors[step.output] = made[layer](taken if layer.takes_list else taken[0])
+        given = made[layer](taken if layer.takes_list or len(taken) > 1 else taken[0])
+        of_node = given if isinstance(given, list) else [given]
+        tensors.update(zip(node.outputs, of_node, strict=True))
         weights = changes[layer].weights
         if is_new and weights is not None:
             made[layer].set_weights(weights)
-    inputs = [tensors[i] for i in graph.inputs]
+    inputs = [tensors[tensor] for tensor in model.inputs]
     if isinstance(model, Sequential):
         chain = [made[layer] for layer in model.layers]
         return Sequential([inputs[0].node.layer, *chain], model.name, model.trainable)
-    outputs = [tensors[i] for i in graph.outputs]
+    outputs = [tensors[tensor] for tensor in model.outputs]
     return Model(
         inputs if model._takes_list else inputs[0],
         outputs if model._gives_list else outputs[0],

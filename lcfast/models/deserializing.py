@@ -1,21 +1,30 @@
 """The config of a model, in any dialect of Keras, becomes its layers and their calls.
 
-A name in a file is looked up in LAYERS below and nowhere else: nothing is imported or run
-because a file says so.
+A name in a file is looked up in what the caller gave for it, in LAYERS below and nowhere else:
+nothing is imported or run because a file says so.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lcfast import layers
-from lcfast.errors import ModelFileError
+from lcfast.errors import ModelFileError, listed
 from lcfast.layers.base import Layer
 from lcfast.layers.input import InputLayer
 from lcfast.layers.keras_3 import in_keras_2
 from lcfast.layers.symbolic import SymbolicTensor
+from lcfast.models.custom_objects import (
+    CustomObjects,
+    arguments_of_any_layer,
+    custom_kind_of_model,
+    custom_layer,
+    names_of,
+    with_custom_objects,
+)
 from lcfast.models.inbound_nodes import Source, references, short, sources_of
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential
@@ -27,6 +36,8 @@ LAYERS: dict[str, type[Layer]] = {
 }
 
 MODELS = ("Sequential", "Functional", "Model")
+OPERATIONS = ("TFOpLambda", "SlicingOpLambda")
+"""Classes of Keras for TensorFlow's own operations, some inputs of which are in their calls."""
 MOST_LEVELS = 50
 """Of layers inside of layers: far more than anyone makes, far from the end of Python's stack."""
 
@@ -48,17 +59,28 @@ class Problems(list[str]):
     def stop_if_any(self, source: str) -> None:
         """Raise one error that lists them all."""
         if self:
-            count = f"{len(self)} problems" if len(self) > 1 else "1 problem"
-            lines = "".join(f"\n  - {problem}" for problem in self)
-            raise ModelFileError(f"{source} cannot be loaded, {count}:{lines}")
+            raise ModelFileError(f"{source} cannot be loaded, {listed(self)}")
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """What the entries of one config are read with."""
+
+    problems: Problems
+    custom_objects: CustomObjects = field(default_factory=dict)
+    is_keras_3: bool = False
 
 
 def model_of(
-    config: Any, source: str, problems: Problems, keras_version: str | None = None
+    config: Any,
+    source: str,
+    problems: Problems,
+    keras_version: str | None = None,
+    custom_objects: CustomObjects | None = None,
 ) -> Model:
     """The model of a config, its layers built and without weights."""
     inner = config.get("config") if isinstance(config, dict) else None
-    kind = config.get("class_name") if isinstance(config, dict) else None
+    kind = custom_kind_of_model(config, custom_objects or {}) if isinstance(config, dict) else None
     if kind == "Sequential" and isinstance(inner, list):
         inner = {"layers": inner}  # Keras before 2.2
     if isinstance(kind, str) and kind not in MODELS:
@@ -70,7 +92,8 @@ def model_of(
         problems.stop_if_any(source)
         raise ModelFileError(f"{source} holds no model: its config has no list of layers.")
     is_keras_3 = _is_of_keras_3(inner["layers"], keras_version)
-    made = [_layer_of(entry, problems, is_keras_3) for entry in inner["layers"]]
+    dialect = _Dialect(problems, custom_objects or {}, is_keras_3)
+    made = [_layer_of(entry, dialect) for entry in inner["layers"]]
     if kind not in MODELS and not problems:
         problems.append(f"a model of class {kind!r} cannot be made from its config alone")
     problems.stop_if_any(source)
@@ -92,22 +115,21 @@ def model_of(
     return model
 
 
-def _inner_model(
-    entry: dict[str, Any], problems: Problems, is_keras_3: bool, level: int
-) -> Model | None:
+def _inner_model(entry: dict[str, Any], kind: str, dialect: _Dialect, level: int) -> Model | None:
     """The model of an entry in a list of layers; None where it is a problem."""
+    problems = dialect.problems
     config, before = entry["config"], len(problems)
     if isinstance(config, list):
         config = {"name": entry.get("name"), "layers": config}  # Keras before 2.2
     if not isinstance(config.get("layers"), list):
         problems.append(f"model {short(_name_of(entry))} has no list of layers")
         return None
-    made = [_layer_of(part, problems, is_keras_3, level + 1) for part in config["layers"]]
+    made = [_layer_of(part, dialect, level + 1) for part in config["layers"]]
     chain = [layer for layer in made if layer is not None]
     if len(problems) > before:
         return None
     try:
-        if entry["class_name"] == "Sequential":
+        if kind == "Sequential":
             return _sequential(config, chain, entry.get("build_config"))
         return _functional(config, chain)
     except BAD_VALUE as error:
@@ -131,40 +153,77 @@ def _is_of_keras_3(entries: list[Any], keras_version: str | None) -> bool:
     )
 
 
-def _layer_of(entry: Any, problems: Problems, is_keras_3: bool, level: int = 0) -> Layer | None:
+def _layer_of(entry: Any, dialect: _Dialect, level: int = 0) -> Layer | None:
     """The layer of one entry of a config; None where it is a problem."""
+    problems, custom_objects = dialect.problems, dialect.custom_objects
     if level > MOST_LEVELS:
         problems.append(f"there are layers inside of layers, more than {MOST_LEVELS} levels deep")
         return None
-    is_model = isinstance(entry, dict) and entry.get("class_name") in MODELS
-    if is_model and isinstance(entry.get("config"), dict | list):
-        return _inner_model(entry, problems, is_keras_3, level)
-    if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict):
+    if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict | list):
+        problems.append(f"an entry of the list of layers is no layer: {short(entry)}")
+        return None
+    kind_of_model = custom_kind_of_model(entry, custom_objects)
+    if kind_of_model in MODELS:
+        return _inner_model(entry, kind_of_model, dialect, level)
+    if not isinstance(entry["config"], dict):
         problems.append(f"an entry of the list of layers is no layer: {short(entry)}")
         return None
     kind, config = entry.get("class_name"), dict(entry["config"])
     name = config.get("name", entry.get("name"))
-    if kind in ("Lambda", "TFOpLambda", "SlicingOpLambda"):
-        problems.append(
-            f"layer {short(name)}: {kind} holds Python code, which lcfast never runs; replace it "
-            "in Keras by a layer that says what it does, and save the model again"
-        )
-        return None
-    if not isinstance(kind, str) or kind not in LAYERS:
-        problems.append(f"layer {short(name)}: lcfast has no layer {short(kind)}")
+    try:
+        found = _class_of(entry, name, custom_objects)
+    except (TypeError, ValueError) as error:
+        problems.append(f"layer {short(name)}: {error}")
         return None
     for part in ("layer", "backward_layer"):  # of a wrapper
         if isinstance(config.get(part), dict):
-            config[part] = _layer_of(config[part], problems, is_keras_3, level + 1)
+            config[part] = _layer_of(config[part], dialect, level + 1)
             if config[part] is None:
                 return None
     try:
-        layer: Layer = LAYERS[kind].from_config(in_keras_2(kind, config, is_keras_3))
+        if kind == "Lambda":
+            config = arguments_of_any_layer(config)
+        config = with_custom_objects(config, custom_objects)
+        layer: Layer = found.from_config(in_keras_2(str(kind), config, dialect.is_keras_3))
     except BAD_VALUE as error:
         problems.append(f"layer {short(name)} ({kind}): {sentence(error)}")
         return None
     layer.await_weights()
     return layer
+
+
+def _class_of(entry: dict[str, Any], name: Any, custom_objects: CustomObjects) -> type[Layer]:
+    """The caller's class of a layer, or lcfast's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is none, or it is none that can be taken.
+    """
+    kind = entry.get("class_name")
+    if kind in OPERATIONS:
+        raise ValueError(
+            f"{kind} names Python code, which lcfast never runs; replace it in Keras by a layer "
+            "that says what it does, and save the model again"
+        )
+    if kind == "Lambda":  # any two hold different code, so each goes by the name of the layer
+        found = custom_layer([str(name)], custom_objects)
+        if found is None:
+            raise ValueError(
+                f"Lambda holds Python code, which lcfast never runs; write what it does as a "
+                "subclass of lcfast.Layer that defines `call`, and give that to load_model: "
+                f"custom_objects={{{short(name)}: YourLayer}}"
+            )
+        return found
+    found = custom_layer(names_of(entry), custom_objects)
+    if found is not None:
+        return found
+    if not isinstance(kind, str) or kind not in LAYERS:
+        raise ValueError(
+            f"lcfast has no layer {short(kind)}; if it is your own, give its class, a subclass of "
+            f"lcfast.Layer, to load_model: custom_objects={{{short(kind)}: YourLayer}}"
+        )
+    return LAYERS[kind]
 
 
 def _sequential(config: dict[str, Any], chain: Sequence[Layer], build_config: Any) -> Sequential:

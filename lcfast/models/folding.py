@@ -28,7 +28,6 @@ from lcfast.layers.locally_connected_base import LocallyConnected
 from lcfast.local_conv.geometry import CHANNELS_FIRST
 from lcfast.local_conv.sparse import SparseKernel
 from lcfast.models.configs import Form
-from lcfast.models.execution import run
 from lcfast.models.graph import Graph
 from lcfast.models.model import Model
 
@@ -73,12 +72,15 @@ class FoldedModel(Model):
         # (records of the pairs, the same joined): both at once, so that no thread sees a mixture.
         self._last: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
 
+    def scored(self, weights: Any) -> tuple[Graph, Any]:
+        """The graph without the normalizations, and the records of its layers."""
+        return self._scored, self._folded_record(weights)
+
     def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
         """The outputs: a list where the model was made with one."""
         if training:  # which the normalization refuses
-            return super().forward(weights, inputs, training, out)
-        outputs = run(self._scored, self._folded_record(weights), inputs, out=out)
-        return outputs if self._gives_list else outputs[0]
+            return self.original.forward(weights, inputs, training, out)
+        return super().forward(weights, inputs, training, out)
 
     def _folded_record(self, weights: Any) -> Any:
         taken = tuple(weights[number] for pair in self._pairs for number in pair)

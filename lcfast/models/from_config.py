@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lcfast.models.configs import as_json
+from lcfast.models.custom_objects import CustomObjects
 from lcfast.models.loading import model_from_json
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential
@@ -12,7 +13,9 @@ from lcfast.models.sequential import Sequential
 _CLASS_NAMES = {Model: "Functional", Sequential: "Sequential"}
 
 
-def from_config(cls: type[Model], config: dict[str, Any]) -> Model:
+def from_config(
+    cls: type[Model], config: dict[str, Any], custom_objects: CustomObjects | None = None
+) -> Model:
     """Return a model, with new weights, of what `get_config` gave.
 
     Parameters
@@ -21,6 +24,8 @@ def from_config(cls: type[Model], config: dict[str, Any]) -> Model:
         `lcfast.Model` or `lcfast.Sequential`.
     config : dict
         The config of a model of this class, of lcfast or of tf_keras.
+    custom_objects : dict, optional
+        What names in it stand for; see `lcfast.load_model`.
 
     Returns
     -------
@@ -50,4 +55,5 @@ def from_config(cls: type[Model], config: dict[str, Any]) -> Model:
             f"{cls.__name__} is a class of your own; define `from_config` in it, or call that of "
             "lcfast.Model or lcfast.Sequential."
         )
-    return model_from_json(as_json({"class_name": _CLASS_NAMES[cls], "config": config}))
+    text = as_json({"class_name": _CLASS_NAMES[cls], "config": config})
+    return model_from_json(text, custom_objects)

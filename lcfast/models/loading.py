@@ -10,16 +10,25 @@ from typing import Any
 from lcfast import io
 from lcfast.errors import ModelFileError
 from lcfast.io.reading import is_too_deep
-from lcfast.layers.base import Layer
+from lcfast.io.stored_model import WeightOrder
+from lcfast.models.custom_objects import CustomObjects, checked_objects
 from lcfast.models.deserializing import BAD_VALUE, Problems, model_of, sentence
 from lcfast.models.folding import folded
 from lcfast.models.inbound_nodes import short
 from lcfast.models.model import Model
+from lcfast.models.weight_order import places_in
 
 _TOO_DEEP = "The JSON nests its lists and objects too deeply."
 
 
-def load_model(path: str | os.PathLike[str], fold: bool = False) -> Model:
+def load_model(
+    path: str | os.PathLike[str],
+    custom_objects: CustomObjects | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+    *,
+    fold: bool = False,
+) -> Model:
     """Load a whole model from a file that Keras wrote, without TensorFlow.
 
     Parameters
@@ -27,6 +36,14 @@ def load_model(path: str | os.PathLike[str], fold: bool = False) -> Model:
     path : str or os.PathLike
         An HDF5 file (`model.save("model.h5")`), a .keras archive (`model.save("model.keras")`) or
         a SavedModel directory, whatever its name ends in.
+    custom_objects : dict, optional
+        What names in the file stand for: subclasses of `lcfast.Layer` by the names of their
+        classes, or of a Lambda by the name of the layer; functions or classes by the names of
+        activations, initializers, regularizers and constraints; `lcfast.Model` or
+        `lcfast.Sequential` by the name of a model's class.
+    compile, safe_mode : bool
+        As in Keras; there is no training here, and code in a file is never run, so they change
+        nothing.
     fold : bool
         Whether `predict` and calls compute with BatchNormalization folded into the layers before
         it, which is faster and changes last bits; `get_weights` and `save` give the originals.
@@ -55,26 +72,36 @@ def load_model(path: str | os.PathLike[str], fold: bool = False) -> Model:
     >>> model = lcfast.load_model("examples/digits.h5")
     >>> model.output_shape
     (None, 10)
+
+    A layer of one's own, such as one that does what a Lambda in the file did:
+
+    >>> class Double(lcfast.Layer):
+    ...     def call(self, inputs):
+    ...         return 2 * inputs
+    >>> model = lcfast.load_model("examples/digits.h5", custom_objects={"lambda": Double})
     """
+    custom_objects = checked_objects(custom_objects)
     stored = io.read_model(path)
     problems = Problems()
-    model = model_of(stored.config, stored.path, problems, stored.keras_version)
+    model = model_of(stored.config, stored.path, problems, stored.keras_version, custom_objects)
     arrays = {
         layer: [stored.arrays[name] for name in names]
         for layer, names in stored.layer_weights.items()
     }
-    _fill(model, arrays, stored.trainable_first, problems)
+    _fill(model, arrays, stored.order, problems)
     problems.stop_if_any(stored.path)
     return folded(model) if fold else model
 
 
-def model_from_json(text: str) -> Model:
+def model_from_json(text: str, custom_objects: CustomObjects | None = None) -> Model:
     """Make a model, with new weights, from the JSON that Keras's `model.to_json()` gives.
 
     Parameters
     ----------
     text : str
         The JSON.
+    custom_objects : dict, optional
+        What names in it stand for; see `load_model`.
 
     Returns
     -------
@@ -98,6 +125,7 @@ def model_from_json(text: str) -> Model:
     >>> lcfast.model_from_json(text).output_shape
     (None, 2)
     """
+    custom_objects = checked_objects(custom_objects)
     try:
         config = json.loads(text)
     except ValueError as error:
@@ -109,7 +137,7 @@ def model_from_json(text: str) -> Model:
     problems = Problems()
     version = config.get("keras_version") if isinstance(config, dict) else None
     version = version if isinstance(version, str) else None
-    model = model_of(config, "The JSON", problems, version)
+    model = model_of(config, "The JSON", problems, version, custom_objects)
     for layer in model.layers:
         try:
             layer.initialize_weights()
@@ -120,11 +148,12 @@ def model_from_json(text: str) -> Model:
 
 
 def _fill(
-    model: Model, arrays: dict[str, list[Any]], trainable_first: bool, problems: Problems
+    model: Model, arrays: dict[str, list[Any]], order_in_file: WeightOrder, problems: Problems
 ) -> None:
     """Give each layer its arrays; every missing, surplus or misshapen one is a problem."""
     for layer in model.layers:
-        order = _trainable_first(layer) if trainable_first else range(len(layer.weight_shapes()))
+        number = {place: i for i, place in enumerate(layer.places())}
+        order = [number[place] for place in places_in(order_in_file, layer)]
         shapes = [layer.weight_shapes()[i] for i in order]
         given = arrays.get(layer.name, [])
         if [array.shape for array in given] != shapes:
@@ -142,16 +171,6 @@ def _fill(
     for name in sorted(unknown):
         if arrays[name]:
             problems.append(f"the file holds weights of a layer {short(name)} that is not there")
-
-
-def _trainable_first(layer: Layer) -> list[int]:
-    """Which of `get_weights()` comes first, second and so on in HDF5 files of Keras 1 and 2.
-
-    For a layer that is no matter, but a model gives its weights layer by layer.
-    """
-    number = {place: i for i, place in enumerate(layer.places())}
-    trainable, others = layer.split_places()
-    return [number[place] for place in dict.fromkeys(trainable + others)]
 
 
 def _number(pair: tuple[int, Any]) -> int:

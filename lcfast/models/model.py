@@ -12,6 +12,7 @@ from lcfast.layers.base import apart
 from lcfast.layers.symbolic import is_symbolic
 from lcfast.local_conv import ops
 from lcfast.models.execution import linearize, output_shapes, run
+from lcfast.models.graph import Graph
 from lcfast.models.scoring import Scoring, as_rows
 from lcfast.models.structure import as_list, in_order_of_names, may_fit
 from lcfast.models.summary import summary_lines
@@ -85,9 +86,13 @@ class Model(Scoring, WritableModel):
         shapes = output_shapes(graph, input_shape if len(graph.inputs) > 1 else [input_shape])
         return shapes if self._gives_list else shapes[0]
 
+    def scored(self, weights: Any) -> tuple[Graph, Any]:
+        """The graph that scoring runs, and the records of its layers, of those of the model."""
+        return self._traced(), weights
+
     def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
         """The outputs: a list where the model was made with one."""
-        outputs = run(self._traced(), weights, as_list(inputs), training, out)
+        outputs = run(*self.scored(weights), as_list(inputs), training, out)
         return outputs if self._gives_list else outputs[0]
 
     def linearize(self, weights: Any, inputs: Any) -> tuple[Any, ModelPullback]:
@@ -210,7 +215,10 @@ class Model(Scoring, WritableModel):
                 f"Model {self.name} takes a list of {len(graph.inputs)} inputs, in the order "
                 f"{', '.join(tensor.name for tensor in self.inputs)}."
             )
-        arrays = [as_rows(item) for item in given]
+        arrays = [
+            as_rows(item, f"The input {tensor.name} of model {self.name}")
+            for tensor, item in zip(self.inputs, given, strict=True)
+        ]
         if any(array.ndim == 0 for array in arrays):
             raise ValueError(f"An input of model {self.name} is a number; expected a batch.")
         if len(arrays) > 1 and len({len(array) for array in arrays}) > 1:
@@ -225,13 +233,26 @@ class Model(Scoring, WritableModel):
         arrays = []
         for tensor, value in zip(self.inputs, self._rows(inputs), strict=True):
             what = f"The input {tensor.name} of model {self.name}"
-            array = ops.as_array(value, np.dtype(tensor.dtype), what)
+            dtype = np.dtype(tensor.dtype)
+            if dtype.kind in "iu":
+                _check_in_range(value, dtype, what)
+            array = ops.as_array(value, dtype, what)
             sizes = array.shape[1:]
             if sizes != tensor.shape[1:] and not may_fit(tensor.shape[1:], sizes):
                 expected = ", ".join(["batch", *map(str, tensor.shape[1:])])
                 raise ValueError(f"{what} has shape {array.shape}; expected ({expected}).")
             arrays.append(array)
         return arrays
+
+
+def _check_in_range(value: Any, dtype: np.dtype, what: str) -> None:
+    """Raise ValueError where a cast to integers would wrap numbers around, or make them of NaN."""
+    given = ops.as_array(value, None, what)
+    if not given.size or np.can_cast(given.dtype, dtype):
+        return
+    least, most = given.min(), given.max()
+    if not (least >= np.iinfo(dtype).min and most <= np.iinfo(dtype).max):
+        raise ValueError(f"{what} has numbers from {least} to {most}, which {dtype} cannot hold.")
 
 
 def _is_array(value: Any) -> bool:

@@ -60,10 +60,10 @@ class Profile:
     """
 
     def __init__(self, model: Model) -> None:
-        graph = model.graph_of_layers()
+        graph, record = model.scored(model.record())
         layers = [graph.layers[step.layer] for step in graph.steps]
         self.costs = [LayerCost(layer.name, type(layer).__name__) for layer in layers]
-        self._model, self._graph, self._record = model, graph, model.record()
+        self._model, self._graph, self._record = model, graph, record
         # Each step is a graph of its own: what `run` does between two readings of the clock.
         self._steps = [
             replace(

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lcfast import io
-from lcfast.errors import ModelFileError
+from lcfast.errors import ModelFileError, listed
+from lcfast.io.reading import snake_case
+from lcfast.io.stored_model import WeightOrder
 from lcfast.layers.base import Layer
 from lcfast.layers.recurrent import Recurrent
 from lcfast.layers.weights import SWAP_LOCK, Weight
 from lcfast.models.configs import as_json, model_entry
+from lcfast.models.weight_order import places_in
 from lcfast.models.weights import LayersOfGraph
 
 if TYPE_CHECKING:
@@ -93,30 +96,27 @@ def load_weights(model: WritableModel, filepath: str | os.PathLike[str]) -> None
     """Set all weights to those in a file; see `Model.load_weights`."""
     path = os.fspath(filepath)
     model.graph_of_layers()
-    found, layers = dict(io.read_weights(path)), io.layers_of_checkpoint(path)
-    if layers is not None:
+    found, checkpoint = dict(io.read_weights(path)), io.layers_of_checkpoint(path)
+    if checkpoint is not None:
+        layers, order = checkpoint
         if found and not layers:
             raise ModelFileError(
                 f"{path} knows its weights by name alone, and not which layer has which; set them "
                 "by hand from lcfast.read_weights"
             )
         found = {name: found[name] for names in layers for name in names}
-        weights = [weight for layer in model.layers for weight in layer.weights]
-        pairs, problems = _by_order(weights, found)
+        pairs, problems = _by_order(_in_order(order, model.layers), found)
     elif found and all(map(_OF_TREE.fullmatch, found)):
         pairs, problems = _by_place(model, found)
     else:
-        weights = [weight for layer in model.layers for weight in _in_file_order(layer)]
-        pairs, problems = _by_order(weights, found)
+        pairs, problems = _by_order(_in_order("trainable first", model.layers), found)
     problems += [
         f"{weight.name} needs shape {weight.shape}; {name} in the file has {found[name].shape}"
         for weight, name in pairs
         if found[name].shape != weight.shape
     ]
     if problems:
-        count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-        lines = "".join(f"\n  - {problem}" for problem in problems)
-        raise ModelFileError(f"{path} does not fit model {model.name}, {count}:{lines}")
+        raise ModelFileError(f"{path} does not fit model {model.name}, {listed(problems)}")
     values = {id(weight): found[name] for weight, name in pairs}
     model.set_weights([values[id(weight)] for weight in model.weights])
 
@@ -179,7 +179,7 @@ def weight_tree(model: WritableModel) -> dict[str, list[Weight]]:
         counts: Counter[str] = Counter()
         for layer in layers:
             if layer not in seen:
-                name = _snake_case(_class_name(layer))
+                name = snake_case(_class_name(layer))
                 number = counts[name]
                 counts[name] += 1
                 visit(layer, f"{place}/{name}_{number}" if number else f"{place}/{name}")
@@ -194,20 +194,18 @@ def _class_name(layer: Any) -> str:
     return type(layer).__name__
 
 
-def _snake_case(name: str) -> str:
-    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
-
-
-def _in_file_order(layer: Layer) -> list[Weight]:
-    """The weights of a layer as HDF5 files list them: the trainable ones first."""
-    return [*layer.trainable_weights, *layer.non_trainable_weights]
+def _in_order(order: WeightOrder, layers: Sequence[Layer]) -> list[Weight]:
+    """The weights of layers as a file lists them."""
+    places = [place for layer in layers for place in places_in(order, layer)]
+    return [holder.weight_of(holder._slots[i]) for holder, i in places]
 
 
 def _named_values(model: WritableModel) -> dict[str, list[tuple[str, np.ndarray]]]:
     with SWAP_LOCK:  # never half of a `set_weights`
         return {
-            layer.name: [(weight.name, weight.value) for weight in _in_file_order(layer)]
+            layer.name: [
+                (weight.name, weight.value) for weight in _in_order("trainable first", [layer])
+            ]
             for layer in model.layers
         }
 

@@ -295,11 +295,14 @@ def _target(out: Any, first: np.ndarray, rows: int | None) -> Any:
     return out
 
 
-def as_rows(value: Any) -> Any:
+def as_rows(value: Any, what: str) -> Any:
     """`value`, where it has a shape, a dtype and slices as an array has, or an array of it."""
     if isinstance(value, np.ndarray) or _is_sliceable(value):
         return value
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # lists of different lengths
+        raise TypeError(f"{what} cannot be made into an array: {error}.") from None
 
 
 def _is_sliceable(value: Any) -> bool:

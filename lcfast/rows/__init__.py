@@ -111,6 +111,8 @@ def open_rows(place: str, width: int | None = None) -> StoredRows:
         from lcfast.rows import csv
 
         return csv.csv_file(path, width)
+    if not start:
+        raise ValueError(f"{path}: is empty")
     raise ValueError(
         f"{path}: is not a .npy file; write one with numpy.save, or give .npz, .h5, .zarr or .csv"
     )

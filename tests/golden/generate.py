@@ -52,6 +52,11 @@ container_activations.npz, container_keras_3_layers.npz
                         x0, x1, y of these two
 container_manifest.csv, container_weights_network-0.npz
                         json_and_npz as MHCflurry keeps a network: its config; array_0, array_1, ...
+custom_objects.h5, .keras, .npz
+                        x, y of a model with layers, functions and a class of its author's, and a
+                        Lambda
+wrapped.h5, .keras, .weights.h5, .npz, wrapped_checkpoint
+                        x, y of a model in TimeDistributed whose weights have one shape
 unsupported.h5          layers and an argument that the loader has to refuse, all at once
 checkpoints.npz         <model>/x, y (x0, x1, ... where there are several), <model>/weight/<name>
 saved_model_<model>/, checkpoint_<model>/
@@ -72,6 +77,7 @@ from checkpoints import write_adapt, write_checkpoints
 from companions import write_companions
 from containers import write_containers
 from convolutions import write_convolutions
+from custom_objects import write_custom_objects
 from every_container import write_every_container
 from local_grid import write_local_grid
 from locally_connected import write_locally_connected
@@ -79,6 +85,7 @@ from other_files import write_old_dialects, write_unsupported
 from recurrent import write_recurrent
 from training import write_training
 from whole_models import MODELS, write_model
+from wrapped import write_wrapped
 
 
 def main() -> None:
@@ -103,6 +110,8 @@ def main() -> None:
     write_adapt()
     write_containers()
     write_every_container()
+    write_custom_objects()
+    write_wrapped()
 
 
 if __name__ == "__main__":

@@ -285,3 +285,11 @@ def test_a_config_names_layers_of_lcfast_alone():
         with pytest.raises(ValueError, match="to make from a config alone"):
             lcfast.TimeDistributed.from_config({"layer": entry})
     assert Mine().name
+
+
+def test_time_distributed_of_integers_has_gradients_of_the_weights_alone():
+    layer = lcfast.TimeDistributed(lcfast.Embedding(5, 3))
+    y, pullback = layer.vjp(np.array([[[0, 4], [1, 1]]]))
+    dx, (dtable,) = pullback(np.ones_like(y))
+    assert dx is None
+    assert np.array_equal(dtable, np.array([1, 2, 0, 0, 1.0])[:, None] * np.ones(3))

@@ -380,3 +380,50 @@ def test_the_command_says_in_a_sentence_what_is_wrong(output, said, tmp_path):
     assert done.exit_code == 2
     assert said in done.output
     assert "Traceback" not in done.output
+
+
+# ---------------------------------------------------------------- models inside
+
+
+def with_a_model_inside():
+    row = lcfast.Input((6, 5, 2), dtype="float64")
+    inside = chain(of(lcfast.Conv2D, 3, 2), locals_2d(LAST, name="local"), row=(6, 5, 2))
+    outside = of(lcfast.Flatten)(inside(row))
+    return randomised(lcfast.Model(row, of(lcfast.Dense, 2)(outside)))
+
+
+def test_a_model_inside_is_converted_and_stays_one():
+    model = with_a_model_inside()
+    converted = convert(model, implementation=3)
+    inside = converted.layers[1]
+    assert type(inside) is lcfast.Sequential
+    assert inside.get_layer("local").implementation == 3
+    assert [layer.name for layer in converted.layers] == [layer.name for layer in model.layers]
+    assert converted.get_config() != model.get_config()
+    x = inputs_of(model)[0]
+    np.testing.assert_allclose(converted.predict(x), model.predict(x), rtol=1e-12)
+
+
+def test_without_an_option_every_model_is_copied(tmp_path):
+    model = with_a_model_inside()
+    copied, x = convert(model), inputs_of(model)[0]
+    assert copied.layers[1] is not model.layers[1]
+    assert_same_bits(copied.predict(x), model.predict(x))
+    model.save(tmp_path / "in.h5")
+    assert run(tmp_path / "in.h5", tmp_path / "out.keras").exit_code == 0
+    assert_same_bits(lcfast.load_model(tmp_path / "out.keras").predict(x), model.predict(x))
+
+
+def test_a_model_inside_keeps_its_data_format_or_is_refused():
+    with pytest.raises(ValueError, match=r"\(Sequential\) holds layers of its own"):
+        convert(with_a_model_inside(), data_format=FIRST)
+
+
+def test_a_layer_inside_and_outside_is_refused():
+    shared = of(lcfast.Dense, 4, name="shared")
+    inside = chain(of(lcfast.Dense, 4), shared, row=(4,))
+    x = lcfast.Input((4,), dtype="float64")
+    model = lcfast.Model(x, shared(inside(x)))
+    with pytest.raises(ValueError, match=r"layer 'shared' .* would become several"):
+        convert(model, implementation=2)
+    assert convert(model).count_params() == model.count_params()

@@ -10,6 +10,7 @@ from cases import assert_same_bits
 
 import lcfast
 from lcfast.models import folded
+from lcfast.models.profiling import Profile
 
 LAST, FIRST = "channels_last", "channels_first"
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
@@ -261,6 +262,15 @@ def test_training_is_refused_as_by_the_model():
     for each in (model, folded(model)):
         with pytest.raises(ValueError, match="training"):
             each(rows_of(model), training=True)
+
+
+def test_a_profile_is_of_what_scores():
+    model = normalized("local_2d", after=[lcfast.Flatten()])
+    view, x = folded(model), rows_of(model)
+    profile = Profile(view)
+    assert_same_bits(profile.predict(x), view.predict(x))
+    assert "BatchNormalization" not in [cost.kind for cost in profile.costs]
+    assert "BatchNormalization" in [cost.kind for cost in Profile(model).costs]
 
 
 def test_a_copy_of_the_view_has_weights_of_its_own():

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from cases import assert_same_bits
-from test_loading import LARGEST, accepts_only_a_model_or_a_refusal, damage
+from model_configs import LARGEST, accepts_only_a_model_or_a_refusal, damage
 
 import lcfast
 from lcfast import ModelFileError
