@@ -171,7 +171,7 @@ def test_unsupported_layers_are_all_listed():
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "is not a .npy file"),
+        (b"", "is empty"),
         (b"1,2,3\n", "is not a .npy file"),
         (b"PK\x03\x04 and more", "zip archive"),
         (b"\x93NUMPY\x01\x00", "cannot be read"),

@@ -30,8 +30,6 @@ recurrent.npz           <case>/config, x, y, dy, dx, w0, ..., dw0, ...: recurren
 model_inner_<name>.h5, model_recurrent_<name>.h5
                         models inside of models, recurrent layers; as below, and w0, w1, ... in the
                         order of get_weights()
-model_recurrent_text.weights.h5
-                        its weights in the newer form, where a recurrent layer's lie in its cell
 model_<name>.h5         a whole model, every weight random
 model_<name>.npz        x, y, dy, dx (x0, x1, ... where there are several), dw0, dw1, ... in the
                         order of trainable_weights, summary, params, and losses where there are any

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tf_keras
-from support import HERE, Arrays, normal, report, run_both_ways, save_h5, seeded, write_arrays
+from support import Arrays, normal, run_both_ways, save_h5, seeded, write_arrays
 from tf_keras import layers
 from whole_models import default_dtype, random_weight, summary_of
 
@@ -233,6 +233,3 @@ def _write_model(build: Callable[[], tf_keras.Model]) -> None:
     arrays.update({f"w{i}": weight for i, weight in enumerate(model.get_weights())})
     write_arrays(f"model_{name}", arrays, f"{len(arrays)} arrays")
     save_h5(model, f"model_{name}.h5")
-    if build is recurrent_text:
-        model.save_weights(HERE / f"model_{name}.weights.h5")
-        report(f"model_{name}.weights.h5", "its tree")

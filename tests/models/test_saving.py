@@ -273,7 +273,7 @@ def test_weights_of_a_tree_go_to_the_places_of_their_layers(tmp_path, monkeypatc
 
 def test_the_weights_of_a_recurrent_layer_lie_in_its_cell_as_for_keras(tmp_path):
     model = lcfast.load_model(goldens.model_path("recurrent_text"))
-    of_keras = goldens.DIRECTORY / "model_recurrent_text.weights.h5"
+    of_keras = goldens.DIRECTORY / "container_recurrent_text.weights.h5"
     again = lcfast.model_from_json(model.to_json())
     again.load_weights(of_keras)
     for got, expected in zip(again.get_weights(), model.get_weights(), strict=True):
