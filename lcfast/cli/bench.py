@@ -14,8 +14,9 @@ import lcfast
 from lcfast.bench import advice, subjects, timing
 from lcfast.bench.agreement import EnginesDisagreeError
 from lcfast.cli.errors import INTERRUPTED, UserError, plain_errors
-from lcfast.cli.files import same_file, written_beside
+from lcfast.cli.files import same_file
 from lcfast.cli.inputs import blocks, open_input
+from lcfast.io.replacing import replacing
 from lcfast.versions import versions
 
 
@@ -85,7 +86,7 @@ def bench(
         try:
             # The file first: whether it can be written is better known before the timing.
             with (
-                written_beside(json_) if json_ is not None else nullcontext() as file,
+                replacing(str(json_)) if json_ is not None else nullcontext() as file,
                 tqdm(total=total, unit=" timings", disable=None, leave=False) as bar,
             ):
                 for of_engines in timing.timings(model, fitting, seconds, rows):

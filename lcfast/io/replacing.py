@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
@@ -49,17 +48,14 @@ def replacing(path: str, overwrite: bool = True) -> Iterator[IO[bytes]]:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     _refuse_unless(overwrite, target, path)
     folder, name = os.path.split(target)
-    try:
-        descriptor, beside = tempfile.mkstemp(dir=folder, prefix=f".{name[:60]}.", suffix=".part")
-    except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno or 0), path) from error
+    # Named before it is there: Ctrl-C right after the file was made must find it.
+    beside = os.path.join(folder, f".{name[:60]}.{os.urandom(8).hex()}.part")
     try:
         try:
-            with os.fdopen(descriptor, "w+b") as file:
+            with open(beside, "x+b") as file:
                 yield file
                 file.flush()
-                os.fsync(descriptor)
-            os.chmod(beside, 0o666 & ~_mask())  # mkstemp makes it private
+                os.fsync(file.fileno())
             _refuse_unless(overwrite, target, path)
             os.replace(beside, target)
         except OSError as error:
@@ -77,9 +73,3 @@ def _refuse_unless(overwrite: bool, target: str, path: str) -> None:
         raise FileExistsError(
             errno.EEXIST, "is there already; give overwrite=True to replace it", path
         )
-
-
-def _mask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
