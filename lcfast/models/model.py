@@ -250,7 +250,7 @@ def _check_in_range(value: Any, dtype: np.dtype, what: str) -> None:
     given = ops.as_array(value, None, what)
     if not given.size or np.can_cast(given.dtype, dtype):
         return
-    least, most = given.min(), given.max()
+    least, most = given.min().item(), given.max().item()
     if not (least >= np.iinfo(dtype).min and most <= np.iinfo(dtype).max):
         raise ValueError(f"{what} has numbers from {least} to {most}, which {dtype} cannot hold.")
 
