@@ -2,11 +2,15 @@
 
 import itertools
 import os
+import signal
 
 import pytest
 
 # Threads that wait for work sleep: spinning, they would take the cores from other processes' tests.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Started in the background tests inherit that Ctrl-C is ignored; the commands they start must not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from lcfast.local_conv import _shortcut, ops, threads
 from lcfast.vocabulary import initializers
