@@ -22,7 +22,7 @@ from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
 Pull = Callable[[np.ndarray], tuple[np.ndarray, list[np.ndarray]]]
 
 
-class Convolution(LinearLayer):
+class Convolution(LinearLayer, abc.ABC):
     """A convolution of any kind; it computes channels_last, whatever its data format.
 
     A subclass says which weights there are, and gives the product and its pullback.

@@ -16,7 +16,7 @@ from lcfast.layers.symbolic import Shape
 from lcfast.layers.weights import Record
 
 
-class Merge(Layer):
+class Merge(Layer, abc.ABC):
     """A layer that takes a list of inputs and has no weights."""
 
     takes_list = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from lcfast.layers.base import Layer, Pullback
 from lcfast.layers.weights import Record
 
 
-class Noise(Layer):
+class Noise(Layer, abc.ABC):
     """The body of layers that act in training only."""
 
     rank: int | None = None  # of the input, where the layer needs a certain one
@@ -43,9 +44,9 @@ class Noise(Layer):
 
         return inputs, pullback
 
+    @abc.abstractmethod
     def _acts(self) -> bool:
         """Whether training would change the output."""
-        raise NotImplementedError
 
 
 class Dropout(Noise):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
 Margins = tuple[tuple[int, int], ...]  # (before, behind) of each spatial dimension
 
 
-class Border(Layer):
+class Border(Layer, abc.ABC):
     """The body that padding and cropping share: what lies before and behind each dimension."""
 
     spatial_dimensions: ClassVar[int]
@@ -40,9 +41,9 @@ class Border(Layer):
         """Raise ValueError where the rank is wrong, or nothing would be left."""
         self.compute_output_shape(shape)
 
+    @abc.abstractmethod
     def _size(self, size: int, margin: int) -> int:
         """How many positions the output has along a dimension of `size`."""
-        raise NotImplementedError
 
     def _axes(self) -> tuple[int, ...]:
         first = 2 if self.data_format == CHANNELS_FIRST else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ _SERIALIZERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-class Recurrent(Layer):
+class Recurrent(Layer, abc.ABC):
     """A layer that walks through time, with the arguments that all three have.
 
     A subclass says how many gates it has, which states, and gives the cell of a record.
@@ -175,9 +176,9 @@ class Recurrent(Layer):
 
     # ------------------------------------------------------------ computing
 
+    @abc.abstractmethod
     def cell(self, weights: Record) -> Cell:
         """One time step with these weights."""
-        raise NotImplementedError
 
     def input_bias(self, weights: Record) -> np.ndarray | None:
         """What is added to the product of the inputs."""

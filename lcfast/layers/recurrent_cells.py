@@ -7,6 +7,7 @@ Every product is one of local_conv's tile, so a row does not depend on its batch
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -65,7 +66,7 @@ def dense_kernel_gradient(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class Cell(abc.ABC):
     """What all cells are made of.
 
     Parameters
@@ -83,13 +84,13 @@ class Cell:
     recurrent_activation: activating.AnyActivation
     products: tuple[RecurrentProduct, ...]
 
+    @abc.abstractmethod
     def step(self, z: np.ndarray, states: States) -> States:
         """The states after a step."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
         """The states after a step, what went into each product, and the pullback."""
-        raise NotImplementedError
 
     def gate(self, z: np.ndarray, number: int) -> np.ndarray:
         """What one gate is made of: its columns of z."""

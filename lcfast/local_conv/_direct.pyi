@@ -5,6 +5,7 @@ from typing import Any
 PATH_NAMES: tuple[str, ...]
 SUPPORTED_PATHS: tuple[int, ...]
 HAS_OPENMP: bool
+PACKED_FROM_ROWS: int
 
 def vector_bytes(path: int) -> int: ...
 def release_threads() -> None: ...

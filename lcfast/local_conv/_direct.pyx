@@ -48,6 +48,7 @@ cdef enum:
     STEP_COLUMNS = 1 << 13       # whose sums stay in L1 meanwhile
     STEP_AHEAD = 256             # numbers that are fetched before they are read
 
+PACKED_FROM_ROWS = FEW_ROWS
 PATH_NAMES = tuple([lc_path_names[path].decode() for path in range(LC_PATHS)])
 SUPPORTED_PATHS = tuple([path for path in range(LC_PATHS) if lc_path_supported(path)])
 HAS_OPENMP = bool(lc_openmp())
@@ -193,7 +194,7 @@ cdef void forward_of_windows(const Windows *g, lc_tile tile, int path, int64_t f
 
 
 cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, int path,
-                       int activation, double alpha, int64_t rows, const int64_t *run_offset,
+                       int activation, double alpha, int64_t rows,
                        const real *x, const real *kernel, const real *bias,
                        real *y) noexcept nogil:
     # y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f])
@@ -315,7 +316,6 @@ def forward_wide(geometry, int64_t rows, const real[::1] x, const real[::1] kern
 cdef int forward_all(const Windows *g, int64_t rows, const real *x_start, const real *kernel_start,
                      const real *bias_start, real *y_start, int activation, double alpha, int path,
                      int threads) except -1:
-    cdef const int64_t *run_offset = g.run_offset
     cdef ForwardTasks cut = forward_tasks(g, rows, sizeof(real), threads)
     cdef int64_t tasks = cut.groups * cut.column_blocks * cut.row_blocks
     cdef int64_t vector = vector_bytes(path)
@@ -327,14 +327,14 @@ cdef int forward_all(const Windows *g, int64_t rows, const real *x_start, const 
     if threads == 1: # a parallel region takes a quarter of a microsecond even so
         with nogil:
             for task in range(tasks):
-                forward_task(g, &cut, task, path, activation, alpha, rows, run_offset,
+                forward_task(g, &cut, task, path, activation, alpha, rows,
                              x_start, kernel_start, bias_start, y_start)
             if cut.stream:
                 lc_finish_streams()
         return 0
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
         for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            forward_task(g, &cut, task, path, activation, alpha, rows, run_offset,
+            forward_task(g, &cut, task, path, activation, alpha, rows,
                          x_start, kernel_start, bias_start, y_start)
         if cut.stream:
             lc_finish_streams()

@@ -33,7 +33,7 @@ MOST_VECTORS = 256
 """Vectors of positions in a group: a row is then read and written a few pages at a time."""
 WIDE = 128
 """Filters of one position from which on blocks of its kernel are packed, where there are ..."""
-FEW_ROWS = 6
+FEW_ROWS = _direct.PACKED_FROM_ROWS
 """... rows enough to share them."""
 REMEMBERED = 256
 """Plans that a geometry keeps before it forgets them all."""

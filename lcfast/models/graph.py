@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,12 +58,12 @@ class Graph:
     outputs: tuple[int, ...]
 
 
-class LayerWithGraph(Layer):
+class LayerWithGraph(Layer, abc.ABC):
     """A layer that is a graph of layers itself: a model."""
 
+    @abc.abstractmethod
     def graph_of_layers(self) -> Graph:
         """The nodes and steps of the model."""
-        raise NotImplementedError
 
 
 def trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> Graph:

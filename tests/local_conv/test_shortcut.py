@@ -77,7 +77,7 @@ def test_the_first_call_of_a_kind_goes_the_long_way(taken):
         lambda x: np.asfortranarray(x),
         lambda x: x.tolist(),
         lambda x: np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view("<f4").reshape(x.shape),
-        lambda x: x.view(np.matrix) if x.ndim == 2 else x.astype(">f4"),
+        lambda x: x.astype(">f4"),
     ],
 )
 def test_arrays_that_need_more_than_a_look_go_the_long_way(taken, change):
