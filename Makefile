@@ -1,4 +1,4 @@
-.PHONY: help build test test-c coverage fuzz bits differential bench bench-compare bench-peers golden table lint
+.PHONY: help build test test-c coverage fuzz bits differential bench bench-compare bench-peers golden table lint long-run
 PYTHON ?= python
 
 help: ## print this list
@@ -30,3 +30,5 @@ fuzz: ## fuzz one reader (needs `pip install atheris`): make fuzz READER=hdf5 SE
 	$(PYTHON) -m fuzz $(or $(READER),hdf5) --seconds $(or $(SECONDS),600)
 lint: ## ruff, mypy, and the C with warnings as errors under every compiler that is here
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy && sh lcfast/local_conv/c/check.sh
+long-run: ## an hour of mixed work: memory stays flat, no descriptor is left open (SECONDS=60 for a minute)
+	$(PYTHON) tests/processes/long_run.py $(SECONDS)
