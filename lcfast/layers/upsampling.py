@@ -79,7 +79,8 @@ class UpSampling2D(Layer):
     data_format : str, optional
         "channels_last" or "channels_first"; None takes `lcfast.image_data_format()`.
     interpolation : str
-        "nearest" or "bilinear"; lcfast has none of Keras's others.
+        "nearest" or "bilinear"; lcfast has none of Keras's others. A layer of float64 interpolates
+        in float64, where Keras does so in float32.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 

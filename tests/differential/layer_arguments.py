@@ -262,8 +262,10 @@ class Draw:
         return {"size": self.rng.randint(1, 3)}
 
     def upsampling2d(self) -> Arguments:
-        found = {"size": self.sizes(2, 3)} | self.maybe(0.5, interpolation="bilinear")
-        return found | self.first()
+        found = {"size": self.sizes(2, 3)} | self.first()
+        if self.dtype == "float32":  # TensorFlow interpolates in float32, whatever it is given
+            found |= self.maybe(0.5, interpolation="bilinear")
+        return found
 
     def flatten(self) -> Arguments:
         return self.first(0.15)

@@ -184,12 +184,55 @@ static LC_TARGET void LC_NAME(activation_gradient)(int activation, LC_REAL alpha
     }
 }
 
+/* Sums along a row, the same in every instruction set: from 64 columns on 16 sums of every 16th
+   column, which are nearer to the truth than one chain and not as slow. */
+#define LC_SUMS 16
+#define LC_MANY_COLUMNS 64
+
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(folded)(LC_REAL *sums) {
+    for (int half = LC_SUMS / 2; half; half /= 2)
+        for (int i = 0; i < half; i++)
+            sums[i] += sums[i + half];
+    return sums[0];
+}
+
+/* sum_c v[c] */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(row_sum)(int64_t columns, const LC_REAL *v) {
+    const int64_t whole = columns < LC_MANY_COLUMNS ? 0 : columns / LC_SUMS * LC_SUMS;
+    LC_REAL rest = 0;
+    for (int64_t c = whole; c < columns; c++)
+        rest += v[c];
+    if (!whole)
+        return rest;
+    LC_REAL sums[LC_SUMS] = {0};
+    for (int64_t c = 0; c < whole; c += LC_SUMS)
+        for (int64_t i = 0; i < LC_SUMS; i++)
+            sums[i] += v[c + i];
+    return LC_NAME(folded)(sums) + rest;
+}
+
+/* sum_c v[c] w[c] */
+static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(row_product)(int64_t columns, const LC_REAL *v,
+                                                               const LC_REAL *w) {
+    const int64_t whole = columns < LC_MANY_COLUMNS ? 0 : columns / LC_SUMS * LC_SUMS;
+    LC_REAL rest = 0;
+    for (int64_t c = whole; c < columns; c++)
+        rest = LC_FMA(v[c], w[c], rest);
+    if (!whole)
+        return rest;
+    LC_REAL sums[LC_SUMS] = {0};
+    for (int64_t c = 0; c < whole; c += LC_SUMS)
+        for (int64_t i = 0; i < LC_SUMS; i++)
+            sums[i] = LC_FMA(v[c + i], w[c + i], sums[i]);
+    return LC_NAME(folded)(sums) + rest;
+}
+
 /* softmax: y[r,c] = e[r,c] / sum_c e[r,c], e[r,c] = e^(x[r,c] - max_c x[r,c]); log_softmax: its
-   logarithm, x[r,c] - max_c x[r,c] - log sum_c e[r,c].  y may be x.  The sum is one chain over c
-   ascending; NaN or +infinity in a row makes it NaN, as does nothing but -infinity. */
+   logarithm, x[r,c] - max_c x[r,c] - log sum_c e[r,c].  y may be x.  NaN or +infinity in a row
+   makes it NaN, as does nothing but -infinity. */
 static LC_TARGET void LC_NAME(activate_rows)(int activation, int64_t rows, int64_t columns,
                                              const LC_REAL *x, LC_REAL *y) {
-    enum { BLOCK = 64 };
+    enum { BLOCK = LC_MANY_COLUMNS };
     for (int64_t row = 0; row < rows * columns; row += columns) {
         LC_REAL top = -(LC_REAL)__builtin_inf();
         for (int64_t i = row; i < row + columns; i++)
@@ -203,8 +246,7 @@ static LC_TARGET void LC_NAME(activate_rows)(int activation, int64_t rows, int64
     for (int64_t row = 0; row < rows * columns; row += columns) {
         LC_REAL sum = 0;
         if (activation == LC_SOFTMAX) {
-            for (int64_t i = row; i < row + columns; i++)
-                sum += y[i];
+            sum = LC_NAME(row_sum)(columns, y + row);
             for (int64_t i = row; i < row + columns; i++)
                 y[i] /= sum;
             continue;
@@ -214,8 +256,7 @@ static LC_TARGET void LC_NAME(activate_rows)(int activation, int64_t rows, int64
             LC_REAL powers[BLOCK];
             for (int64_t i = 0; i < size; i++)
                 powers[i] = LC_NAME(exp)(y[row + first + i]);
-            for (int64_t i = 0; i < size; i++)
-                sum += powers[i];
+            sum += LC_NAME(row_sum)(size, powers);
         }
         const LC_REAL log_sum = LC_NAME(log)(sum);
         for (int64_t i = row; i < row + columns; i++)
@@ -223,27 +264,25 @@ static LC_TARGET void LC_NAME(activate_rows)(int activation, int64_t rows, int64
     }
 }
 
-/* softmax: dx[r,c] = (dy[r,c] - sum_c dy[r,c] y[r,c]) y[r,c], the sum one chain of fused
-   multiply-adds over c ascending; log_softmax: dx[r,c] = dy[r,c] - e^y[r,c] sum_c dy[r,c].
-   dx may be dy. */
+/* softmax: dx[r,c] = (dy[r,c] - sum_c dy[r,c] y[r,c]) y[r,c]; log_softmax:
+   dx[r,c] = dy[r,c] - e^y[r,c] sum_c dy[r,c].  dx may be dy. */
 static LC_TARGET void LC_NAME(row_gradient)(int activation, int64_t rows, int64_t columns,
                                             const LC_REAL *y, const LC_REAL *dy, LC_REAL *dx) {
     for (int64_t row = 0; row < rows * columns; row += columns) {
-        LC_REAL sum = 0;
         if (activation == LC_SOFTMAX) {
-            for (int64_t i = row; i < row + columns; i++)
-                sum = LC_FMA(dy[i], y[i], sum);
+            const LC_REAL sum = LC_NAME(row_product)(columns, dy + row, y + row);
             for (int64_t i = row; i < row + columns; i++)
                 dx[i] = (dy[i] - sum) * y[i];
         } else {
-            for (int64_t i = row; i < row + columns; i++)
-                sum += dy[i];
+            const LC_REAL sum = LC_NAME(row_sum)(columns, dy + row);
             for (int64_t i = row; i < row + columns; i++)
                 dx[i] = LC_FMA(-LC_NAME(exp)(y[i]), sum, dy[i]);
         }
     }
 }
 
+#undef LC_SUMS
+#undef LC_MANY_COLUMNS
 #undef LC_SELU_SCALE
 #undef LC_SELU_SCALE_ALPHA
 #undef LC_HALF
