@@ -398,7 +398,8 @@ def softmax_within(z):
     z = wide(z)
     distance = z.max(axis=-1, keepdims=True) - z
     powers = np.exp(-distance)
-    return powers / powers.sum(axis=-1, keepdims=True), distance + roundings_of_sum(z.shape[-1]) + ULPS + 2
+    roundings = distance + roundings_of_sum(z.shape[-1]) + ULPS + 2
+    return powers / powers.sum(axis=-1, keepdims=True), roundings
 
 
 @every_path
