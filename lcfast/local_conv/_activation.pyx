@@ -4,16 +4,12 @@
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 
-from lcfast.local_conv._direct cimport table_f32, table_f64
+from lcfast.local_conv._direct cimport real, table_f32, table_f64
 from lcfast.local_conv._kernels cimport (
     LC_LINEAR, LC_RELU, LC_TANH, LC_SIGMOID, LC_ELU, LC_SELU, LC_EXPONENTIAL, LC_SOFTPLUS,
     LC_SOFTSIGN, LC_HARD_SIGMOID, LC_RELU6, LC_LEAKY_RELU, LC_SWISH, LC_MISH, LC_GELU,
     LC_GELU_APPROXIMATE, LC_SOFTMAX, LC_LOG_SOFTMAX
 )
-
-ctypedef fused real:
-    float
-    double
 
 cdef enum:
     ELEMENT_BLOCK = 1 << 14 # elements in a task

@@ -31,10 +31,6 @@ cdef extern from *:
     int lc_openmp() nogil
     void lc_release_threads() nogil
 
-ctypedef fused real:
-    float
-    double
-
 cdef enum:
     ROW_BLOCK = 48               # rows of the batch in a tile: their windows stay in L1 and L2
     FULL_TILE = 8                # rows that keep the processor's multipliers busy
@@ -72,28 +68,12 @@ def release_threads():
     lc_release_threads()
 
 
-cdef inline void product(int path, const lc_tile *tile, const real *a, const real *b,
-                         const real *bias, real *c) noexcept nogil:
-    if real is float:
-        lc_table_f32[path].product(tile, a, b, bias, c)
-    else:
-        lc_table_f64[path].product(tile, a, b, bias, c)
-
-
 cdef inline void lone(int path, const lc_tile *tile, const real *a, const real *b,
                       const real *bias, real *c) noexcept nogil:
     if real is float:
         lc_table_f32[path].lone(tile, a, b, bias, c)
     else:
         lc_table_f64[path].lone(tile, a, b, bias, c)
-
-
-cdef inline void activate_block(int path, int activation, double alpha, int64_t count,
-                                real *y) noexcept nogil:
-    if real is float:
-        lc_table_f32[path].activate(activation, <float>alpha, count, y)
-    else:
-        lc_table_f64[path].activate(activation, alpha, count, y)
 
 
 # ---------------------------------------------------------------- forward

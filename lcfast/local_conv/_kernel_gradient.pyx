@@ -10,13 +10,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from lcfast.local_conv._direct cimport (
-    Windows, ceiling, empty_tile, table_f32, table_f64, vector_bytes, window_offset, windows_of,
+    Windows, ceiling, empty_tile, from_panel, product, real, vector_bytes, window_offset,
+    windows_of,
 )
 from lcfast.local_conv._kernels cimport LC_CACHE_LINE, lc_tile
-
-ctypedef fused real:
-    float
-    double
 
 cdef enum:
     ROW_BLOCK = 48         # rows of the batch in a step of the chains: they stay in L1 and L2
@@ -25,22 +22,6 @@ cdef enum:
     GROUP_BYTES = 1 << 16  # of packed rows for a group of positions
     PIECES_BYTES = 1 << 18 # of sums for a group of positions
     PAGE = 1 << 12
-
-
-cdef inline void product(int path, const lc_tile *tile, const real *a, const real *b,
-                         real *c) noexcept nogil:
-    if real is float:
-        table_f32(path).product(tile, a, b, NULL, c)
-    else:
-        table_f64(path).product(tile, a, b, NULL, c)
-
-
-cdef inline void from_panel(int path, int64_t rows, int64_t width, int64_t count,
-                            const real *panel, real *y, int64_t y_row) noexcept nogil:
-    if real is float:
-        table_f32(path).from_panel(rows, width, count, panel, y, y_row)
-    else:
-        table_f64(path).from_panel(rows, width, count, panel, y, y_row)
 
 
 # How the gradient of the kernel is cut: a task owns some pieces (blocks of taps of one run) and a
@@ -164,6 +145,7 @@ cdef void kernel_gradient_task(const Windows *g, const GradientTasks *cut, int p
                     tile.b_row_step = cut.x_step
                     tile.c_row_step = whole
                     product(path, &tile, dy_rows + q * filters, x_rows + q * g.along,
+                            <const real *>NULL,
                             sums + (q * cut.pieces + here - piece) * cut.sums_of_piece)
                 else:
                     tile.rows = taps
@@ -172,6 +154,7 @@ cdef void kernel_gradient_task(const Windows *g, const GradientTasks *cut, int p
                     tile.b_row_step = cut.dy_step
                     tile.c_row_step = g.filters
                     product(path, &tile, x_rows + q * g.along, dy_rows + q * filters,
+                            <const real *>NULL,
                             dkernel + (first + q) * g.kernel_position
                             + tap_of_kernel * g.filters + filter)
                 if cut.along_taps and row + tile.run_length == rows: # its filters are outside

@@ -7,58 +7,18 @@ numbers of the kernel, which so needs no packing.  Everything here is trusted, s
 share no output and no sum is cut between two, so the bits do not depend on `threads`.
 """
 from cython.parallel cimport prange
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from lcfast.local_conv._arrays cimport start_of
 from lcfast.local_conv._direct cimport (
-    Windows, ceiling, empty_tile, table_f32, table_f64, vector_bytes, window_offset, windows_of,
+    ALIGNMENT, Windows, activate_block, aligned, ceiling, empty_tile, from_panel, lanes_of, product,
+    real, to_panel, vector_bytes, window_offset, windows_of,
 )
 from lcfast.local_conv._kernels cimport LC_LINEAR, lc_tile
 
-ctypedef fused real:
-    float
-    double
-
 cdef enum:
-    ALIGNMENT = 64
     GROUP_NUMBERS = 64 # sums of a row of the batch that leave a panel together
-
-
-cdef inline void product(int path, const lc_tile *tile, const real *a, const real *b,
-                         const real *bias, real *c) noexcept nogil:
-    if real is float:
-        table_f32(path).product(tile, a, b, bias, c)
-    else:
-        table_f64(path).product(tile, a, b, bias, c)
-
-
-cdef inline void to_panel(int path, int64_t rows, int64_t width, int64_t count, const real *x,
-                          int64_t x_row, real *panel) noexcept nogil:
-    if real is float:
-        table_f32(path).to_panel(rows, width, count, x, x_row, panel)
-    else:
-        table_f64(path).to_panel(rows, width, count, x, x_row, panel)
-
-
-cdef inline void from_panel(int path, int64_t rows, int64_t width, int64_t count,
-                            const real *panel, real *y, int64_t y_row) noexcept nogil:
-    if real is float:
-        table_f32(path).from_panel(rows, width, count, panel, y, y_row)
-    else:
-        table_f64(path).from_panel(rows, width, count, panel, y, y_row)
-
-
-cdef inline void activate_block(int path, int activation, double alpha, int64_t count,
-                                real *y) noexcept nogil:
-    if real is float:
-        table_f32(path).activate(activation, <float>alpha, count, y)
-    else:
-        table_f64(path).activate(activation, alpha, count, y)
-
-
-cdef inline void *aligned(void *memory) noexcept nogil:
-    return <void *>((<uintptr_t>memory + ALIGNMENT - 1) & ~<uintptr_t>(ALIGNMENT - 1))
 
 
 # ---------------------------------------------------------------- forward
@@ -260,7 +220,7 @@ def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] k
     cdef const real *dy_start = &dy[0]
     cdef const real *kernel_start = &kernel[0]
     cdef real *dx_start = &dx[0]
-    cdef int64_t lanes = table_f32(path).lanes if real is float else table_f64(path).lanes
+    cdef int64_t lanes = lanes_of(path, sizeof(real))
     cdef int64_t width = vectors * lanes
     cdef int64_t row_blocks = ceiling(rows, width)
     cdef int64_t tasks = splits * row_blocks

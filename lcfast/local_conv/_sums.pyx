@@ -4,12 +4,8 @@
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 
-from lcfast.local_conv._direct cimport ceiling, empty_tile, table_f32, table_f64
+from lcfast.local_conv._direct cimport ceiling, empty_tile, product, real
 from lcfast.local_conv._kernels cimport lc_tile
-
-ctypedef fused real:
-    float
-    double
 
 cdef enum:
     COLUMN_BLOCK = 64 # columns in a task
@@ -28,10 +24,7 @@ cdef void sum_block(int path, int64_t rows, int64_t columns, int64_t first, int6
     tile.a_step = 0
     tile.b_row_step = columns
     tile.c_row_step = columns
-    if real is float:
-        table_f32(path).product(&tile, &one, values + first, NULL, total + first)
-    else:
-        table_f64(path).product(&tile, &one, values + first, NULL, total + first)
+    product(path, &tile, <const real *>&one, values + first, <const real *>NULL, total + first)
 
 
 def sum_rows(int64_t rows, int64_t columns, const real[::1] values, real[::1] total,

@@ -16,6 +16,7 @@ from lcfast.local_conv import (
     _kernel_gradient,
     _panels,
     _positions,
+    _positions_input_gradient,
     _shortcut,
     _sums,
     reference,
@@ -315,6 +316,6 @@ _WIDE_FORWARD = by_dtype(_direct.forward_wide)
 _BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
 _KERNEL_GRADIENT = by_dtype(_kernel_gradient.kernel_gradient)
 _POSITIONS_FORWARD = by_dtype(_positions.forward)
-_POSITIONS_INPUT_GRADIENT = by_dtype(_positions.input_gradient)
+_POSITIONS_INPUT_GRADIENT = by_dtype(_positions_input_gradient.input_gradient)
 _POSITIONS_KERNEL_GRADIENT = by_dtype(_positions.kernel_gradient)
 _SUM_ROWS = by_dtype(_sums.sum_rows)

@@ -1,0 +1,6 @@
+"""What the extension gives Python; ops.py is the only one that calls its kernels."""
+
+from typing import Any
+
+# It is indexed by "float" or "double" before it is called; see the .pyx for the arguments.
+input_gradient: Any
