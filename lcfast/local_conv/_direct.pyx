@@ -23,13 +23,17 @@ cdef extern from *:
     static int lc_openmp(void) { return 0; }
     #endif
     #ifdef LC_OPENMP_PAUSE
+    #include <pthread.h>
+    /* libgomp's threads do not survive a fork, and a child would wait for them for ever: they are
+       let go before each, be it Python's or that of a server in C; the next region makes new ones */
     static void lc_release_threads(void) { omp_pause_resource_all(omp_pause_hard); }
+    static int lc_guard_forks(void) { return pthread_atfork(lc_release_threads, NULL, NULL); }
     #else
-    static void lc_release_threads(void) {}
+    static int lc_guard_forks(void) { return 0; }
     #endif
     """
     int lc_openmp() nogil
-    void lc_release_threads() nogil
+    int lc_guard_forks() nogil
 
 cdef enum:
     ROW_BLOCK = 48               # rows of the batch in a tile: their windows stay in L1 and L2
@@ -48,6 +52,8 @@ PACKED_FROM_ROWS = FEW_ROWS
 PATH_NAMES = tuple([lc_path_names[path].decode() for path in range(LC_PATHS)])
 SUPPORTED_PATHS = tuple([path for path in range(LC_PATHS) if lc_path_supported(path)])
 HAS_OPENMP = bool(lc_openmp())
+if lc_guard_forks():
+    raise MemoryError("no memory to guard forks")
 
 
 cdef const lc_kernels_f32 *table_f32(int path) noexcept nogil:
@@ -61,11 +67,6 @@ cdef const lc_kernels_f64 *table_f64(int path) noexcept nogil:
 cpdef int64_t vector_bytes(int path) noexcept nogil:
     """Bytes in a vector of a SIMD path."""
     return lc_table_f32[path].lanes * sizeof(float)
-
-
-def release_threads():
-    """Let go of OpenMP's pool; the next parallel region of this thread makes a new one."""
-    lc_release_threads()
 
 
 cdef inline void lone(int path, const lc_tile *tile, const real *a, const real *b,

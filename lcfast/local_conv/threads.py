@@ -167,7 +167,3 @@ def _read_openmp() -> int:
     reader.join()
     _of_openmp = numbers[0]
     return _of_openmp
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_direct.release_threads)

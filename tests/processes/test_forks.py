@@ -1,6 +1,7 @@
 """Processes made after a parallel call: no hang, the right bits, and on threads of their own."""
 
 import concurrent.futures
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -37,8 +38,8 @@ def after_a_parallel_region():
 class Child:
     """A forked process that runs `work` and reports whether it was true."""
 
-    def __init__(self, work):
-        self.process = os.fork()
+    def __init__(self, work, fork=os.fork):
+        self.process = fork()
         if self.process == 0:
             status = 3
             try:
@@ -75,6 +76,13 @@ def test_two_hundred_forks_in_a_row_each_after_a_parallel_region():
         assert layer(x).tobytes() == right
         statuses.append(Child(child).status(end))
     assert statuses == [0] * FORKS
+
+
+def test_a_fork_of_which_python_knows_nothing_is_guarded_too():
+    # As a server in C does it; PyDLL keeps the interpreter's lock, which the child needs.
+    fork = ctypes.PyDLL(None).fork
+    child = Child(answers_right, fork)
+    assert child.status(time.monotonic() + SECONDS) == 0
 
 
 def test_children_share_their_work_among_threads():
