@@ -21,6 +21,7 @@ FLAGS = "-std=c11 -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math -fvis
 
 PROBE = """
 #include <omp.h>
+%s
 int main(void) {
     int threads = 0;
     #pragma omp parallel num_threads(2)
@@ -28,18 +29,23 @@ int main(void) {
         #pragma omp atomic
         threads++;
     }
-    %s
-    return threads < 1;
+    return threads < 1 || lets_go();
 }
+"""
+NOTHING = "static int lets_go(void) { return 0; }"
+BEFORE_FORKS = """
+#include <pthread.h>
+static void let_go(void) { omp_pause_resource_all(omp_pause_hard); }
+static int lets_go(void) { let_go(); return pthread_atfork(let_go, NULL, NULL); }
 """
 
 
-def runs_with_openmp(statement: str) -> bool:
-    """Whether a program with a parallel region and `statement` compiles and runs."""
+def runs_with_openmp(lets_go: str = NOTHING) -> bool:
+    """Whether a program with a parallel region, and a function after it, compiles and runs."""
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
     with tempfile.TemporaryDirectory() as directory:
         source, program = Path(directory, "probe.c"), Path(directory, "probe")
-        source.write_text(PROBE % statement)
+        source.write_text(PROBE % lets_go)
         try:
             command = [*compiler, "-fopenmp", str(source), "-o", str(program)]
             subprocess.run(command, check=True, capture_output=True, timeout=120)
@@ -51,10 +57,10 @@ def runs_with_openmp(statement: str) -> bool:
 
 def openmp_options() -> tuple[list[str], list[tuple[str, str]]]:
     """Compiler flags and macros for what this compiler and this machine really can do."""
-    if os.environ.get("LCFAST_OPENMP") == "0" or not runs_with_openmp(""):
+    if os.environ.get("LCFAST_OPENMP") == "0" or not runs_with_openmp():
         print("lcfast: no OpenMP here; building for one thread", file=sys.stderr)
         return [], []
-    pause = runs_with_openmp("if (omp_pause_resource_all(omp_pause_hard)) return 1;")
+    pause = runs_with_openmp(BEFORE_FORKS)
     return ["-fopenmp"], [("LC_OPENMP", "1"), *[("LC_OPENMP_PAUSE", "1")] * pause]
 
 
