@@ -91,9 +91,11 @@ def compare(base: str, compiler: str) -> bool:
                 "pip",
                 "install",
                 "--quiet",
-                "--only-binary=numpy",
+                "--only-binary=:all:",
                 "--upgrade",
                 wanted,
+                "scipy",
+                "h5py",  # of a version that takes such a numpy
             )
             code = "import platform, numpy; print(platform.python_version(), numpy.__version__)"
             python_version, numpy_version = run(python, "-c", code).split()

@@ -4,6 +4,10 @@ The tolerance of an array is derived from the model itself: its float64 twin is 
 every input, weight and upstream gradient moved by one unit of roundoff, at random.  What the array
 moves by then is what one rounding a number can do; a chain of n sums rounds n times, whose errors
 grow like sqrt(n), and an activation of tf_keras is good to a few units in the last place.
+
+Where the roundings of a layer do not cancel as its moved inputs do, Keras itself is further off:
+an array is also right where it is no further from Keras's answer in float64 than twice what Keras's
+own in float32 is.
 """
 
 import json
@@ -177,13 +181,23 @@ def differing_answers(got: Arrays, expected: Arrays, tolerance: Arrays) -> tuple
             failures.append(f"{key.rstrip('0123456789')}: {key} has another shape or dtype")
             continue
         error = np.abs(got[key].astype(float) - expected[key].astype(float)).max(initial=0)
-        worst = max(worst, float(error / tolerance[key]) if error else 0.0)
-        if not error <= tolerance[key]:
+        if error <= tolerance[key]:
+            worst = max(worst, float(error / tolerance[key]) if error else 0.0)
+        elif not is_as_near(got[key], expected, key):
             failures.append(
                 f"{key.rstrip('0123456789')}: {key} differs by {error:.2e}, {tolerance[key]:.2e} "
                 f"is allowed, the largest is {np.abs(expected[key]).max(initial=0):.2e}"
             )
     return failures, worst
+
+
+def is_as_near(got: np.ndarray, expected: Arrays, key: str) -> bool:
+    """Whether an answer is about as near to Keras's in float64 as Keras's in float32 is."""
+    if f"wide_{key}" not in expected:
+        return False
+    truth = expected[f"wide_{key}"]
+    ours, theirs = (np.abs(a.astype(float) - truth).max(initial=0) for a in (got, expected[key]))
+    return bool(ours <= 2 * theirs)
 
 
 def same_in_parts(model: Any, x: list[np.ndarray], got: Arrays) -> bool:

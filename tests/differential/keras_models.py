@@ -7,13 +7,15 @@
     {"read": folder}                    loads lcfast's files; says what differs
 
 FOLDER then holds recipe.json, model.json, model.h5, model.keras, saved_model/, trained.*,
-weights.h5, tree.weights.h5 and answers.npz: x, y, dy, dx, w and dw, numbered.
+weights.h5, tree.weights.h5 and answers.npz: x, y, dy, dx, w and dw, numbered, and as wide_y,
+wide_dx and wide_dw those of the same model in float64.
 """
 
 import contextlib
 import json
 import os
 import random
+import re
 import sys
 import traceback
 import warnings
@@ -26,6 +28,7 @@ import tf_keras
 from drawing import INTEGERS_BELOW, Tensor, first_nodes, next_node
 from recipes import Recipe
 
+ROWS = 3
 MOST_LAYERS = 8
 MOST_NUMBERS = 3000
 """In a row of a tensor: larger models take time and show nothing more."""
@@ -169,15 +172,15 @@ def random_input(tensor: Any, rows: int, rng: np.random.Generator) -> np.ndarray
     return rng.standard_normal(shape).astype(tensor.dtype.name)
 
 
-def run_both_ways(model: tf_keras.Model, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """What the model answers, and the gradients for a random dy; 0 where Keras has None."""
-    inputs = [random_input(tensor, 3, rng) for tensor in model.inputs]
+def run_both_ways(
+    model: tf_keras.Model, inputs: list[np.ndarray], dy: list[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What the model answers, and the gradients for dy; 0 where Keras has None."""
     tensors = [tf.constant(x) for x in inputs]
     real = [t for t in tensors if not t.dtype.is_integer]
     with tf.GradientTape() as tape:
         tape.watch(real)
         outputs = tf.nest.flatten(model(tensors[0] if len(tensors) == 1 else tensors))
-    dy = [rng.standard_normal(y.shape).astype(y.dtype.name) for y in outputs]
     sources = [*real, *model.trainable_weights]
     gradients = tape.gradient(
         outputs,
@@ -194,6 +197,19 @@ def run_both_ways(model: tf_keras.Model, rng: np.random.Generator) -> dict[str, 
     found |= {f"dw{i}": d for i, d in enumerate(gradients[len(real) :])}
     found |= {f"w{i}": w for i, w in enumerate(model.get_weights())}
     return found
+
+
+def run_in_float64(
+    model: tf_keras.Model, inputs: list[np.ndarray], dy: list[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The answers y, dx and dw of the same model in float64: what float32 is held against."""
+    twin = tf_keras.models.model_from_json(model.to_json().replace('"float32"', '"float64"'))
+    twin.set_weights(model.get_weights())
+    wide = [x.astype(np.float64) if x.dtype.kind == "f" else x for x in inputs]
+    found = run_both_ways(twin, wide, [d.astype(np.float64) for d in dy])
+    return {
+        f"wide_{key}": a for key, a in found.items() if key[0] == "y" or key[:2] in ("dx", "dw")
+    }
 
 
 def save_everywhere(model: tf_keras.Model, folder: Path) -> None:
@@ -215,13 +231,17 @@ def write(recipe: Recipe, seed: int, folder: Path) -> None:
     if model.count_params() > MOST_WEIGHTS:
         raise ValueError("too many weights")
     model.set_weights([random_weight(weight, rng) for weight in model.weights])
-    found = run_both_ways(model, rng)
+    inputs = [random_input(tensor, ROWS, rng) for tensor in model.inputs]
+    dy = [rng.standard_normal((ROWS, *y.shape[1:])).astype(y.dtype.name) for y in model.outputs]
+    found = run_both_ways(model, inputs, dy)
     if not all(np.isfinite(array).all() and np.abs(array).max(initial=0) < 1e6
                for array in found.values()):  # fmt: skip
         raise ValueError("it overflows")
     folder.mkdir(parents=True)
     (folder / "recipe.json").write_text(json.dumps(recipe))
     save_everywhere(model, folder)
+    if recipe["dtype"] == "float32":
+        found |= run_in_float64(model, inputs, dy)
     np.savez(folder / "answers.npz", **found)
 
 
@@ -261,7 +281,7 @@ def read_back(folder: Path) -> dict[str, Any]:
         except Exception as error:
             differences.append(f"{name} in Keras: {type(error).__name__}: {str(error)[:300]}")
             continue
-        for key in {key for key in expected if key[0] in "yw"} | set(got):
+        for key in {key for key in expected if re.fullmatch(r"[yw]\d+", key)} | set(got):
             if key not in got or key not in expected or not same_bits(got[key], expected[key]):
                 differences.append(f"{name} in Keras: {key} differs")
     return {"differences": differences}
