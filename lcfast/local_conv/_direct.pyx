@@ -22,7 +22,8 @@ cdef extern from *:
     #else
     static int lc_openmp(void) { return 0; }
     #endif
-    #ifdef LC_OPENMP_PAUSE
+    // clang's libomp starts anew in a forked child by itself; its pause crashes on later threads.
+    #if defined(LC_OPENMP_PAUSE) && !defined(__clang__)
     static void lc_release_threads(void) { omp_pause_resource_all(omp_pause_hard); }
     #else
     static void lc_release_threads(void) {}
