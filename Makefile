@@ -9,7 +9,7 @@ test: ## run the tests
 	$(PYTHON) -m pytest
 test-c: ## the kernels in C: each compiler that is here, sanitizers, aarch64 under qemu
 	sh tests/c/run.sh
-sanitize: ## the tests on extensions that watch addresses, leaks, undefined behaviour, and races (an hour)
+sanitize: ## the Python tests on extensions that watch addresses, leaks, undefined behaviour and races
 	PYTHON=$(PYTHON) sh tests/c/sanitize.sh $(SANITIZER)
 coverage: ## how many lines of the kernels in C the tests in C run, by gcov
 	sh tests/c/coverage.sh

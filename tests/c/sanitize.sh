@@ -7,12 +7,12 @@
 # all, CLANG another clang, and PYTEST_ADDOPTS=-v shows which test a report belongs to.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
-python=${PYTHON:-python3}
+python=$("${PYTHON:-python3}" -c 'import sys; print(sys.executable)')
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp "$root"/tests/c/*.supp "$work"
+cp "$root/tests/c/leaks.supp" "$work"
 
-# A mistake of each kind, and `sound`, where a watch that is set up wrongly sees a race.
+# What must be reported, or the sanitizer proves nothing, and `sound`, which must not.
 cat >"$work/mistakes.c" <<'C'
 #include <limits.h>
 #include <stdlib.h>
@@ -125,7 +125,7 @@ skip() {
 
 address() {
     name=address compiler=gcc outside=
-    # Unoptimized, the kernels' tests take hours; optimized further, the compiler many minutes.
+    # Unoptimized, the tests of the kernels take more than twice as long.
     options="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all"
     command -v gcc >/dev/null || { skip "no gcc here"; return; }
     # libstdc++ comes first too, or what scipy throws finds no interceptor.  Two frames of a stack
@@ -145,12 +145,11 @@ thread() {
     name=thread
     outside="setarch -R" # addresses may be drawn where the sanitizer keeps its shadow
     options="-O1 -g1 -fsanitize=thread -shared-libsan"
-    for compiler in ${CLANG:-clang clang-19}; do # the runtime of clang 14 crashes when preloaded
+    for compiler in ${CLANG:-clang clang-19}; do # clang 14's runtime crashes where it is preloaded
         command -v "$compiler" >/dev/null || continue
-        races=suppressions=$work/races.supp:ignore_noninstrumented_modules=1:die_after_fork=0
         environment="LD_PRELOAD=$("$compiler" -print-file-name="libclang_rt.tsan-$(uname -m).so")
             OMP_TOOL_LIBRARIES=$("$compiler" -print-file-name=libarcher.so)
-            TSAN_OPTIONS=$races:log_path=$work/report"
+            TSAN_OPTIONS=ignore_noninstrumented_modules=1:die_after_fork=0:log_path=$work/report"
         if sees race unlocked; then
             leave_out_by_both
             build
