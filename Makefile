@@ -1,4 +1,4 @@
-.PHONY: help build test test-c coverage fuzz bits differential bench bench-compare bench-peers golden table lint long-run
+.PHONY: help build test test-c sanitize coverage fuzz bits differential long-run bench bench-compare bench-peers golden table lint
 PYTHON ?= python
 
 help: ## print this list
@@ -9,6 +9,8 @@ test: ## run the tests
 	$(PYTHON) -m pytest
 test-c: ## the kernels in C: each compiler that is here, sanitizers, aarch64 under qemu
 	sh tests/c/run.sh
+sanitize: ## the Python tests on extensions that watch addresses, leaks, undefined behaviour and races
+	PYTHON=$(PYTHON) sh tests/c/sanitize.sh $(SANITIZER)
 coverage: ## how many lines of the kernels in C the tests in C run, by gcov
 	sh tests/c/coverage.sh
 bits: ## the digest of all answers, with each Python of PYTHONS, gcc, clang, old and new numpy

@@ -22,10 +22,11 @@ cdef extern from *:
     #else
     static int lc_openmp(void) { return 0; }
     #endif
-    #ifdef LC_OPENMP_PAUSE
+    #if defined(LC_OPENMP_PAUSE) && !defined(__clang__)
     #include <pthread.h>
     /* libgomp's threads do not survive a fork, and a child would wait for them for ever: they are
-       let go before each, be it Python's or that of a server in C; the next region makes new ones */
+       let go before each, be it Python's or that of a server in C; the next region makes new ones.
+       clang's libomp starts anew in a child by itself, and its pause crashes on later threads. */
     static void lc_release_threads(void) { omp_pause_resource_all(omp_pause_hard); }
     static int lc_guard_forks(void) { return pthread_atfork(lc_release_threads, NULL, NULL); }
     #else

@@ -1,4 +1,8 @@
-"""Sizes that 32 bits do not count: 2**31 numbers and more in an array, or in a step through one."""
+"""Sizes that 32 bits do not count: 2**31 numbers and more in an array, or in a step through one.
+
+Most of it needs neither memory nor time.  The cases that fill such an array are run by
+`pytest -m large`: each needs 11 GB, one of them 19 GB, or says that they are not free.
+"""
 
 import math
 
@@ -8,12 +12,21 @@ from cases import assert_same_bits, numbers
 
 from lcfast.local_conv import _direct, dispatch, ops, sparse
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
+from lcfast.local_conv.memory import available_memory
 from lcfast.local_conv.ops import Call
 from lcfast.local_conv.plan import forward_plan, input_gradient_plan, kernel_gradient_plan
 
 LIMIT = 2**31
 FLOAT = np.dtype(np.float32)
 GB = 10**9
+REPEATED = 999_983  # a prime: two places whose distance is a power of two hold different numbers
+
+
+def needs_memory(size, arrays=1):
+    """Skip where `arrays` of `size` numbers and a quarter of one do not fit."""
+    needed, free = (4 * arrays + 1) * size, available_memory()
+    if free is not None and free < needed:
+        pytest.skip(f"needs {needed / GB:.0f} GB of memory; {free / GB:.0f} GB are free")
 
 
 def untouched_zeros(*shape):
@@ -24,7 +37,61 @@ def untouched_zeros(*shape):
         return pytest.skip(f"needs {4 * math.prod(shape) / GB:.0f} GB of addresses")
 
 
-# ---------------------------------------------------------------- steps through an input
+def repeated_numbers(*shape):
+    block, array = numbers((REPEATED,), FLOAT, 1), np.empty(math.prod(shape), FLOAT)
+    for start in range(0, array.size, REPEATED):
+        array[start : start + REPEATED] = block[: array.size - start]
+    return array.reshape(shape)
+
+
+def parts(geometry, positions):
+    """Ranges of positions, the inputs that each sees, and the same layer of them alone."""
+    (kernel,), (stride,) = geometry.kernel_size, geometry.strides
+    for first in range(0, geometry.positions, positions):
+        last = min(first + positions, geometry.positions)
+        inputs = slice(first * stride, (last - 1) * stride + kernel)
+        size = (inputs.stop - inputs.start,)
+        part = Geometry(size, geometry.channels, geometry.filters, (kernel,), (stride,))
+        assert part.positions == last - first
+        yield slice(first, last), inputs, part
+
+
+# ---------------------------------------------------------------- weights
+
+
+@pytest.mark.large
+@pytest.mark.parametrize(
+    ("geometry", "rows", "positions"),
+    [
+        (Geometry((65600,), 64, 512, (100,), (100,)), 1, 40),
+        (Geometry((67200,), 64, 500, (100,), (100,)), 9, 40),
+        (Geometry((LIMIT // 64 + 1063,), 1, 1, (64,), (1,)), 1, 1 << 20),
+    ],
+    ids=["along-filters", "along-the-batch", "along-positions"],
+)
+def test_a_layer_of_more_than_2_31_weights_computes_what_its_parts_do(geometry, rows, positions):
+    size = math.prod(geometry.kernel_shape)
+    assert size > LIMIT
+    needs_memory(size)
+    x = numbers((rows, *geometry.input_shape), FLOAT, 2)
+    dy = numbers((rows, *geometry.output_shape), FLOAT, 3)
+    kernel = repeated_numbers(*geometry.kernel_shape)
+    y = ops.forward(x, kernel, None, geometry)
+    apart = geometry.strides == geometry.kernel_size
+    dx = ops.input_gradient(dy, kernel, geometry) if apart else None
+    for some, inputs, part in parts(geometry, positions):
+        assert_same_bits(ops.forward(x[:, inputs], kernel[some], None, part), y[:, some])
+        if dx is not None:
+            alone = ops.input_gradient(dy[:, some], kernel[some], part)
+            assert_same_bits(alone, dx[:, inputs])
+    del kernel, y, dx
+    dkernel = ops.kernel_gradient(x, dy, geometry)
+    for some, inputs, part in parts(geometry, positions):
+        alone = ops.kernel_gradient(x[:, inputs], dy[:, some], part)
+        assert_same_bits(alone, dkernel[some])
+
+
+# ---------------------------------------------------------------- inputs, outputs, rows
 
 
 def test_windows_further_apart_than_2_31_inputs_are_all_found():
@@ -39,6 +106,45 @@ def test_windows_further_apart_than_2_31_inputs_are_all_found():
     alone = Geometry((geometry.positions * 5,), 1, 3, (5,), (5,))
     assert_same_bits(ops.forward(x, kernel, None, geometry), ops.forward(seen, kernel, None, alone))
     assert_same_bits(ops.kernel_gradient(x, dy, geometry), ops.kernel_gradient(seen, dy, alone))
+
+
+@pytest.mark.large
+def test_the_gradient_of_more_than_2_31_inputs_is_where_their_windows_are():
+    geometry = Geometry((LIMIT + 4096,), 1, 3, (5,), (1 << 24,))
+    needs_memory(geometry.input_size[0], arrays=2)
+    kernel = numbers(geometry.kernel_shape, FLOAT, 2)
+    dy = numbers((1, *geometry.output_shape), FLOAT, 3)
+    alone = Geometry((geometry.positions * 5,), 1, 3, (5,), (5,))
+    dx = ops.input_gradient(dy, kernel, geometry).reshape(-1)
+    expected = ops.input_gradient(dy, kernel, alone).reshape(-1, 5)
+    seen = geometry.window_offsets()[:, None] + np.arange(5)
+    assert_same_bits(dx[seen], expected)
+    assert np.count_nonzero(dx) == np.count_nonzero(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("filters", [1, 64], ids=["along-the-batch", "along-filters"])
+def test_rows_that_start_beyond_2_31_numbers_are_read_there(filters):
+    geometry = Geometry((2,), 1 << 19, filters, (1,), (1,))
+    rows = LIMIT // math.prod(geometry.input_shape) + 10
+    x = untouched_zeros(rows, *geometry.input_shape)
+    x[-7:] = numbers((7, *geometry.input_shape), FLOAT, 1)
+    kernel = numbers(geometry.kernel_shape, FLOAT, 2)
+    y = ops.forward(x, kernel, None, geometry)
+    assert_same_bits(y[-7:], ops.forward(x[-7:], kernel, None, geometry))
+    assert not y[:-7].any()
+
+
+@pytest.mark.large
+def test_outputs_that_start_beyond_2_31_numbers_are_written_there():
+    geometry = Geometry((1,), 2, 1 << 15, (1,), (1,))
+    rows = LIMIT // geometry.filters + 10
+    needs_memory(rows * geometry.filters)
+    x = np.tile(numbers((7, 1, 2), FLOAT, 1), (-(-rows // 7), 1, 1))[:rows]
+    kernel = numbers(geometry.kernel_shape, FLOAT, 2)
+    y, first = ops.forward(x, kernel, None, geometry), ops.forward(x[:7], kernel, None, geometry)
+    for start in range(0, rows, 7):
+        assert_same_bits(y[start : start + 7], first[: rows - start])
 
 
 # ---------------------------------------------------------------- sizes alone
