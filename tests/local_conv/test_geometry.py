@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import itertools
+import math
 import pickle
 
 import numpy as np
@@ -254,8 +255,12 @@ def test_sizes_of_other_numbers_of_dimensions_do_not_go_together():
         geometry = dataclasses.replace(Geometry((5, 6), 2, 3, (2, 2), (1, 1)), **change)
         with pytest.raises(ValueError, match=r"zip\(\) argument"):
             assert geometry.connections
+    for pads in (((1, 0),), ((0, 0),)):
+        geometry = Geometry((5, 6), 2, 3, (2, 2), (1, 1), pads=pads)
         with pytest.raises(ValueError, match=r"zip\(\) argument"):
-            assert geometry.overlap() if "pads" in change else geometry.output_size
+            geometry.overlap()
+    with pytest.raises(ValueError, match=r"zip\(\) argument"):
+        assert Geometry((5, 6), 2, 3, (2, 2), (1, 1), pads=((1, 0),)).padded
 
 
 def test_same_has_one_window_for_each_stride_and_centers_even_kernels_to_the_left():
@@ -275,10 +280,10 @@ def test_a_clipped_sum_is_that_of_a_loop():
 
 
 def test_a_clipped_sum_is_exact_beyond_what_a_float_holds():
-    count = 2**40 + 1
-    assert sum_clipped(0, 1, count, count) == sum_clipped(1, 1, count - 1, count)
-    assert sum_clipped(0, 1, count, count) == 2**39 * count
-    assert sum_clipped(0, 3, count, 3 * count) == 3 * 2**39 * count
+    count = 10**15 + 7
+    for step in (1, 3):
+        expected = step * math.comb(count, 2)
+        assert sum_clipped(0, step, count, step * count) == expected
 
 
 # ---------------------------------------------------------------- a geometry as a value

@@ -265,7 +265,7 @@ def test_an_array_of_zarr_itself_and_one_of_several_are_read(tmp_path):
 
 
 def test_a_place_whose_file_is_not_there_is_named_whole(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no.npz:a"):
+    with pytest.raises(FileNotFoundError, match=r"no\.npz:a"):
         rows.open_rows(f"{tmp_path / 'no.npz'}:a")
 
 
