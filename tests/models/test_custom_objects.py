@@ -135,7 +135,35 @@ class Twice(lcfast.Layer):
         return super().get_config()
 
 
-@pytest.mark.parametrize("ending", ["h5", "weights.h5"])
+class Mixed(lcfast.Layer):
+    """A layer whose list has its classes in another order than the alphabet."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.listed = [Scale(), lcfast.Dense(3, use_bias=False), Scale(), lcfast.PReLU()]
+
+    def call(self, x):
+        for layer in self.listed:
+            x = layer(x)
+        return x
+
+    def get_config(self):
+        return super().get_config()
+
+
+@pytest.mark.parametrize("ending", ["h5", "keras"])
+def test_the_layers_of_a_list_have_their_own_weights_again(ending, tmp_path):
+    model = lcfast.Sequential([Mixed(input_shape=(3,))])
+    rng, shapes = np.random.default_rng(0), [weight.shape for weight in model.weights]
+    assert shapes.count((3,)) == 3
+    model.set_weights([rng.standard_normal(shape) for shape in shapes])
+    model.save(tmp_path / f"model.{ending}")
+    again = lcfast.load_model(tmp_path / f"model.{ending}", {"Mixed": Mixed})
+    for weight, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+        assert_same_bits(weight, expected)
+
+
+@pytest.mark.parametrize("ending", ["h5", "keras", "weights.h5"])
 def test_a_layer_that_is_held_twice_is_written_once(ending, tmp_path):
     model, x = lcfast.Sequential([Twice(input_shape=(3,))]), np.ones((2, 3), "f4")
     assert model.count_params() == 2 * 12
