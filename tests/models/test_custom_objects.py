@@ -1,8 +1,11 @@
 """What a caller gives for names that lcfast does not know; custom_objects.h5 holds them all."""
 
+import io
 import json
+import zipfile
 
 import goldens
+import h5py
 import numpy as np
 import pytest
 from cases import assert_same_bits
@@ -174,6 +177,21 @@ def test_a_layer_that_is_held_twice_is_written_once(ending, tmp_path):
     else:
         model.save(tmp_path / f"model.{ending}")
         again = lcfast.load_model(tmp_path / f"model.{ending}", {"Twice": Twice})
+    assert_same_bits(again.predict(x), model.predict(x))
+
+
+def test_a_layer_that_is_held_twice_may_lie_under_its_first_name_as_keras_3_has_it(tmp_path):
+    model, x = lcfast.Sequential([Twice(input_shape=(3,))]), np.ones((2, 3), "f4")
+    model.save(tmp_path / "last.keras")
+    with zipfile.ZipFile(tmp_path / "last.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        file.move("layers/twice/second", "layers/twice/first")
+    with zipfile.ZipFile(tmp_path / "first.keras", "w") as archive:
+        for name, content in {**parts, "model.weights.h5": weights.getvalue()}.items():
+            archive.writestr(name, content)
+    again = lcfast.load_model(tmp_path / "first.keras", {"Twice": Twice})
     assert_same_bits(again.predict(x), model.predict(x))
 
 

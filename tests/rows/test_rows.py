@@ -275,6 +275,9 @@ def test_an_archive_that_was_cut_since_it_was_opened_is_told_of(tmp_path):
     (tmp_path / "x.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:200])
     with pytest.raises(ValueError, match=r"x\.npz:arr_0: .*not a zip file"):
         read(stored)
+    np.savez(tmp_path / "x.npz", ARRAY[:3])
+    with pytest.raises(ValueError, match=r"x\.npz:arr_0: .*ends after 3 of 7 rows"):
+        read(stored)
 
 
 def test_no_text_at_all_is_no_rows(tmp_path):
