@@ -1,4 +1,4 @@
-.PHONY: help build test test-c coverage fuzz bits differential bench bench-compare bench-peers golden table lint
+.PHONY: help build test test-c coverage mutants fuzz bits differential bench bench-compare bench-peers golden table lint
 PYTHON ?= python
 
 help: ## print this list
@@ -11,6 +11,8 @@ test-c: ## the kernels in C: each compiler that is here, sanitizers, aarch64 und
 	sh tests/c/run.sh
 coverage: ## how many lines of the kernels in C the tests in C run, by gcov
 	sh tests/c/coverage.sh
+mutants: ## change geometry.py and layouts.py in each way that cosmic-ray knows: a test must fail
+	$(PYTHON) tests/mutation/mutants.py $(MODULES)
 bits: ## the digest of all answers, with each Python of PYTHONS, gcc, clang, old and new numpy
 	$(PYTHON) tests/bits/environments.py $(PYTHONS)
 differential: ## random models of tf_keras against lcfast (LCFAST_KERAS_PYTHON; DIFFERENTIAL="--models 1000")

@@ -255,6 +255,9 @@ def test_sizes_of_other_numbers_of_dimensions_do_not_go_together():
         geometry = dataclasses.replace(Geometry((5, 6), 2, 3, (2, 2), (1, 1)), **change)
         with pytest.raises(ValueError, match=r"zip\(\) argument"):
             assert geometry.connections
+        if "pads" not in change:
+            with pytest.raises(ValueError, match=r"zip\(\) argument"):
+                assert geometry.output_size
     for pads in (((1, 0),), ((0, 0),)):
         geometry = Geometry((5, 6), 2, 3, (2, 2), (1, 1), pads=pads)
         with pytest.raises(ValueError, match=r"zip\(\) argument"):
