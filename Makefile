@@ -1,4 +1,4 @@
-.PHONY: help build test test-c sanitize coverage fuzz bits differential long-run bench bench-compare bench-peers golden table lint
+.PHONY: help build test test-c sanitize coverage mutants fuzz bits differential long-run bench bench-compare bench-peers golden table lint
 PYTHON ?= python
 
 help: ## print this list
@@ -13,6 +13,8 @@ sanitize: ## the Python tests on extensions that watch addresses, leaks, undefin
 	PYTHON=$(PYTHON) sh tests/c/sanitize.sh $(SANITIZER)
 coverage: ## how many lines of the kernels in C the tests in C run, by gcov
 	sh tests/c/coverage.sh
+mutants: ## change geometry.py and layouts.py in each way that cosmic-ray knows: a test must fail
+	$(PYTHON) tests/mutation/mutants.py $(MODULES)
 bits: ## the digest of all answers, with each Python of PYTHONS, gcc, clang, old and new numpy
 	$(PYTHON) tests/bits/environments.py $(PYTHONS)
 differential: ## random models of tf_keras against lcfast (LCFAST_KERAS_PYTHON; DIFFERENTIAL="--models 1000")

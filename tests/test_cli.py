@@ -142,6 +142,10 @@ def test_help_has_an_example(command):
     assert "  Example:\n    lcfast " in result.stdout
 
 
+def test_an_unknown_command_is_named():
+    assert "No such command 'guess'" in refused("guess")
+
+
 def test_a_missing_model_is_named(tmp_path):
     text = refused("predict", tmp_path / "no.h5", IMAGES, "-o", tmp_path / "p.npy")
     assert text == f"Error: {tmp_path / 'no.h5'}: No such file or directory\n"

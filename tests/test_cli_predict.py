@@ -18,6 +18,7 @@ from click.testing import CliRunner
 import lcfast
 from lcfast import cli
 from lcfast.cli import destination as destination_module
+from lcfast.cli import predict as predict_module
 from lcfast.rows import open_rows
 from lcfast.rows.npy import NpyWriter
 
@@ -118,6 +119,14 @@ def test_several_inputs_and_outputs_go_by_the_names_of_layers(tmp_path):
     assert "names no input" in refused(TWO, "--input", "no=x.npy", "-o", tmp_path / "y.h5")
     np.save(tmp_path / "0.npy", x[0][:5])
     assert "different numbers of rows" in refused(TWO, *options, "-o", tmp_path / "y.h5")
+    lines = x[0][:5].reshape(5, -1)
+    np.savetxt(tmp_path / "0.csv", lines, delimiter=",")  # whose rows nobody has counted
+    options[-1] = options[-1].replace("0.npy", "0.csv")
+    text = refused(TWO, *options, "-o", tmp_path / "y.h5", "--batch-size", 4)
+    assert "different numbers of rows" in text
+    assert text.count("0.csv") == text.count("1.npy") == 1
+    piped = [option if option == "--input" else option.split("=")[0] + "=-" for option in options]
+    assert "cannot come from one pipe" in refused(TWO, *piped, "-o", tmp_path / "y.h5")
 
 
 # ---------------------------------------------------------------- pipes
@@ -228,6 +237,24 @@ def test_an_interruption_before_the_first_row_leaves_nothing(tmp_path, interrupt
         "after 0 of 360 rows; " + f"{tmp_path / 'y.npy'} was not written.\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_while_files_are_opened_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict_module, "load_model", interrupt)
+    output = tmp_path / "y.npy"
+    result = predict(MODEL, EXAMPLES / "digits_images.npy", "-o", output, status=130)
+    assert result.stderr == f"Interrupted after 0 rows; {output} was not written.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_into_a_pipe_says_how_far_it_came(interrupted):
+    interrupted(2)
+    source = EXAMPLES / "digits_images.npy"
+    result = predict(MODEL, source, "-o", "-", "--batch-size", 50, status=130)
+    assert result.stderr == "Interrupted after 100 of 360 rows.\n"
 
 
 def test_what_came_through_a_pipe_cannot_be_resumed_and_nothing_of_it_stays(tmp_path, interrupted):

@@ -232,8 +232,7 @@ class Layer(Computing, SymbolicSide):
         if y is out and out.flags.writeable:
             return out
         target = ops.as_output(out, y.shape, y.dtype)
-        if y is not target:
-            target[...] = y
+        target[...] = y
         return target
 
     def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lcfast.layers import arguments
-from lcfast.layers.weights import SWAP_LOCK, Weight, WeightHolder, WeightSlot
+from lcfast.layers.weights import SWAP_LOCK, Weight, WeightHolder, WeightSlot, own
 from lcfast.vocabulary import constraints, initializers, regularizers
 
 # Arguments of Keras's add_weight that matter to TensorFlow alone.
@@ -202,6 +203,37 @@ class Tracker(WeightHolder):
 
     # ------------------------------------------------------------ all weights together
 
+    def complete_build(self) -> None:
+        """Take the values that the constructor was given, and be built: the last of a build."""
+        if self._initial_weights is not None:
+            self.set_weights(self._initial_weights)
+            self._initial_weights = None
+        self.built = True
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the weights, in Keras's order and shapes; [] before the layer is built.
+
+        Returns
+        -------
+        list of ndarray
+        """
+        return [own(value) for value in self.stored(self.record())]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the weights, all at once, from arrays in the order and shapes of `get_weights()`.
+
+        Parameters
+        ----------
+        weights : sequence of array_like
+            Copied, and cast to the layer's dtype.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape is wrong; then nothing is changed.
+        """
+        self.swap_record(self.checked_record(weights))
+
     def record(self) -> Any:
         """The weights as one immutable whole, those of the sublayers too."""
         if not self._holders or not self.sublayers():
@@ -267,6 +299,11 @@ class Tracker(WeightHolder):
         return trained, others
 
     @property
+    def weights(self) -> list[Weight]:
+        """All weights: the trainable ones first, as Keras lists and stores them."""
+        return self.trainable_weights + self.non_trainable_weights
+
+    @property
     def trainable_weights(self) -> list[Weight]:
         """The weights that training would change; [] where `trainable` is False."""
         return [layer.weight_of(layer._slots[i]) for layer, i in self.split_places()[0]]
@@ -276,13 +313,39 @@ class Tracker(WeightHolder):
         """The weights that training would leave alone."""
         return [layer.weight_of(layer._slots[i]) for layer, i in self.split_places()[1]]
 
+    @property
+    def variables(self) -> list[Weight]:
+        """All weights; another name of `weights`."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Weight]:
+        """Another name of `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Weight]:
+        """Another name of `non_trainable_weights`."""
+        return self.non_trainable_weights
+
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of `get_weights()`."""
         return [layer._slots[i].shape for layer, i in self.places()]
 
-    def trainable_slots(self) -> list[int]:
-        """Which of `get_weights()` are trainable."""
-        return list(range(len(self.split_places()[0])))
+    def count_params(self) -> int:
+        """Return how many numbers the weights hold.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not built yet.
+        """
+        if not self.built:
+            raise ValueError(
+                f"You tried to call `count_params` on {self.name}, but the layer isn't built. "
+                "You can build it manually via: `layer.build(batch_input_shape)`."
+            )
+        return sum(math.prod(shape) for shape in self.weight_shapes())
 
 
 def layers_in(value: Any) -> Iterator[Any]:

@@ -183,11 +183,6 @@ class WeightHolder:
         """The dtype of the weights, the computation and the output: "float32" or "float64"."""
         return self._dtype
 
-    @property
-    def trainable(self) -> bool:
-        """Whether `trainable_weights` lists the weights."""
-        return self._trainable
-
     def pack(self, stored: Record) -> Any:
         """Return the record that computes, of read-only arrays as Keras stores them."""
         return stored
@@ -206,14 +201,6 @@ class WeightHolder:
         """Let the layer's own weights be `record` from the next call on."""
         self._record = record
 
-    def record(self) -> Any:
-        """The weights as one immutable whole: what a call takes once."""
-        return self.own_record()
-
-    def swap_record(self, record: Any) -> None:
-        """Compute with `record` from the next call on; calls under way keep the one they took."""
-        self.swap_own_record(record)
-
     def finish_build(self, slots: Sequence[WeightSlot]) -> None:
         """Take the slots and give them their first values; after `build` the layer is built."""
         # Keras lists and stores trainable weights before the others.
@@ -221,13 +208,6 @@ class WeightHolder:
         self._weights = {}
         if self._initial_weights is None and not self._awaits_weights:
             self.initialize_weights()
-
-    def complete_build(self) -> None:
-        """Take the values that the constructor was given, and be built: the last of a build."""
-        if self._initial_weights is not None:
-            self.set_weights(self._initial_weights)
-            self._initial_weights = None
-        self.built = True
 
     def await_weights(self) -> None:
         """Let `build` only note the shapes: the values come from a file, through `swap_record`."""
@@ -237,42 +217,6 @@ class WeightHolder:
         """Give all weights new values from their initializers."""
         dtype = np.dtype(self.dtype)
         self.swap_own_record(self.pack(tuple(slot.initial_value(dtype) for slot in self._slots)))
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Return copies of the weights, in Keras's order and shapes; [] before the layer is built.
-
-        Returns
-        -------
-        list of ndarray
-        """
-        return [own(value) for value in self.stored(self.record())]
-
-    def stored(self, record: Any) -> Sequence[np.ndarray]:
-        """The arrays of `get_weights()`, of a record; read-only."""
-        return self.unpack(record)
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set the weights, all at once, from arrays in the order and shapes of `get_weights()`.
-
-        Parameters
-        ----------
-        weights : sequence of array_like
-            Copied, and cast to the layer's dtype.
-
-        Raises
-        ------
-        ValueError
-            If their number or a shape is wrong; then nothing is changed.
-        """
-        self.swap_record(self.checked_record(weights))
-
-    def weight_shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of `get_weights()`."""
-        return [slot.shape for slot in self._slots]
-
-    def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
-        """Return the record that `weights` make, or raise what `set_weights` raises."""
-        return self.own_checked_record(weights, copy)
 
     def own_checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
         """Return the record that `weights` make, or raise what `set_weights` raises.
@@ -298,38 +242,6 @@ class WeightHolder:
             record.append(frozen(array, dtype))
         return self.pack(tuple(record))
 
-    @property
-    def weights(self) -> list[Weight]:
-        """All weights: the trainable ones first, as Keras lists and stores them."""
-        return self.trainable_weights + self.non_trainable_weights
-
-    @property
-    def trainable_weights(self) -> list[Weight]:
-        """The weights that training would change; [] where `trainable` is False."""
-        return [self.weight_of(slot) for slot in self._slots if slot.trainable and self.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Weight]:
-        """The weights that training would leave alone."""
-        return [
-            self.weight_of(slot) for slot in self._slots if not (slot.trainable and self.trainable)
-        ]
-
-    @property
-    def variables(self) -> list[Weight]:
-        """All weights; another name of `weights`."""
-        return self.weights
-
-    @property
-    def trainable_variables(self) -> list[Weight]:
-        """Another name of `trainable_weights`."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_variables(self) -> list[Weight]:
-        """Another name of `non_trainable_weights`."""
-        return self.non_trainable_weights
-
     def weight_of(self, slot: WeightSlot) -> Weight:
         """The weight of one of the layer's own slots, always the same object."""
         if slot not in self._weights:
@@ -344,22 +256,3 @@ class WeightHolder:
 
     def _stored_in(self, slot: WeightSlot) -> np.ndarray:
         return self.unpack(self.own_record())[self._slots.index(slot)]
-
-    def trainable_slots(self) -> list[int]:
-        """Which of `get_weights()` are trainable."""
-        return [i for i, slot in enumerate(self._slots) if slot.trainable and self.trainable]
-
-    def count_params(self) -> int:
-        """Return how many numbers the weights hold.
-
-        Raises
-        ------
-        ValueError
-            If the layer is not built yet.
-        """
-        if not self.built:
-            raise ValueError(
-                f"You tried to call `count_params` on {self.name}, but the layer isn't built. "
-                "You can build it manually via: `layer.build(batch_input_shape)`."
-            )
-        return sum(math.prod(shape) for shape in self.weight_shapes())

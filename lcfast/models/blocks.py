@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lcfast.layers.base import Layer
 from lcfast.layers.symbolic import Shape
+from lcfast.layers.tracking import Composite
 from lcfast.layers.wrappers import TimeDistributed
 from lcfast.local_conv.geometry import CHANNELS_FIRST, Geometry
 from lcfast.models.graph import Graph, LayerWithGraph
@@ -107,8 +108,8 @@ def weight_bytes(record: Any) -> int:
     """Bytes of the weights in a record, as the engines hold them."""
     if isinstance(record, np.ndarray):
         return record.nbytes
-    if isinstance(record, Mapping):
-        return sum(map(weight_bytes, record.values()))
+    if isinstance(record, Composite):
+        return sum(map(weight_bytes, record.of.values()))
     if isinstance(record, tuple | list):
         return sum(map(weight_bytes, record))
     numbers = getattr(record, "numbers", None)  # of a sparse kernel

@@ -199,9 +199,8 @@ def _nodes_in_order(
         while stack:  # a deep model must not end in Python's recursion limit
             node, inputs_done = stack.pop()
             if inputs_done:
-                if node not in finished:
-                    finished.add(node)
-                    nodes.append(node)
+                finished.add(node)
+                nodes.append(node)
                 continue
             if node in finished:
                 continue

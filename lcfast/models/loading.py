@@ -10,12 +10,14 @@ from typing import Any
 from lcfast import io
 from lcfast.errors import ModelFileError
 from lcfast.io.reading import is_too_deep
-from lcfast.io.stored_model import WeightOrder
+from lcfast.io.stored_model import StoredModel, WeightOrder
+from lcfast.layers.base import Layer
 from lcfast.models.custom_objects import CustomObjects, checked_objects
 from lcfast.models.deserializing import BAD_VALUE, Problems, model_of, sentence
 from lcfast.models.folding import folded
 from lcfast.models.inbound_nodes import short
 from lcfast.models.model import Model
+from lcfast.models.saving import weight_tree
 from lcfast.models.weight_order import places_in
 
 _TOO_DEEP = "The JSON nests its lists and objects too deeply."
@@ -84,11 +86,7 @@ def load_model(
     stored = io.read_model(path)
     problems = Problems()
     model = model_of(stored.config, stored.path, problems, stored.keras_version, custom_objects)
-    arrays = {
-        layer: [stored.arrays[name] for name in names]
-        for layer, names in stored.layer_weights.items()
-    }
-    _fill(model, arrays, stored.order, problems)
+    _fill(model, stored, problems)
     problems.stop_if_any(stored.path)
     return folded(model) if fold else model
 
@@ -147,15 +145,13 @@ def model_from_json(text: str, custom_objects: CustomObjects | None = None) -> M
     return model
 
 
-def _fill(
-    model: Model, arrays: dict[str, list[Any]], order_in_file: WeightOrder, problems: Problems
-) -> None:
+def _fill(model: Model, stored: StoredModel, problems: Problems) -> None:
     """Give each layer its arrays; every missing, surplus or misshapen one is a problem."""
     for layer in model.layers:
-        number = {place: i for i, place in enumerate(layer.places())}
-        order = [number[place] for place in places_in(order_in_file, layer)]
+        names = stored.layer_weights.get(layer.name, ())
+        order = _order_in_file(layer, names, stored.order)
         shapes = [layer.weight_shapes()[i] for i in order]
-        given = arrays.get(layer.name, [])
+        given = [stored.arrays[name] for name in names]
         if [array.shape for array in given] != shapes:
             problems.append(
                 f"layer {short(layer.name)} ({type(layer).__name__}) needs weights of shapes "
@@ -167,10 +163,28 @@ def _fill(
             layer.swap_record(layer.checked_record(ordered, copy=False))
         except BAD_VALUE as error:
             problems.append(f"layer {short(layer.name)}: {sentence(error)}")
-    unknown = set(arrays) - {layer.name for layer in model.layers}
+    unknown = set(stored.layer_weights) - {layer.name for layer in model.layers}
     for name in sorted(unknown):
-        if arrays[name]:
+        if stored.layer_weights[name]:
             problems.append(f"the file holds weights of a layer {short(name)} that is not there")
+
+
+def _order_in_file(layer: Layer, names: Sequence[str], order: WeightOrder) -> list[int]:
+    """Which of `get_weights()` each weight of a layer in the file is."""
+    parts = layer.flat_layers()
+    if order == "by name" and len(parts) > 1 and not any(isinstance(p, Model) for p in parts):
+        # Attributes that share a layer, or list layers of several classes: the paths are surer.
+        number_of = {id(weight): i for i, weight in enumerate(layer.weights)}
+        paths = {
+            f"{place}/vars/{i}" if place else f"vars/{i}": number_of[id(weight)]
+            for place, weights in weight_tree(layer).items()
+            for i, weight in enumerate(weights)
+        }
+        found = [name.split("/", 2)[2] for name in names]  # below "layers/name_of_class"
+        if sorted(paths) == sorted(found):
+            return [paths[path] for path in found]
+    number = {place: i for i, place in enumerate(layer.places())}
+    return [number[place] for place in places_in(order, layer)]
 
 
 def _number(pair: tuple[int, Any]) -> int:

@@ -149,31 +149,35 @@ def _by_place(
     return [(weight, name) for name, weight in places.items() if name in found], problems
 
 
-def weight_tree(model: WritableModel) -> dict[str, list[Weight]]:
+def weight_tree(holder: Layer) -> dict[str, list[Weight]]:
     """The weights of each layer by its place in the tree of a .keras or .weights.h5 file.
 
-    Layers are called after their class there, and counted: "layers/dense", "layers/dense_1".
+    Places are those below `holder`, a model or a layer. Layers of a list are called after their
+    class there, and counted: "layers/dense", "layers/dense_1".
     """
     tree: dict[str, list[Weight]] = {"": []}
     seen: set[Layer] = set()
+
+    def below(place: str, name: str) -> str:
+        return f"{place}/{name}" if place else name
 
     def visit(layer: Any, place: str) -> None:
         seen.add(layer)
         if isinstance(layer, LayersOfGraph):
             tree[place] = []
-            visit_all(layer.layers, f"{place}/layers" if place else "layers")  # type: ignore[attr-defined]
+            visit_all(layer.layers, below(place, "layers"))  # type: ignore[attr-defined]
             return
         tree[place] = weights = [layer.weight_of(slot) for slot in layer._slots]
         if isinstance(layer, Recurrent):  # Keras gives the weights to a layer inside, the cell
-            tree[place], tree[f"{place}/cell"] = [], weights
+            tree[place], tree[below(place, "cell")] = [], weights
         for name in sorted(layer._holders, reverse=True):  # the order of tf_keras
             held = vars(layer)[name]
             if isinstance(held, Layer):
                 if held not in seen:
-                    visit(held, f"{place}/{name}")
+                    visit(held, below(place, name))
             else:
                 parts = held.values() if isinstance(held, dict) else held
-                visit_all([part for part in parts if isinstance(part, Layer)], f"{place}/{name}")
+                visit_all([part for part in parts if isinstance(part, Layer)], below(place, name))
 
     def visit_all(layers: Sequence[Layer], place: str) -> None:
         counts: Counter[str] = Counter()
@@ -184,7 +188,7 @@ def weight_tree(model: WritableModel) -> dict[str, list[Weight]]:
                 counts[name] += 1
                 visit(layer, f"{place}/{name}_{number}" if number else f"{place}/{name}")
 
-    visit(model, "")
+    visit(holder, "")
     return tree
 
 

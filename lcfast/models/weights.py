@@ -89,11 +89,6 @@ class LayersOfGraph(LayerWithGraph):
         self._traced()
         return super().non_trainable_weights
 
-    def trainable_slots(self) -> list[int]:
-        """Which of `get_weights()` are trainable."""
-        trainable = set(self.split_places()[0])
-        return [i for i, place in enumerate(self.places()) if place in trainable]
-
     def sublayers(self) -> list[Any]:
         """The layers of the model; [] before it is built."""
         return list(self._graph.listed) if self._graph is not None else []

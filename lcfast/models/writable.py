@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import os
 from typing import Any
 
@@ -13,9 +14,9 @@ class WritableModel(ModelStructure):
     """The part of a model that describes it and writes it into files."""
 
     @property
+    @abc.abstractmethod
     def class_name_in_files(self) -> str | None:
         """The class that a file names; None for a class of the user's, which no file can hold."""
-        return None
 
     def config_in(self, form: configs.Form) -> dict[str, Any]:
         """The configuration in one of the forms of `lcfast.models.configs`."""

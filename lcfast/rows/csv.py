@@ -113,7 +113,8 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return "_" not in cell  # Python's own way to write a number
+    # Python takes digits of every script, and a line between them; numpy takes neither.
+    return cell.strip().isascii() and "_" not in cell
 
 
 class CsvWriter:

@@ -6,6 +6,7 @@ float32 when it is given, so that 0.01 is stored, used and saved as 0.0099999997
 Source: https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/regularizers
 """
 
+import abc
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,11 +36,12 @@ class Regularizer(Configured):
         raise NotImplementedError(f"{type(self).__name__} needs a gradient method.")
 
 
-class _SumOfPowers(Regularizer):
+class _SumOfPowers(Regularizer, abc.ABC):
     """What L1, L2 and L1L2 share: l1 * sum(abs(w)) + l2 * sum(w**2)."""
 
+    @abc.abstractmethod
     def _factors(self) -> tuple[float, float]:
-        raise NotImplementedError
+        """The factors l1 and l2."""
 
     def __call__(self, w: ArrayLike) -> float:
         """Return the penalty of the weights `w`."""

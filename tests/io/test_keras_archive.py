@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lcfast.errors import ModelFileError
-from lcfast.io import read_model, read_weights
+from lcfast.io import read_model, read_weights, zip_archive
 
 NAMES = ("sequential", "functional", "keras_3_sequential", "keras_3_functional")
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -260,7 +260,13 @@ def test_a_member_that_claims_more_than_is_stored_is_refused_before_it_is_read(p
         assert message.startswith(f"member '{name}' declares 4294967294 bytes, but ")
 
 
-@pytest.mark.parametrize("declared", [10, 40_000_000])
+def test_a_config_that_is_too_long_is_refused_before_it_is_read(path, monkeypatch):
+    write(path, parts_of())
+    monkeypatch.setattr(zip_archive, "_MOST_TEXT", 100)
+    assert " bytes, too many for a config; " in refusal(path)
+
+
+@pytest.mark.parametrize("declared", [10, 20_000_010, 40_000_000])
 def test_a_packed_member_that_has_another_size_than_it_declares_is_refused(path, declared):
     zeros = bytes(20_000_000)
     write(path, {**parts_of(), WEIGHTS: zeros}, zipfile.ZIP_DEFLATED)

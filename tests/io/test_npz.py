@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import struct
 import tracemalloc
 import zipfile
 
@@ -13,7 +14,7 @@ import pytest
 
 import lcfast
 from lcfast.errors import ModelFileError
-from lcfast.io import read_model, read_weights
+from lcfast.io import npz, read_model, read_weights, zip_archive
 
 MHCFLURRY = goldens.DIRECTORY / "container_weights_network-0.npz"
 
@@ -178,6 +179,25 @@ def test_an_array_whose_bytes_changed_is_refused(path):
     content[5000] ^= 1
     path.write_bytes(content)
     assert "Bad CRC-32" in refusal(path, lambda path: dict(read_weights(path)))
+
+
+def test_an_array_that_is_packed_in_part_is_refused(path):
+    content = npy(np.zeros(1000), shape=(2000,))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", content)
+    size = struct.pack("<I", len(content))
+    assert path.read_bytes().count(size) == 2  # in the member's header, and in the directory
+    path.write_bytes(path.read_bytes().replace(size, struct.pack("<I", len(content) + 8000)))
+    message = refusal(path, lambda path: dict(read_weights(path)))
+    assert message.startswith("member 'a.npy' ends too early")
+
+
+def test_among_many_arrays_too_a_member_that_is_none_is_named(path):
+    arrays = {f"a{i}.npy": npy(np.zeros(1)) for i in range(zip_archive.MANY)}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**arrays, "x": npy(np.zeros(1))}.items():
+            archive.writestr(name, content)
+    assert "lacks the ending .npy" in refusal(path, npz.read_weights)
 
 
 def test_a_zip_of_anything_else_is_called_that(path):

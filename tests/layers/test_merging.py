@@ -243,3 +243,8 @@ def test_shapes_that_do_not_go_together_are_refused_by_the_name_of_the_layer(kin
     for shapes in ([(2, 3), (2, 4)], [(2, 3), (1, 3)], [(2, 3), (2, 3, 4)]):
         with pytest.raises(ValueError, match=r"Layer merge cannot \w+ inputs of shapes"):
             kind(name="merge")([integers(*shape) for shape in shapes])
+
+
+def test_inputs_without_a_batch_are_refused():
+    with pytest.raises(ValueError, match=r"cannot add inputs of shapes \[\(\), \(None, 3\)\]"):
+        lcfast.Add().compute_output_shape([(), (None, 3)])

@@ -43,7 +43,7 @@ def test_a_layer_computes_what_keras_does_both_ways(name):
     y, pullback = layer.vjp(case.x)
     dx, dweights = pullback(case.dy)
     assert len(dweights) == len(case.weights)
-    trainable = [dweights[i] for i in layer.trainable_slots()]
+    trainable = dweights[: len(layer.trainable_weights)]
     eps = np.finfo("f4").eps
     for got, expected in zip([y, dx, *trainable], [case.y, case.dx, *case.dweights], strict=True):
         assert_within(got, expected, 32 * eps * max(1, np.abs(expected).max()))
@@ -153,8 +153,9 @@ def test_a_model_may_be_applied_to_every_step():
     inner_dx, of_trainable = inner_pullback(dy.reshape(8, 2))
     assert_same_bits(y.reshape(8, 2), inner_y)
     assert_same_bits(dx.reshape(8, 3), inner_dx)
-    for i, expected in zip(layer.trainable_slots(), of_trainable, strict=True):
-        assert_same_bits(dweights[i], expected)
+    trainable = dweights[: len(layer.trainable_weights)]
+    for got, expected in zip(trainable, of_trainable, strict=True):
+        assert_same_bits(got, expected)
     # Keras lists what is trainable first, and so does the file.
     assert [weight.name for weight in layer.weights][-2:] == [
         "normal/moving_mean:0",
@@ -293,3 +294,27 @@ def test_time_distributed_of_integers_has_gradients_of_the_weights_alone():
     dx, (dtable,) = pullback(np.ones_like(y))
     assert dx is None
     assert np.array_equal(dtable, np.array([1, 2, 0, 0, 1.0])[:, None] * np.ones(3))
+
+
+def test_two_layers_of_other_sizes_are_laid_side_by_side():
+    walk = {"return_sequences": True}
+    layer = lcfast.Bidirectional(
+        lcfast.LSTM(3, **walk),
+        backward_layer=lcfast.GRU(5, go_backwards=True, **walk),
+        input_shape=(4, 2),
+    )
+    layer.build((None, 4, 2))
+    x = random(6, 4, 2)
+    assert layer.compute_output_shape((None, 4, 2)) == (None, 4, 8)
+    assert_same_bits(layer(x)[..., :3], layer.forward_layer(x))
+    assert_same_bits(layer(x)[..., 3:], layer.backward_layer(x)[:, ::-1])
+
+
+@pytest.mark.parametrize("merge_mode", ["sum", "mul", "ave"])
+def test_two_layers_of_other_sizes_are_joined_in_no_other_way(merge_mode):
+    with pytest.raises(ValueError, match="must have the same `units`; they have 3 and 5"):
+        lcfast.Bidirectional(
+            lcfast.LSTM(3),
+            merge_mode=merge_mode,
+            backward_layer=lcfast.LSTM(5, go_backwards=True),
+        )

@@ -175,3 +175,9 @@ def test_the_count_of_a_new_python_outranks_the_affinity(process, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
     monkeypatch.setattr(os, "process_cpu_count", lambda: 5, raising=False)  # PYTHON_CPU_COUNT
     assert cores.usable_cores(process.folder) == 5
+
+
+def test_groups_that_are_mounted_at_the_root_have_no_folder_above_it(tmp_path):
+    mounted = VERSION_2.format(root="/", mount="/")
+    found = [folder for _, folder in cores._group_folders([mounted], ["0::/a/b"])]
+    assert found == [Path("/a/b"), Path("/a"), Path("/")]

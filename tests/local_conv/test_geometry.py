@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import itertools
+import math
 import pickle
 
 import numpy as np
@@ -110,6 +111,12 @@ def test_windows_start_where_the_two_steps_lead(name):
     for position, tap in enumerate(first_taps):
         row, column = divmod(position, geometry.output_size[-1])
         assert tap == row * down + column * along
+
+
+def test_one_dimension_has_no_step_down():
+    for name, geometry in GEOMETRIES.items():
+        if len(geometry.input_size) == 1:
+            assert geometry.window_steps[0] == 0, name
 
 
 def test_the_output_size_counts_the_windows_that_fit():
@@ -223,6 +230,42 @@ def test_pads_on_one_side_alone_count():
     assert Geometry((7,), 1, 1, (2,), (1,), pads=((0, 0),)).padded.input_size == (7,)
 
 
+@pytest.mark.parametrize("before", range(-2, 3))
+@pytest.mark.parametrize("behind", range(-3, 3))
+def test_the_overlap_is_what_padding_and_leaving_out_make(before, behind):
+    for size in (5, 6, 7):
+        x = np.arange(1, 1 + size)[:, None]
+        inside = x[max(-before, 0) : size - max(-behind, 0)]
+        expected = np.pad(inside, ((max(before, 0), max(behind, 0)), (0, 0)))
+        geometry = Geometry((size,), 1, 1, (1,), (1,), pads=((before, behind),))
+        padded = np.zeros(geometry.padded.input_shape, int)
+        target, source = geometry.overlap()
+        padded[target] = x[source]
+        np.testing.assert_array_equal(padded, expected)
+
+
+def test_sizes_of_other_numbers_of_dimensions_do_not_go_together():
+    for change in (
+        {"input_size": (5,)},
+        {"kernel_size": (2,)},
+        {"strides": (1,)},
+        {"pads": ((1, 0),)},
+        {"pads": ((0, 0),)},
+    ):
+        geometry = dataclasses.replace(Geometry((5, 6), 2, 3, (2, 2), (1, 1)), **change)
+        with pytest.raises(ValueError, match=r"zip\(\) argument"):
+            assert geometry.connections
+        if "pads" not in change:
+            with pytest.raises(ValueError, match=r"zip\(\) argument"):
+                assert geometry.output_size
+    for pads in (((1, 0),), ((0, 0),)):
+        geometry = Geometry((5, 6), 2, 3, (2, 2), (1, 1), pads=pads)
+        with pytest.raises(ValueError, match=r"zip\(\) argument"):
+            geometry.overlap()
+    with pytest.raises(ValueError, match=r"zip\(\) argument"):
+        assert Geometry((5, 6), 2, 3, (2, 2), (1, 1), pads=((1, 0),)).padded
+
+
 def test_same_has_one_window_for_each_stride_and_centers_even_kernels_to_the_left():
     for size, kernel, stride in itertools.product(range(1, 12), range(1, 7), range(1, 5)):
         before, behind = same_pads(size, kernel, stride)
@@ -237,6 +280,13 @@ def test_a_clipped_sum_is_that_of_a_loop():
     for first, step, count, most in itertools.product(*ranges):
         numbers = (first + step * i for i in range(count))
         assert sum_clipped(first, step, count, most) == sum(min(max(i, 0), most) for i in numbers)
+
+
+def test_a_clipped_sum_is_exact_beyond_what_a_float_holds():
+    count = 10**15 + 7
+    for step in (1, 3):
+        expected = step * math.comb(count, 2)
+        assert sum_clipped(0, step, count, step * count) == expected
 
 
 # ---------------------------------------------------------------- a geometry as a value
@@ -280,3 +330,11 @@ def test_shared_and_data_format_are_what_keras_starts_from():
     geometry = Geometry((5,), 1, 1, (2,), (1,))
     assert (geometry.data_format, geometry.shared, geometry.pads) == (CHANNELS_LAST, False, ())
     assert (CHANNELS_LAST, CHANNELS_FIRST) == ("channels_last", "channels_first")
+
+
+def test_a_data_format_is_known_by_its_letters():
+    read_from_a_file = "".join(["channels_", "first"])
+    assert read_from_a_file is not CHANNELS_FIRST
+    geometry = Geometry((5,), 2, 1, (2,), (1,), read_from_a_file)
+    assert geometry.channels_first
+    assert geometry.input_shape == (2, 5)

@@ -1,12 +1,13 @@
 """Keras's stored weights of each implementation and the engines' forms of them, each way."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 from cases import GEOMETRIES, SAME_GEOMETRIES, assert_same_bits, numbers
 
-from lcfast.local_conv import layouts, ops, sparse
+from lcfast.local_conv import layouts, ops, reference, sparse
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
 
 ALL = {**GEOMETRIES, **SAME_GEOMETRIES}
@@ -104,6 +105,7 @@ def test_the_vector_of_implementation_3_and_the_kernel_of_1_are_not_copied():
     assert layouts.vector_of_stored(vector, geometry, 3) is vector
     assert layouts.stored_of_vector(vector, geometry, 3) is vector
     assert layouts.kernel_of_stored(kernel, geometry, 1) is kernel
+    assert layouts.stored_of_kernel(kernel, geometry, 1) is kernel
 
 
 @pytest.mark.parametrize("data_format", [CHANNELS_LAST, CHANNELS_FIRST])
@@ -119,6 +121,32 @@ def test_weights_move_to_the_other_data_format_and_back(size, data_format):
     moved_bias = layouts.bias_in_format(bias, geometry)
     assert moved_bias.shape == bias.shape
     assert_same_bits(layouts.bias_in_format(moved_bias, there), bias)
+
+
+@pytest.mark.parametrize("data_format", [CHANNELS_LAST, CHANNELS_FIRST])
+@pytest.mark.parametrize("size", [(5,), (4, 5)])
+def test_weights_that_moved_compute_the_same_on_rows_that_moved(size, data_format):
+    geometry = Geometry(size, 2, 3, (2, 3)[: len(size)], (1,) * len(size), data_format)
+    other = CHANNELS_FIRST if data_format == CHANNELS_LAST else CHANNELS_LAST
+    there = dataclasses.replace(geometry, data_format=other)
+    axes = (-1, 1) if other == CHANNELS_FIRST else (1, -1)
+    x = numbers((7, *geometry.input_shape), "float64", 1)
+    vector = numbers(geometry.connections, "float64", 2)
+    bias = numbers(layouts.stored_bias_shape(geometry), "float64", 3)
+    moved = layouts.vector_in_format(vector, geometry, other)
+    kernels = [layouts.kernel_of_vector(vector, geometry), layouts.kernel_of_vector(moved, there)]
+    biases = [bias.reshape(-1), layouts.bias_in_format(bias, geometry).reshape(-1)]
+    y = reference.forward(x, kernels[0], biases[0], geometry)
+    y_there = reference.forward(np.moveaxis(x, *axes), kernels[1], biases[1], there)
+    np.testing.assert_allclose(y_there, np.moveaxis(y, *axes), rtol=1e-12)
+
+
+@every_local_geometry
+def test_the_memory_of_the_dense_tensor_is_known_before_it_is_made(name):
+    geometry = ALL[name]
+    for dtype in (np.dtype("f4"), np.dtype("f8")):
+        dense = np.prod((*geometry.input_shape, *geometry.output_shape), dtype=int)
+        assert layouts.dense_bytes(geometry, dtype) == np.empty(dense, dtype).nbytes
 
 
 def test_the_bias_of_channels_first_is_reshaped_and_not_transposed():

@@ -78,6 +78,12 @@ def test_the_panels_of_a_forward_call_fit_into_the_scratch_whatever_the_batch(ge
                 assert count * (panel + sums) <= SCRATCH
 
 
+def test_gradients_that_fill_the_scratch_for_one_pixel_go_pixel_by_pixel():
+    geometry = Geometry((3, 4), 1, 10**7, (2, 2), (1, 1))
+    made = plan.input_gradient_plan(geometry, np.dtype("f4"), 100, 2, 0)
+    assert (made.regime, made.vectors, made.splits) == ("batch", 1, 12)
+
+
 # ---------------------------------------------------------------- in words
 
 

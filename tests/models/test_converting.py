@@ -414,6 +414,17 @@ def test_without_an_option_every_model_is_copied(tmp_path):
     assert_same_bits(lcfast.load_model(tmp_path / "out.keras").predict(x), model.predict(x))
 
 
+def test_what_holds_a_layer_that_cannot_be_converted_is_refused():
+    local = of(lcfast.LocallyConnected1D, 2, 2, name="local")
+    timed = chain(of(lcfast.TimeDistributed, local, name="timed"), row=(4, 5, 3))
+    with pytest.raises(ValueError, match=r"layer 'timed' .* holds layers of its own"):
+        convert(timed, implementation=3)
+    padded = of(lcfast.LocallyConnected1D, 2, 2, implementation=3, padding="same", name="padded")
+    inside = chain(padded, row=(5, 3))
+    with pytest.raises(ValueError, match="layer 'padded'"):
+        convert(chain(inside, row=(5, 3)), implementation=1)
+
+
 def test_a_model_inside_keeps_its_data_format_or_is_refused():
     with pytest.raises(ValueError, match=r"\(Sequential\) holds layers of its own"):
         convert(with_a_model_inside(), data_format=FIRST)

@@ -1,8 +1,11 @@
 """What a caller gives for names that lcfast does not know; custom_objects.h5 holds them all."""
 
+import io
 import json
+import zipfile
 
 import goldens
+import h5py
 import numpy as np
 import pytest
 from cases import assert_same_bits
@@ -95,6 +98,118 @@ def test_a_model_with_a_layer_of_ones_own_is_saved_and_loaded(ending, tmp_path):
     assert_same_bits(again.predict(x), model.predict(x))
 
 
+class Shift(lcfast.Layer):
+    """A layer that computes with its record, as lcfast's own do."""
+
+    def build(self, input_shape):
+        self.by = self.add_weight("by", (input_shape[-1],), initializer="uniform")
+        self.still = self.add_weight("still", (), trainable=False)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def forward(self, weights, inputs, training=False, out=None):
+        by, still = weights
+        return inputs + by + still
+
+
+def test_the_weights_that_a_layer_of_ones_own_adds_come_from_the_file(tmp_path):
+    model, x = lcfast.Sequential([Shift(input_shape=(3,))]), np.ones((2, 3), "f4")
+    model.set_weights([[1, 2, 3], 4])
+    model.save(tmp_path / "model.h5")
+    again = lcfast.load_model(tmp_path / "model.h5", {"Shift": Shift})
+    assert np.array_equal(again.predict(x), [[6, 7, 8]] * 2)
+    assert [weight.name for weight in again.weights] == [weight.name for weight in model.weights]
+
+
+class Twice(lcfast.Layer):
+    """A layer that holds another one under two names, and in a list."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first = lcfast.Dense(3)
+        self.second = self.first
+        self.listed = [self.first, lcfast.Dense(3)]
+
+    def call(self, x):
+        return self.listed[1](self.second(self.first(x)))
+
+    def get_config(self):
+        return super().get_config()
+
+
+class Mixed(lcfast.Layer):
+    """A layer whose list has its classes in another order than the alphabet."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.listed = [Scale(), lcfast.Dense(3, use_bias=False), Scale(), lcfast.PReLU()]
+
+    def call(self, x):
+        for layer in self.listed:
+            x = layer(x)
+        return x
+
+    def get_config(self):
+        return super().get_config()
+
+
+@pytest.mark.parametrize("ending", ["h5", "keras"])
+def test_the_layers_of_a_list_have_their_own_weights_again(ending, tmp_path):
+    model = lcfast.Sequential([Mixed(input_shape=(3,))])
+    rng, shapes = np.random.default_rng(0), [weight.shape for weight in model.weights]
+    assert shapes.count((3,)) == 3
+    model.set_weights([rng.standard_normal(shape) for shape in shapes])
+    model.save(tmp_path / f"model.{ending}")
+    again = lcfast.load_model(tmp_path / f"model.{ending}", {"Mixed": Mixed})
+    for weight, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+        assert_same_bits(weight, expected)
+
+
+@pytest.mark.parametrize("ending", ["h5", "keras", "weights.h5"])
+def test_a_layer_that_is_held_twice_is_written_once(ending, tmp_path):
+    model, x = lcfast.Sequential([Twice(input_shape=(3,))]), np.ones((2, 3), "f4")
+    assert model.count_params() == 2 * 12
+    if ending == "weights.h5":
+        model.save_weights(tmp_path / "model.weights.h5")
+        again = lcfast.Sequential([Twice(input_shape=(3,))])
+        again.load_weights(tmp_path / "model.weights.h5")
+    else:
+        model.save(tmp_path / f"model.{ending}")
+        again = lcfast.load_model(tmp_path / f"model.{ending}", {"Twice": Twice})
+    assert_same_bits(again.predict(x), model.predict(x))
+
+
+def test_a_layer_that_is_held_twice_may_lie_under_its_first_name_as_keras_3_has_it(tmp_path):
+    model, x = lcfast.Sequential([Twice(input_shape=(3,))]), np.ones((2, 3), "f4")
+    model.save(tmp_path / "last.keras")
+    with zipfile.ZipFile(tmp_path / "last.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        file.move("layers/twice/second", "layers/twice/first")
+    with zipfile.ZipFile(tmp_path / "first.keras", "w") as archive:
+        for name, content in {**parts, "model.weights.h5": weights.getvalue()}.items():
+            archive.writestr(name, content)
+    again = lcfast.load_model(tmp_path / "first.keras", {"Twice": Twice})
+    assert_same_bits(again.predict(x), model.predict(x))
+
+
+class Numpy(Scale):
+    def get_config(self):
+        return {**super().get_config(), "by": np.float32(self.by), "more": np.arange(3)}
+
+    def __init__(self, more=(), **kwargs):
+        super().__init__(**kwargs)
+        self.more = more
+
+
+def test_a_config_may_hold_what_numpy_makes():
+    model = lcfast.Sequential([Numpy(by=3.0, input_shape=(3,))])
+    again = lcfast.model_from_json(model.to_json(), {"Numpy": Numpy})
+    assert (again.layers[0].by, again.layers[0].more) == (3.0, [0, 1, 2])
+
+
 # ---------------------------------------------------------------- what stands for what
 
 
@@ -184,3 +299,11 @@ def test_what_is_no_dict_of_names_is_refused(given):
         made(dense(), custom_objects=given)
     with pytest.raises(TypeError, match="must be a dict"):
         lcfast.load_model("nowhere.h5", given)
+
+
+def test_lcfasts_model_may_stand_for_a_class_of_models():
+    config = json.loads(lcfast.Sequential([lcfast.Dense(2, input_shape=(3,))]).to_json())
+    config["class_name"] = "Scorer"
+    model = lcfast.model_from_json(json.dumps(config), {"Scorer": lcfast.Sequential})
+    assert type(model) is lcfast.Sequential
+    assert model.output_shape == (None, 2)

@@ -104,6 +104,12 @@ def test_progress_is_told_the_rows_of_each_batch():
     assert told == [3, 3, 1]
 
 
+def test_progress_is_told_of_rows_that_are_scored_at_once():
+    model, told = lcfast.Sequential([lcfast.Dense(2, input_shape=(3,))]), []
+    model.predict(np.ones((5, 3), "f4"), progress=told.append)
+    assert told == [5]
+
+
 @pytest.mark.parametrize("verbose", [0, 1, 2, "auto"])
 def test_progress_is_shown_where_it_is_asked_for(verbose, capsys):
     y = small().predict(np.ones((7, 3)), batch_size=3, verbose=verbose)

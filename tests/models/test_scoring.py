@@ -12,6 +12,7 @@ from cases import assert_same_bits
 import lcfast
 from lcfast.local_conv import threads
 from lcfast.models import blocks, scoring
+from lcfast.models.summary import summary_data
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +190,17 @@ def test_blocks_fill_the_cache_or_weigh_as_much_as_the_weights(monkeypatch):
     monkeypatch.setattr(blocks, "MOST_MULTIPLICATIONS", 1 << 40)
     rows = blocks.rows_at_once(wide.graph_of_layers(), wide.record(), [(7, 4096)])
     assert rows == (4096 + 1) // 2 // 48 * 48
+
+
+def test_the_weights_of_layers_that_hold_others_count():
+    for held in (
+        lcfast.TimeDistributed(lcfast.Dense(4), input_shape=(5, 3)),
+        lcfast.Bidirectional(lcfast.LSTM(2), input_shape=(5, 3)),
+    ):
+        model = lcfast.Sequential([held])
+        size = 4 * model.count_params()
+        assert blocks.weight_bytes(model.record()) == size
+        assert [layer["weight_bytes"] for layer in summary_data(model)["layers"]] == [size]
 
 
 def test_blocks_keep_to_the_memory_and_to_one_row_at_least():

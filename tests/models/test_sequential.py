@@ -258,3 +258,8 @@ def test_the_configs_of_a_loaded_model_are_those_of_its_layers():
     assert entries[0]["class_name"] == "InputLayer"
     for entry, layer in zip(entries[1:], model.layers, strict=True):
         assert entry == {"class_name": type(layer).__name__, "config": layer.get_config()}
+
+
+def test_a_model_that_is_not_built_was_never_called():
+    with pytest.raises(RuntimeError, match="has never been called and thus has no defined input"):
+        lcfast.Sequential(name="empty").get_input_at(0)

@@ -154,3 +154,14 @@ def test_a_model_of_inputs_of_any_size_has_no_plans():
     assert data["rows_at_once"] is None
     assert data["layers"][0]["engine"] == "direct"
     assert data["layers"][0]["plan"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(1, "16 B"), (1 << 10, "16.00 KB"), (1 << 20, "16.00 MB"), (1 << 28, "4.00 GB")],
+)
+def test_the_memory_of_weights_is_told_in_a_fitting_unit(words, told):
+    layer = lcfast.Embedding(words, 4, input_length=3)
+    layer.await_weights()  # the largest are not made
+    lines = printed(lcfast.Sequential([layer]))
+    assert f"Total params: {4 * words:,} ({told})" in lines

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -150,6 +151,7 @@ def test_text_is_read_with_or_without_a_header(tmp_path, content):
         ("1;2\n", "line 1: has 1 number; a row has 2"),
         ("1,2\n1_0,2\n", "line 2: '1_0' is not a number"),
         ("1,2\n\xff,2\n", "line 2: "),
+        ("1,2\n3,\uff14\n", "line 2: '\uff14' is not a number"),
     ],
 )
 @pytest.mark.parametrize("size", [1, 2, 9])
@@ -175,6 +177,41 @@ def saved(path, array, name="x.npy"):
     return str(path / name)
 
 
+def by_columns(path):
+    np.savez(path / "x.npz", np.asfortranarray(ARRAY))
+    return str(path / "x.npz")
+
+
+def of_version(path, number):
+    content = bytearray(Path(as_npy(path)).read_bytes())
+    content[6] = number
+    (path / "x.npy").write_bytes(content)
+    return str(path / "x.npy")
+
+
+def damaged_hdf5(path):
+    content = Path(as_hdf5(path)).read_bytes()
+    (path / "x.h5").write_bytes(content[:100])
+    return str(path / "x.h5")
+
+
+def zarr_of(path, **arrays):
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(str(path / "x.zarr"), mode="w")
+    create = getattr(group, "create_array", None) or group.create_dataset
+    for name, array in arrays.items():
+        create(name=name, shape=np.shape(array), dtype=array.dtype)[...] = array
+    return str(path / "x.zarr")
+
+
+def damaged_zarr(path):
+    pytest.importorskip("zarr")
+    (path / "x.zarr").mkdir()
+    (path / "x.zarr" / "zarr.json").write_text("{")
+    (path / "x.zarr" / ".zgroup").write_text("{")
+    return str(path / "x.zarr")
+
+
 @pytest.mark.parametrize(
     ("store", "sentence"),
     [
@@ -188,6 +225,18 @@ def saved(path, array, name="x.npy"):
         ),
         (lambda p: f"{as_hdf5(p)}:/no", "no dataset '/no'; there are /group/x"),
         (lambda p: f"{as_npy(p)}:a", "has no members"),
+        (lambda p: f"{as_hdf5_of_two(p)[:-2]}/b", r"x.anything:/b: holds a single number"),
+        (lambda p: by_columns(p), r"x.npz:arr_0: is stored by columns, .* numpy.ascontiguousarray"),
+        (lambda p: of_version(p, 9), r"version \(9, 0\) of the format is not known"),
+        (lambda p: damaged_hdf5(p), "x.h5: cannot be read as HDF5"),
+        (
+            lambda p: f"{zarr_of(p, a=ARRAY, b=ARRAY)}",
+            "holds the arrays a, b; name one, as in .*:a",
+        ),
+        (lambda p: zarr_of(p), "holds the arrays none; name one, as in .*:NAME"),
+        (lambda p: zarr_of(p, a=np.float32(1)), "holds a single number"),
+        (lambda p: f"{zarr_of(p, a=ARRAY)}:no", "cannot be read as zarr"),
+        (lambda p: damaged_zarr(p), "cannot be read as zarr"),
     ],
 )
 def test_what_is_not_there_is_told(tmp_path, store, sentence):
@@ -206,6 +255,33 @@ def test_a_damaged_archive_is_told_of_wherever_it_is_damaged(tmp_path):
             read(rows.open_rows(place))
         except ValueError as error:
             assert str(error).startswith(place)  # noqa: PT017 (many bytes matter to nobody)
+
+
+def test_an_array_of_zarr_itself_and_one_of_several_are_read(tmp_path):
+    place = zarr_of(tmp_path, a=ARRAY, b=ARRAY[::-1].copy())
+    np.testing.assert_array_equal(read(rows.open_rows(f"{place}:b")), ARRAY[::-1])
+    (tmp_path / "x.zarr" / "a").rename(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(read(rows.open_rows(str(tmp_path / "a.zarr"))), ARRAY)
+
+
+def test_a_place_whose_file_is_not_there_is_named_whole(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no\.npz:a"):
+        rows.open_rows(f"{tmp_path / 'no.npz'}:a")
+
+
+def test_an_archive_that_was_cut_since_it_was_opened_is_told_of(tmp_path):
+    np.savez(tmp_path / "x.npz", ARRAY)
+    stored = rows.open_rows(str(tmp_path / "x.npz"))
+    (tmp_path / "x.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"x\.npz:arr_0: .*not a zip file"):
+        read(stored)
+    np.savez(tmp_path / "x.npz", ARRAY[:3])
+    with pytest.raises(ValueError, match=r"x\.npz:arr_0: .*ends after 3 of 7 rows"):
+        read(stored)
+
+
+def test_no_text_at_all_is_no_rows(tmp_path):
+    assert read(rows.open_rows(text(tmp_path, ""), 2)).shape == (0, 2)
 
 
 def test_zarr_that_is_not_installed_is_asked_for(tmp_path, monkeypatch):
@@ -275,3 +351,26 @@ def test_an_input_is_known_by_its_ends_its_size_and_its_time(tmp_path):
         path.write_bytes(content)
         assert identity_of_input(path) not in seen
         seen.add(identity_of_input(path))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_directory_that_is_not_finished_stays_or_goes_whole(tmp_path, keep):
+    room = Unfinished(tmp_path / "y.zarr", {})
+    room.part.mkdir()
+    (room.part / "0.0").write_bytes(b"1")
+    room.leave(keep)
+    assert room.part.exists() is keep
+
+
+def test_a_directory_is_known_by_the_names_the_sizes_and_the_times_of_its_files(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b" / "c"
+    second.parent.mkdir()
+    first.write_bytes(b"1")
+    second.write_bytes(b"2")
+    seen = {identity_of_input(tmp_path)}
+    assert identity_of_input(tmp_path) in seen
+    second.write_bytes(b"22")
+    assert identity_of_input(tmp_path) not in seen
+    seen.add(identity_of_input(tmp_path))
+    first.rename(tmp_path / "d")
+    assert identity_of_input(tmp_path) not in seen

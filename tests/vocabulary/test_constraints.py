@@ -189,3 +189,11 @@ class TestNames:
         assert constraints.get({"name": "MaxNorm", "m": 3, "axis": 1}) == MaxNorm(3, 1)
         low_high = {"name": "MinMaxNorm", "low": 0.5, "high": 2.0, "rate": 1.0, "axis": 0}
         assert constraints.get(low_high) == MinMaxNorm(0.5, 2.0)
+
+
+def test_a_class_of_the_users_says_what_it_lacks():
+    class Own(constraints.Constraint):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Own needs a __call__ method"):
+        Own()(np.ones(3))

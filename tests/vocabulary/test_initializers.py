@@ -288,3 +288,17 @@ class TestNames:
     def test_the_dtype_of_old_files_is_ignored(self, name):
         written = {"class_name": name, "config": {"dtype": "float32"}}
         assert initializers.get(written) == initializers.get(name)
+
+
+def test_a_class_of_the_users_says_what_it_lacks():
+    class Own(initializers.Initializer):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Own needs a __call__ method"):
+        Own()((3,))
+
+
+def test_numbers_that_depend_on_their_place_are_not_independent_of_it():
+    assert initializers.independent(initializers.Constant(2.0), (3,)) == initializers.Constant(2.0)
+    assert initializers.independent(initializers.Constant([1.0, 2.0, 3.0]), (3,)) is None
+    assert initializers.independent(initializers.Orthogonal(), (3, 3)) is None

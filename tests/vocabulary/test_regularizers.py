@@ -181,3 +181,13 @@ class TestNames:
     def test_a_factor_that_is_no_finite_number_is_refused(self, factor):
         with pytest.raises(ValueError, match=r"l2 needs a (finite )?number, not"):
             regularizers.get({"class_name": "L2", "config": {"l2": factor}})
+
+
+def test_a_class_of_the_users_says_what_it_lacks():
+    class Own(regularizers.Regularizer):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Own needs a __call__ method"):
+        Own()(np.ones(3))
+    with pytest.raises(NotImplementedError, match="Own needs a gradient method"):
+        Own().gradient(np.ones(3))
