@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from lcfast.io.hdf5_headers import check_header
+from lcfast.io.hdf5_headers import check_header, check_headers
 from lcfast.io.hdf5_packing import PACKERS, check_packing
 from lcfast.io.hdf5_text import HEAP, check_heaps, check_lengths
 from lcfast.io.reading import naming, quoted, reading, refusal
@@ -79,11 +79,14 @@ class Window(io.RawIOBase):
 @contextmanager
 def opened(path: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
     """Open an HDF5 file; `is_checked` where it has been opened before and is unchanged."""
-    with naming(path), reading("the file"), h5py.File(path, "r") as file:
+    with naming(path), reading("the file"), open(path, "rb", buffering=0) as raw:
+        whole = Window(raw, 0, raw.seek(0, io.SEEK_END))
         if not is_checked:
-            with open(path, "rb", buffering=0) as raw:
-                _look_through(Window(raw, 0, raw.seek(0, io.SEEK_END)))
-        yield file
+            _check_headers(whole)
+        with h5py.File(path, "r") as file:
+            if not is_checked:
+                _look_through(whole)
+            yield file
 
 
 @contextmanager
@@ -91,6 +94,7 @@ def opened_in(window: Window, place: str, *, is_checked: bool = False) -> Iterat
     """Open the HDF5 file that is a part of another one, called `place`."""
     with naming(place), reading("the file"):
         if not is_checked:
+            _check_headers(window)
             _look_through(window)
         with h5py.File(window, "r") as file:
             yield file
@@ -252,6 +256,11 @@ def read_array(dataset: h5py.Dataset) -> np.ndarray:
         if dataset.chunks:
             check_packing(dataset)
         return np.asarray(dataset[()], dtype=native, order="C")
+
+
+def _check_headers(window: Window) -> None:
+    with mmap(window.file.fileno(), 0, access=ACCESS_READ) as data:
+        check_headers(data, window.start, window.size)
 
 
 def _look_through(window: Window) -> None:

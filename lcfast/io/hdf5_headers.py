@@ -20,6 +20,13 @@ ATTRIBUTE = 12
 
 _CONTINUATION, _SYMBOL_TABLE = 16, 17
 _SHARED = 2  # a flag of a message that lies somewhere else
+WIDTHS = (8, 8)
+"""Bytes of an address and of a size, in every file of h5py."""
+
+_MARK = b"\x89HDF\r\n\x1a\n"
+# By the version of the first block: where it has the root's address, and the two widths.
+_ROOT = {0: (64, 13), 1: (68, 13), 2: (36, 9), 3: (36, 9)}
+_SYMBOL = struct.Struct("<8xQ24x")  # the address of an object's header
 _PLACE_AND_SIZE = struct.Struct("<QQ")
 
 
@@ -36,11 +43,77 @@ def check_header(group: h5py.Group, address: int, place: str) -> None:
     if group.file.driver == "fileobj":
         return  # a file within an archive gives HDF5 no descriptor
     with mapped(group) as (data, base):
-        for kind, content in messages(data, base, address, place):
-            if kind == _SYMBOL_TABLE and len(content) >= _PLACE_AND_SIZE.size:
-                heap = base + _PLACE_AND_SIZE.unpack_from(content)[1]
-                if int.from_bytes(data[heap + 8 : heap + 16], "little") > len(data):
-                    raise refusal(f"{place} has names that take up more than the file")
+        _members(data, base, address, place)
+
+
+def check_headers(data: mmap, first: int, size: int) -> None:
+    """Refuse a file any of whose headers is larger than it, before HDF5 opens the file.
+
+    Groups are followed as h5py writes them by default, in tables of symbols; what newer files
+    keep in other tables is left to `check_header`.
+
+    Parameters
+    ----------
+    data : mmap
+        What holds the file.
+    first, size : int
+        Where the file begins in it, and how many bytes it has.
+    """
+    block = 0  # of the user's own, ahead of the file
+    while data[first + block : first + block + 8] != _MARK:
+        block = max(512, 2 * block)
+        if block >= size:
+            return
+    base = first + block
+    version = data[base + 8]
+    if version not in _ROOT:
+        return  # HDF5 refuses it
+    root, widths = _ROOT[version]
+    if tuple(data[base + widths : base + widths + 2]) != WIDTHS:
+        raise refusal("the file has addresses of an unusual width")
+    waiting = [int.from_bytes(data[base + root : base + root + 8], "little")]
+    seen = set()
+    while waiting:
+        address = waiting.pop()
+        if address not in seen and base + address + 16 <= len(data):
+            seen.add(address)
+            waiting += _members(data, base, address, f"the object at byte {address}")
+
+
+def _members(data: mmap, base: int, address: int, place: str) -> list[int]:
+    """The addresses of the members of a group; none of a dataset."""
+    found: list[int] = []
+    for kind, content in messages(data, base, address, place):
+        if kind == _SYMBOL_TABLE and len(content) >= _PLACE_AND_SIZE.size:
+            tree, heap = _PLACE_AND_SIZE.unpack_from(content)
+            if int.from_bytes(data[base + heap + 8 : base + heap + 16], "little") > len(data):
+                raise refusal(f"{place} has names that take up more than the file")
+            found += _in_tree(data, base, tree)
+    return found
+
+
+def _in_tree(data: mmap, base: int, tree: int) -> list[int]:
+    """The addresses of the objects in a tree of symbols."""
+    found: list[int] = []
+    waiting, seen = [tree], set()
+    while waiting:
+        node = base + waiting.pop()
+        if node in seen or node + 24 > len(data):
+            continue
+        seen.add(node)
+        count = int.from_bytes(data[node + 6 : node + 8], "little")
+        if data[node : node + 4] == b"TREE":
+            children = data[node + 32 : node + 24 + 16 * count]
+            waiting += (int.from_bytes(children[i : i + 8], "little") for i in _every_16(children))
+        elif data[node : node + 4] == b"SNOD":
+            symbols = data[node + 8 : node + 8 + _SYMBOL.size * count]
+            whole = len(symbols) - len(symbols) % _SYMBOL.size
+            found += (address for (address,) in _SYMBOL.iter_unpack(symbols[:whole]))
+    return found
+
+
+def _every_16(children: bytes) -> range:
+    return range(0, len(children), 16)
 
 
 def messages(data: mmap, base: int, address: int, place: str) -> Iterator[tuple[int, bytes]]:

@@ -12,13 +12,12 @@ from mmap import mmap
 
 import h5py
 
-from lcfast.io.hdf5_headers import ATTRIBUTE, mapped, messages
+from lcfast.io.hdf5_headers import ATTRIBUTE, WIDTHS, mapped, messages
 from lcfast.io.reading import refusal
 
 HEAP = b"GCOL\1"
 """The mark and the version of a heap of text."""
 
-_WIDTHS = (8, 8)  # bytes of an address and of a size, in every file of h5py
 _STRING = struct.Struct("<I8x4x")  # its length; the address of its heap; its number there
 _UNPADDED = {2: 8, 3: 9}  # bytes before the name, by the version of an attribute's message
 
@@ -56,7 +55,7 @@ def check_lengths(group: h5py.Group, attribute: str, count: int, place: str) -> 
     """Refuse an attribute of `count` strings whose lengths are more than the file can hold."""
     file = group.file.id
     address = h5py.h5o.get_info(group.id).addr
-    if file.get_create_plist().get_sizes() != _WIDTHS:
+    if file.get_create_plist().get_sizes() != WIDTHS:
         raise refusal(f"{place} has text of variable length, but addresses of an unusual width")
     with mapped(group) as (data, base):
         found = [
