@@ -19,6 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from fuzz import hdf5_checksums
 from lcfast.io import checkpoint
 from lcfast.io.crc32c import crc32c
 from lcfast.io.protobuf import read_varint
@@ -58,8 +59,11 @@ def _with_number(data: bytes, place: int, chance: random.Random) -> bytes:
 
 def hdf5(data: bytes, chance: random.Random) -> bytes:
     """Damage a structure of the file, or write another attribute, dataset or link into it."""
-    if chance.random() < 0.25:
+    kind = chance.random()
+    if kind < 0.25:
         return _rewritten(data, chance)
+    if kind < 0.6:
+        return hdf5_checksums.damaged(data, chance, _in_structure)
     marks = [found.start() for found in _STRUCTURES.finditer(data)]
     for _ in range(chance.randint(1, 3)):
         if not marks or not data:
@@ -67,6 +71,12 @@ def hdf5(data: bytes, chance: random.Random) -> bytes:
         place = min(chance.choice(marks) + chance.randrange(_NEAR), len(data) - 1)
         data = _with_number(data, place, chance)
     return data
+
+
+def _in_structure(data: bytes, chance: random.Random) -> bytes:
+    if chance.random() < 0.3:
+        return flipped(data, chance)
+    return _with_number(data, chance.randrange(len(data)), chance)
 
 
 def _rewritten(data: bytes, chance: random.Random) -> bytes:
@@ -112,6 +122,29 @@ def _rewrite(member: Any, chance: random.Random) -> None:
         member[chance.choice(WORDS).strip("/") or "x"] = chance.choice(links)
 
 
+def in_newest_layout(data: bytes) -> bytes:
+    """The same HDF5 file as the newest HDF5 lays it out, with more in its root and in chunks."""
+    buffer = io.BytesIO()
+    with h5py.File(io.BytesIO(data)) as file, h5py.File(buffer, "w", libver="latest") as new:
+        _copy(file, new)
+        for number in range(9):  # from the ninth on they are kept in heaps
+            new.attrs[f"attribute_{number}"] = number
+            new.create_group(f"group_{number}")
+        for number, most in enumerate([(2, 2), (None, 2), (None, None)]):
+            name = f"group_{number}/vars/0"
+            new.create_dataset(name, data=np.eye(2), chunks=(1, 1), maxshape=most)
+    return buffer.getvalue()
+
+
+def _copy(group: h5py.Group, new: h5py.Group) -> None:
+    new.attrs.update(group.attrs)
+    for name, member in group.items():
+        if isinstance(member, h5py.Group):
+            _copy(member, new.create_group(name))
+        else:
+            new[name] = member[()]
+
+
 # ---------------------------------------------------------------- zip
 
 
@@ -124,6 +157,15 @@ def members(data: bytes) -> dict[str, bytes]:
 def packed(data: bytes, kind: int = zipfile.ZIP_DEFLATED) -> bytes:
     """The archive with the same members, packed."""
     return _archived(members(data), kind)
+
+
+def with_newest_layout(data: bytes) -> bytes:
+    """The archive with its HDF5 files as the newest HDF5 lays them out."""
+    inner = members(data)
+    for name in inner:
+        if name.endswith(".h5"):
+            inner[name] = in_newest_layout(inner[name])
+    return _archived(inner, zipfile.ZIP_STORED)
 
 
 def archive(data: bytes, chance: random.Random) -> bytes:

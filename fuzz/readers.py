@@ -121,9 +121,16 @@ def _files(*patterns: str) -> Callable[[], Iterator[bytes]]:
     return seeds
 
 
+def _hdf5_files() -> Iterator[bytes]:
+    yield from _files("*.h5")()
+    for name in ("model_*1d*.h5", "container_*1d.weights.h5"):
+        yield from (mutators.in_newest_layout(seed) for seed in _files(name)())
+
+
 def _archives() -> Iterator[bytes]:
     yield from _files("container_*.keras")()
     yield from (mutators.packed(seed) for seed in _files("container_*.keras")())
+    yield from (mutators.with_newest_layout(seed) for seed in _files("container_*1d.keras")())
 
 
 def _metadata() -> Iterator[bytes]:
@@ -151,7 +158,7 @@ def _configs() -> Iterator[bytes]:
 
 
 READERS: dict[str, Reader] = {
-    "hdf5": Reader(_files("*.h5"), _file("model.h5"), mutators.hdf5),
+    "hdf5": Reader(_hdf5_files, _file("model.h5"), mutators.hdf5),
     "keras": Reader(_archives, _file("model.keras"), mutators.archive),
     "npz": Reader(
         _files("container_weights_network-0.npz", "adapt.npz"), _file("w.npz"), mutators.archive

@@ -1,7 +1,8 @@
-"""Object headers of HDF5 files, read out of the file's own bytes.
+"""Object headers of HDF5 files, read out of the file's own bytes before HDF5 opens the objects.
 
-HDF5 allocates what a header says it takes, up to 4 GiB, before it reads it. Both versions of a
-header are blocks of messages, and a message may say where the next block lies.
+Both versions of a header are blocks of messages, and a message may say where the next block lies,
+or a table. HDF5 allocates what a block or a table says it takes before it finds that the file is
+shorter.
 """
 
 from __future__ import annotations
@@ -9,145 +10,185 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from mmap import ACCESS_READ, mmap
+from contextvars import ContextVar
 
-import h5py
-
+from lcfast.io.hdf5_bytes import HDF5Bytes
+from lcfast.io.hdf5_tables import (
+    check_chunks,
+    check_names,
+    check_newer_heap,
+    check_newer_tree,
+    objects_of_group,
+)
 from lcfast.io.reading import refusal
 
-ATTRIBUTE = 12
-"""The kind of message that an attribute is."""
+UNPADDED = {2: 8, 3: 9}
+"""Bytes ahead of the name in the message of an attribute, by its version."""
 
-_CONTINUATION, _SYMBOL_TABLE = 16, 17
+# Kinds of messages.
+_LINKS, _LINK, _FILES, _LAYOUT, _ATTRIBUTE, _SHARING = 2, 6, 7, 8, 12, 15
+_CONTINUATION, _SYMBOL_TABLE, _ATTRIBUTES, _CACHE = 16, 17, 21, 24
+
 _SHARED = 2  # a flag of a message that lies somewhere else
-WIDTHS = (8, 8)
-"""Bytes of an address and of a size, in every file of h5py."""
-
-_MARK = b"\x89HDF\r\n\x1a\n"
-# By the version of the first block: where it has the root's address, and the two widths.
-_ROOT = {0: (64, 13), 1: (68, 13), 2: (36, 9), 3: (36, 9)}
-_SYMBOL = struct.Struct("<8xQ24x")  # the address of an object's header
-_PLACE_AND_SIZE = struct.Struct("<QQ")
+_TWO_NUMBERS = struct.Struct("<QQ")
+_OF_ATTRIBUTE = struct.Struct("<BBHHH")  # version, flags; bytes of its name, its type, its shape
 
 
-@contextmanager
-def mapped(group: h5py.Group) -> Iterator[tuple[mmap, int]]:
-    """The bytes of the file that a group is in, and where its addresses count from."""
-    file = group.file.id
-    with mmap(file.get_vfd_handle(), 0, access=ACCESS_READ) as data:
-        yield data, file.get_create_plist().get_userblock()
-
-
-def check_header(group: h5py.Group, address: int, place: str) -> None:
-    """Refuse the header at an address, before HDF5 opens it, where it is larger than the file."""
-    if group.file.driver == "fileobj":
-        return  # a file within an archive gives HDF5 no descriptor
-    with mapped(group) as (data, base):
-        _members(data, base, address, place)
-
-
-def check_headers(data: mmap, first: int, size: int) -> None:
-    """Refuse a file any of whose headers is larger than it, before HDF5 opens the file.
-
-    Groups are followed as h5py writes them by default, in tables of symbols; what newer files
-    keep in other tables is left to `check_header`.
+class Headers:
+    """The headers of one file, each checked once.
 
     Parameters
     ----------
-    data : mmap
-        What holds the file.
-    first, size : int
-        Where the file begins in it, and how many bytes it has.
+    file : HDF5Bytes
+        The bytes of the file.
+
+    Attributes
+    ----------
+    attributes : dict of int to list of bytes
+        By the address of each object that was checked its attributes, as they are stored.
     """
-    block = 0  # of the user's own, ahead of the file
-    while data[first + block : first + block + 8] != _MARK:
-        block = max(512, 2 * block)
-        if block >= size:
-            return
-    base = first + block
-    version = data[base + 8]
-    if version not in _ROOT:
+
+    def __init__(self, file: HDF5Bytes) -> None:
+        self.file = file
+        self.attributes: dict[int, list[bytes]] = {}
+        for root in file.roots:
+            self.check(root, f"the object at byte {root}")
+
+    def check(self, address: int, place: str) -> None:
+        """Refuse an object that claims more than the file, or leads to one that does.
+
+        The members of a group are followed, but for those that newer files keep in a heap: each
+        of them is checked when it is about to be opened.
+        """
+        waiting = [(address, place)]
+        while waiting:
+            address, place = waiting.pop()
+            if address not in self.attributes:
+                self.attributes[address] = []
+                named = self._named(address, place)
+                waiting += [(found, f"the object at byte {found}") for found in named]
+
+    def _named(self, address: int, place: str) -> Iterator[int]:
+        """Check what a header names; give the addresses of the objects among that."""
+        for kind, is_elsewhere, content in _messages(self.file, address, place):
+            self.file.claim(4 + len(content), place)
+            if is_elsewhere:
+                yield _holder(content)
+            elif kind == _ATTRIBUTE:
+                self.attributes[address].append(content)
+                yield from _holders(content)
+            elif kind == _LINK:
+                yield from _linked(content)
+            elif kind == _SYMBOL_TABLE and len(content) >= _TWO_NUMBERS.size:
+                tree, heap = _TWO_NUMBERS.unpack_from(content)
+                check_names(self.file, heap, place)
+                yield from objects_of_group(self.file, tree, place)
+            else:
+                _check_tables(self.file, kind, content, place)
+
+
+_current: ContextVar[Headers | None] = ContextVar("headers", default=None)
+
+
+@contextmanager
+def open_file_has(headers: Headers) -> Iterator[None]:
+    """Say whose headers those of the file are that this thread has open."""
+    token = _current.set(headers)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def check_member(address: int, place: str) -> None:
+    """Check a member of a group before it is opened, in a file that has not been checked before."""
+    if headers := _current.get():
+        headers.check(address, place)
+
+
+def attributes(address: int) -> list[bytes]:
+    """The attributes that are stored with an object that has been opened."""
+    headers = _current.get()
+    return headers.attributes.get(address, []) if headers else []
+
+
+def _messages(file: HDF5Bytes, address: int, place: str) -> Iterator[tuple[int, bool, bytes]]:
+    """The messages in a header: the kind, whether the content lies elsewhere, and the content."""
+    prefix = file.at(address, 16)
+    if len(prefix) < 16:
         return  # HDF5 refuses it
-    root, widths = _ROOT[version]
-    if tuple(data[base + widths : base + widths + 2]) != WIDTHS:
-        raise refusal("the file has addresses of an unusual width")
-    waiting = [int.from_bytes(data[base + root : base + root + 8], "little")]
-    seen = set()
-    while waiting:
-        address = waiting.pop()
-        if address not in seen and base + address + 16 <= len(data):
-            seen.add(address)
-            waiting += _members(data, base, address, f"the object at byte {address}")
-
-
-def _members(data: mmap, base: int, address: int, place: str) -> list[int]:
-    """The addresses of the members of a group; none of a dataset."""
-    found: list[int] = []
-    for kind, content in messages(data, base, address, place):
-        if kind == _SYMBOL_TABLE and len(content) >= _PLACE_AND_SIZE.size:
-            tree, heap = _PLACE_AND_SIZE.unpack_from(content)
-            if int.from_bytes(data[base + heap + 8 : base + heap + 16], "little") > len(data):
-                raise refusal(f"{place} has names that take up more than the file")
-            found += _in_tree(data, base, tree)
-    return found
-
-
-def _in_tree(data: mmap, base: int, tree: int) -> list[int]:
-    """The addresses of the objects in a tree of symbols."""
-    found: list[int] = []
-    waiting, seen = [tree], set()
-    while waiting:
-        node = base + waiting.pop()
-        if node in seen or node + 24 > len(data):
-            continue
-        seen.add(node)
-        count = int.from_bytes(data[node + 6 : node + 8], "little")
-        if data[node : node + 4] == b"TREE":
-            children = data[node + 32 : node + 24 + 16 * count]
-            waiting += (int.from_bytes(children[i : i + 8], "little") for i in _every_16(children))
-        elif data[node : node + 4] == b"SNOD":
-            symbols = data[node + 8 : node + 8 + _SYMBOL.size * count]
-            whole = len(symbols) - len(symbols) % _SYMBOL.size
-            found += (address for (address,) in _SYMBOL.iter_unpack(symbols[:whole]))
-    return found
-
-
-def _every_16(children: bytes) -> range:
-    return range(0, len(children), 16)
-
-
-def messages(data: mmap, base: int, address: int, place: str) -> Iterator[tuple[int, bytes]]:
-    """The messages in the header of an object: the kind and the content of each."""
-    start = base + address
-    is_newer = data[start : start + 4] == b"OHDR"
+    is_newer = prefix.startswith(b"OHDR")
     if is_newer:
-        flags = data[start + 5]
+        flags = prefix[5]
         head = 6 if flags & 4 else 4
-        at = start + 6 + (16 if flags & 32 else 0) + (4 if flags & 16 else 0)
+        size_at = address + 6 + (16 if flags & 32 else 0) + (4 if flags & 16 else 0)
         width = 1 << (flags & 3)
-        blocks = [(at + width, int.from_bytes(data[at : at + width], "little"))]
+        blocks = [(size_at + width, file.number(size_at, width))]
     else:
         head = 8
-        blocks = [(start + 16, int.from_bytes(data[start + 8 : start + 12], "little"))]
-    seen = set()
+        blocks = [(address + 16, int.from_bytes(prefix[8:12], "little"))]
+    total = 0
     while blocks:
-        at, size = block = blocks.pop()
-        if size > len(data):
-            raise refusal(f"{place} has a header of {size} bytes, more than the file")
-        if block in seen:
-            continue
-        seen.add(block)
-        end = min(at + size, len(data))
-        while at + head <= end:
+        at, size = blocks.pop()
+        total += size
+        if total > file.size:
+            raise refusal(f"{place} has a header of {total} bytes, more than the file")
+        block = file.at(at, size)
+        at = 0
+        while at + head <= len(block):
             size_at = at + (1 if is_newer else 2)
-            kind = int.from_bytes(data[at:size_at], "little")
-            size = int.from_bytes(data[size_at : size_at + 2], "little")
-            flags, content = data[size_at + 2], data[at + head : at + head + size]
-            at += head + size
-            if kind == _CONTINUATION and len(content) >= _PLACE_AND_SIZE.size:
-                offset, length = _PLACE_AND_SIZE.unpack_from(content)
+            kind = int.from_bytes(block[at:size_at], "little")
+            size = int.from_bytes(block[size_at : size_at + 2], "little")
+            content = block[at + head : at + head + size]
+            yield kind, bool(block[size_at + 2] & _SHARED), content
+            if kind == _CONTINUATION and len(content) >= _TWO_NUMBERS.size:
+                offset, length = _TWO_NUMBERS.unpack_from(content)
                 # The blocks of newer files begin with a mark and end with a checksum.
                 mark = 4 if is_newer else 0
-                blocks.append((base + offset + mark, max(0, length - 2 * mark)))
-            elif not flags & _SHARED:
-                yield kind, content
+                blocks.append((offset + mark, max(0, length - 2 * mark)))
+            at += head + size
+
+
+def _check_tables(file: HDF5Bytes, kind: int, content: bytes, place: str) -> None:
+    """Refuse the tables that a message names where they claim too much."""
+    if kind in (_LINKS, _ATTRIBUTES) and len(content) >= 2:
+        start = 2 + (8 if kind == _LINKS else 2) * (content[1] & 1)
+        heap, *trees = (
+            int.from_bytes(content[at : at + 8], "little") for at in range(start, start + 24, 8)
+        )
+        check_newer_heap(file, heap, place)
+        for tree in trees:
+            check_newer_tree(file, tree, place)
+    elif kind == _FILES:
+        check_names(file, int.from_bytes(content[8:16], "little"), place)
+    elif kind == _LAYOUT:
+        check_chunks(file, content, place)
+    elif kind in (_SHARING, _CACHE):
+        raise refusal(f"{place} has a message of kind {kind}, which HDF5 files of Keras never have")
+
+
+def _holder(content: bytes) -> int:
+    """The address of the object that holds a message, as it stands in the place of the message."""
+    start = 16 if content.startswith(b"\1") else 2
+    return int.from_bytes(content[start : start + 8], "little")
+
+
+def _holders(attribute: bytes) -> Iterator[int]:
+    """The addresses of the objects that hold the type or the shape of an attribute."""
+    if len(attribute) >= _OF_ATTRIBUTE.size:
+        version, flags, name, kind, _ = _OF_ATTRIBUTE.unpack_from(attribute)
+        if version in UNPADDED:
+            start = UNPADDED[version] + name
+            yield from [_holder(attribute[start:])] * (flags & 1)
+            yield from [_holder(attribute[start + kind :])] * (flags >> 1 & 1)
+
+
+def _linked(link: bytes) -> Iterator[int]:
+    """The address of the object that a link of a newer group leads to, if it is a hard one."""
+    flags = link[1] if len(link) > 1 else 0
+    if flags & 8 and link[2:3] != b"\0":
+        return
+    start = 2 + (flags >> 3 & 1) + 8 * (flags >> 2 & 1) + (flags >> 4 & 1)
+    end = start + (1 << (flags & 3))
+    name = int.from_bytes(link[start:end], "little")
+    yield int.from_bytes(link[end + name : end + name + 8], "little")

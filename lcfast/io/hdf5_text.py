@@ -12,14 +12,13 @@ from mmap import mmap
 
 import h5py
 
-from lcfast.io.hdf5_headers import ATTRIBUTE, WIDTHS, mapped, messages
+from lcfast.io.hdf5_headers import UNPADDED, attributes
 from lcfast.io.reading import refusal
 
 HEAP = b"GCOL\1"
 """The mark and the version of a heap of text."""
 
 _STRING = struct.Struct("<I8x4x")  # its length; the address of its heap; its number there
-_UNPADDED = {2: 8, 3: 9}  # bytes before the name, by the version of an attribute's message
 
 
 def check_heaps(data: mmap, first: int, size: int, heaps: list[int]) -> None:
@@ -53,18 +52,10 @@ def check_heaps(data: mmap, first: int, size: int, heaps: list[int]) -> None:
 
 def check_lengths(group: h5py.Group, attribute: str, count: int, place: str) -> None:
     """Refuse an attribute of `count` strings whose lengths are more than the file can hold."""
-    file = group.file.id
-    address = h5py.h5o.get_info(group.id).addr
-    if file.get_create_plist().get_sizes() != WIDTHS:
-        raise refusal(f"{place} has text of variable length, but addresses of an unusual width")
-    with mapped(group) as (data, base):
-        found = [
-            text
-            for kind, content in messages(data, base, address, place)
-            if kind == ATTRIBUTE
-            and (text := _of_attribute(content, attribute.encode())) is not None
-        ]
-        size = len(data)
+    stored = attributes(h5py.h5o.get_info(group.id).addr)
+    size = group.file.id.get_filesize()
+    every = (_of_attribute(content, attribute.encode()) for content in stored)
+    found = [text for text in every if text is not None]
     if not found:
         raise refusal(
             f"{place} is not stored with its group, so the lengths of its text cannot be checked",
@@ -83,8 +74,8 @@ def _of_attribute(message: bytes, name: bytes) -> bytes | None:
     if len(message) < 9:
         return None
     version, sizes = message[0], struct.unpack_from("<HHH", message, 2)
-    start = _UNPADDED.get(version, 8)
-    if version not in _UNPADDED:
+    start = UNPADDED.get(version, 8)
+    if version not in UNPADDED:
         sizes = tuple(size + -size % 8 for size in sizes)
     if message[start : start + sizes[0]].partition(b"\0")[0] != name:
         return None

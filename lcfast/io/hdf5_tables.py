@@ -1,0 +1,81 @@
+"""Tables that the headers of HDF5 objects name: members, names, and the places of chunks.
+
+HDF5 allocates what a table says it takes before it finds that the file is shorter.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from lcfast.io.hdf5_bytes import HDF5Bytes
+from lcfast.io.reading import refusal
+
+_SYMBOL = struct.Struct("<8xQ24x")  # the address of an object's header
+_CHILD = struct.Struct("<Q8x")  # the address of a node; the name up to which it goes
+_LARGEST = 2**16  # bytes; HDF5 makes no larger node or block, and lets nobody ask for one
+# Of a newer heap: how it is packed; the tree of what is too large for it; the blocks in a row,
+# the bytes of the first and of the largest; the rows.
+_HEAP = struct.Struct("<7xH13xQ80xHQQ12xH")
+_FIXED_LIST = struct.Struct("<6xBxQ")  # bytes of an entry; how many there are
+_IN_CHUNKS = 2  # how a dataset is laid out
+_LIST, _TREE = 3, 5  # where its chunks are listed
+_SETTINGS = {_LIST: 1, _TREE: 6}  # bytes ahead of the address of that
+
+
+def objects_of_group(file: HDF5Bytes, tree: int, place: str) -> Iterator[int]:
+    """The addresses of the members of a group, from its tree of tables of symbols."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        mark, count = file.at(node, 4), file.number(node + 6, 2)
+        if mark == b"TREE":
+            children = file.at(node + 32, _CHILD.size * count)
+            file.claim(24 + len(children), place)
+            waiting += (child for (child,) in _CHILD.iter_unpack(_whole(children, _CHILD)))
+        elif mark == b"SNOD":
+            symbols = file.at(node + 8, _SYMBOL.size * count)
+            file.claim(8 + len(symbols), place)
+            yield from (found for (found,) in _SYMBOL.iter_unpack(_whole(symbols, _SYMBOL)))
+
+
+def _whole(content: bytes, form: struct.Struct) -> bytes:
+    return content[: len(content) - len(content) % form.size]
+
+
+def check_names(file: HDF5Bytes, heap: int, place: str) -> None:
+    """Refuse a heap of names that takes up more than the file."""
+    if file.number(heap + 8, 8) > file.size:
+        raise refusal(f"{place} has names that take up more than the file")
+
+
+def check_newer_heap(file: HDF5Bytes, heap: int, place: str) -> None:
+    """Refuse a heap of members or of attributes whose blocks are larger than theirs ever are."""
+    if file.at(heap, 4) != b"FRHP":
+        return  # HDF5 refuses it, if there is one
+    packing, tree, columns, first, largest, rows = file.numbers(_HEAP, heap)
+    if packing or max(first, largest, 8 * columns * rows) > _LARGEST:
+        raise refusal(f"{place} has a heap that is packed or has unusually large blocks")
+    check_newer_tree(file, tree, place)
+
+
+def check_newer_tree(file: HDF5Bytes, tree: int, place: str) -> None:
+    """Refuse a tree with larger nodes than trees ever have: HDF5 fills one with zeros."""
+    if file.at(tree, 4) == b"BTHD" and (size := file.number(tree + 6, 4)) > _LARGEST:
+        raise refusal(f"{place} has a tree with nodes of {size} bytes")
+
+
+def check_chunks(file: HDF5Bytes, layout: bytes, place: str) -> None:
+    """Refuse a list of a dataset's chunks that takes up more than the file."""
+    if len(layout) < 5 or layout[0] < 4 or layout[1] != _IN_CHUNKS:
+        return  # older files have trees of another kind, with nodes that are small
+    kind_at = 5 + layout[3] * layout[4]
+    kind = int.from_bytes(layout[kind_at : kind_at + 1], "little")
+    start = kind_at + 1 + _SETTINGS.get(kind, 0)
+    address = int.from_bytes(layout[start : start + 8], "little")
+    if kind == _TREE:
+        check_newer_tree(file, address, place)
+    elif kind == _LIST and file.at(address, 4) == b"FAHD":
+        size, count = file.numbers(_FIXED_LIST, address)
+        if size * count > file.size:
+            raise refusal(f"{place} has a list of chunks that takes up more than the file")
