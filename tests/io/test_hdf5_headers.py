@@ -1,6 +1,7 @@
 """What HDF5 would allocate because a header or a table says so is refused before HDF5 sees it."""
 
 import io
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -138,8 +139,10 @@ def test_a_member_that_is_linked_from_a_heap_is_checked_before_it_is_opened(tmp_
     data = written(members=12, libver="latest")
     start = data.rindex(b"OHDR")
     first, end = newer_header(data, start)
-    endless = b"\x10\x10\0\0" + bytes(8) + GIGABYTES.to_bytes(8, "little")
-    damaged = summed(data[:first] + endless + data[first + len(endless) :], start, end)
+    endless = b"\x10\x10\0\0" + struct.pack("<QQ", 8, GIGABYTES)
+    rest = end - first - len(endless)
+    endless += (b"\0" + (rest - 4).to_bytes(2, "little")).ljust(rest, b"\0")  # means nothing
+    damaged = summed(data[:first] + endless + data[end:], start, end)
     assert "more than the file" in refusal(write(damaged, tmp_path))
 
 
