@@ -14,9 +14,12 @@ from lcfast.io.reading import refusal
 _SYMBOL = struct.Struct("<8xQ24x")  # the address of an object's header
 _CHILD = struct.Struct("<Q8x")  # the address of a node; the name up to which it goes
 _LARGEST = 2**16  # bytes; HDF5 makes no larger node or block, and lets nobody ask for one
-# Of a newer heap: how it is packed; the tree of what is too large for it; the blocks in a row,
-# the bytes of the first and of the largest; the rows.
-_HEAP = struct.Struct("<7xH13xQ80xHQQ12xH")
+# Of a newer heap: the bytes of a reference into it, and of how it is packed; the tree of what is
+# too large for it; the blocks in a row, the bytes of the first and of the largest; the rows.
+_HEAP = struct.Struct("<5xHH13xQ80xHQQ12xH")
+_LONGEST_REFERENCE = 8  # bytes; a longer one would hold a size of its own
+# Of a tree: the bytes of a node and of a record, its levels, its root, and the records in that.
+_NEWER_TREE = struct.Struct("<6xIHH2xQH")
 _FIXED_LIST = struct.Struct("<6xBxQ")  # bytes of an entry; how many there are
 _IN_CHUNKS = 2  # how a dataset is laid out
 _LIST, _TREE = 3, 5  # where its chunks are listed
@@ -53,10 +56,28 @@ def check_newer_heap(file: HDF5Bytes, heap: int, place: str) -> None:
     """Refuse a heap of members or of attributes whose blocks are larger than theirs ever are."""
     if file.at(heap, 4) != b"FRHP":
         return  # HDF5 refuses it, if there is one
-    packing, tree, columns, first, largest, rows = file.numbers(_HEAP, heap)
-    if packing or max(first, largest, 8 * columns * rows) > _LARGEST:
+    reference, packing, tree, columns, first, largest, rows = file.numbers(_HEAP, heap)
+    if (
+        packing
+        or reference > _LONGEST_REFERENCE
+        or max(first, largest, 8 * columns * rows) > _LARGEST
+    ):
         raise refusal(f"{place} has a heap that is packed or has unusually large blocks")
     check_newer_tree(file, tree, place)
+    if file.at(tree, 4) == b"BTHD":
+        _check_large(file, tree, place)
+
+
+def _check_large(file: HDF5Bytes, tree: int, place: str) -> None:
+    """Refuse what is too large for a heap where it is also too large for the file."""
+    _, record, levels, root, count = file.numbers(_NEWER_TREE, tree)
+    if levels:
+        raise refusal(f"{place} has more attributes of unusual size than a file of Keras has")
+    file.claim(16 * count, place)
+    for number in range(count):
+        size = file.number(root + 6 + record * number + 8, 8)
+        if size > file.size:
+            raise refusal(f"{place} has an attribute of {size} bytes, more than the file")
 
 
 def check_newer_tree(file: HDF5Bytes, tree: int, place: str) -> None:

@@ -173,6 +173,7 @@ TABLES = [
     (b"FRHP", 142, 112, 8, "has a heap that is packed or has unusually large blocks"),
     (b"FRHP", 142, 120, 8, "has a heap that is packed or has unusually large blocks"),
     (b"FRHP", 142, 140, 2, "has a heap that is packed or has unusually large blocks"),
+    (b"FRHP", 142, 5, 2, "has a heap that is packed or has unusually large blocks"),
     (b"FRHP", 142, 7, 2, "has a heap that is packed or has unusually large blocks"),
     (b"FAHD", 24, 8, 8, "has a list of chunks that takes up more than the file"),
 ]
@@ -194,6 +195,21 @@ def test_a_table_of_the_newest_layout_that_claims_gigabytes_is_refused(
     for start in places:
         damaged = changed(data, start + place, 2**31 % 256**width or 2**15 - 1, width)
         assert found in refusal(write(summed(damaged, start, start + size), tmp_path))
+
+
+@pytest.mark.parametrize("write", PLACES)
+def test_an_attribute_that_is_kept_outside_of_its_heap_is_no_larger_than_the_file(tmp_path, write):
+    path = alone(written(attributes=12, libver="latest"), tmp_path)
+    with h5py.File(path, "r+", libver="latest") as file:
+        file.attrs["config"] = np.bytes_(b"x" * 100_000)
+    data = path.read_bytes()
+    assert len(dict(read_weights(write(data, tmp_path)))) == 2
+    node = data.index(b"BTLF\0\1")
+    record = data[node + 6 : node + 30]
+    assert struct.unpack("<QQQ", record)[1] > 100_000
+    damaged = summed(changed(data, node + 14, GIGABYTES), node, node + 30)
+    found = f"has an attribute of {GIGABYTES} bytes, more than the file"
+    assert found in refusal(write(damaged, tmp_path))
 
 
 @pytest.mark.parametrize("write", PLACES)
