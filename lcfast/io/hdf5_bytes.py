@@ -55,8 +55,8 @@ class HDF5Bytes:
         widths, origin, end, *roots = _LAYOUTS[version]
         if self.at(widths, 2) not in (_WIDTHS, b""):
             raise refusal("the file has addresses or sizes of an unusual width")
-        if self.number(end, 8) + block - self.number(origin, 8) > self.size:
-            return []  # HDF5 says that it is truncated
+        if (self.number(end, 8) + block - self.number(origin, 8)) % 2**64 > self.size:
+            return []  # HDF5, which counts in 64 bits too, says that it is truncated
         return [self.number(root, 8) for root in roots]
 
     def at(self, address: int, size: int) -> bytes:

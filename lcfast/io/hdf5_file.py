@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from lcfast.io.hdf5_bytes import HDF5Bytes
-from lcfast.io.hdf5_headers import Headers, check_member, open_file_has
+from lcfast.io.hdf5_headers import Headers, check_member, checking_members
 from lcfast.io.hdf5_packing import PACKERS, check_packing
 from lcfast.io.hdf5_text import HEAP, check_heaps, check_lengths
 from lcfast.io.reading import naming, quoted, reading, refusal
@@ -109,7 +109,7 @@ def opened_in(window: Window, place: str, *, is_checked: bool = False) -> Iterat
 def _headers_checked(window: Window) -> Iterator[None]:
     with (
         mmap(window.file.fileno(), 0, access=ACCESS_READ) as data,
-        open_file_has(Headers(HDF5Bytes(data, window.start, window.size))),
+        checking_members(Headers(HDF5Bytes(data, window.start, window.size))),
     ):
         yield
 

@@ -91,8 +91,8 @@ _current: ContextVar[Headers | None] = ContextVar("headers", default=None)
 
 
 @contextmanager
-def open_file_has(headers: Headers) -> Iterator[None]:
-    """Say whose headers those of the file are that this thread has open."""
+def checking_members(headers: Headers) -> Iterator[None]:
+    """While this thread has a file open, check its members by these headers."""
     token = _current.set(headers)
     try:
         yield
@@ -101,13 +101,13 @@ def open_file_has(headers: Headers) -> Iterator[None]:
 
 
 def check_member(address: int, place: str) -> None:
-    """Check a member of a group before it is opened, in a file that has not been checked before."""
+    """Check a member of a group before it is opened, unless the whole file has been before."""
     if headers := _current.get():
         headers.check(address, place)
 
 
 def attributes(address: int) -> list[bytes]:
-    """The attributes that are stored with an object that has been opened."""
+    """The attributes that are stored with an object of the file that is open."""
     headers = _current.get()
     return headers.attributes.get(address, []) if headers else []
 

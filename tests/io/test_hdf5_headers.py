@@ -270,6 +270,13 @@ def test_a_truncated_file_is_called_that_even_where_its_headers_are_hostile(tmp_
         assert "truncated file" in refusal(alone(hostile[:length], tmp_path))
 
 
+@pytest.mark.usefixtures("never_opened")
+def test_an_end_that_64_bits_do_not_hold_hides_nothing(tmp_path):
+    hostile = changed(DATA, DATA.index(CONTINUATION) + 16, GIGABYTES)
+    wrapped = changed(hostile, 40, 2**64 - 1001)
+    assert "more than the file" in refusal(behind_a_user_block(wrapped, tmp_path))
+
+
 @pytest.mark.parametrize("write", PLACES)
 @pytest.mark.parametrize(
     "options", [{}, {"libver": "latest"}, {"libver": "latest", "track_order": True}]
