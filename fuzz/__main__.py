@@ -61,7 +61,7 @@ def _fuzz(reader: Reader, corpus: Path, directory: Path, name: str, seconds: int
         f"-artifact_prefix={corpus.parent}/finding-{name}-",
         "-max_len=80000",
         "-print_final_stats=1",
-        "-rss_limit_mb=2048",
+        "-rss_limit_mb=600",
         str(corpus),
         *(str(saved) for saved in [HERE / "corpus" / name] if saved.is_dir()),
     ]

@@ -18,7 +18,6 @@ from lcfast.models.deserializing import Problems, model_of
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-LARGEST_SEED = 60_000  # bytes
 # As Python, numpy and HDF5 say it.
 _OUT_OF_MEMORY = re.compile(r"MemoryError|nable to allocate|an't allocate|memory allocation failed")
 
@@ -115,7 +114,7 @@ def _files(*patterns: str) -> Callable[[], Iterator[bytes]]:
     def seeds() -> Iterator[bytes]:
         for pattern in patterns:
             for path in sorted(GOLDEN.glob(pattern)):
-                if path.stat().st_size <= LARGEST_SEED:
+                if path.stat().st_size <= mutators.LARGEST:
                     yield path.read_bytes()
 
     return seeds
