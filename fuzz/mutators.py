@@ -81,7 +81,7 @@ def hdf5(data: bytes, chance: random.Random) -> bytes:
 
 
 def _in_structure(data: bytes, chance: random.Random) -> bytes:
-    if chance.random() < 0.3:
+    if not data or chance.random() < 0.3:
         return flipped(data, chance)
     return _with_number(data, chance.randrange(len(data)), chance)
 

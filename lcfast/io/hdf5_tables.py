@@ -18,8 +18,10 @@ _LARGEST = 2**16  # bytes; HDF5 makes no larger node or block, and lets nobody a
 # too large for it; the blocks in a row, the bytes of the first and of the largest; the rows.
 _HEAP = struct.Struct("<5xHH13xQ80xHQQ12xH")
 _LONGEST_REFERENCE = 8  # bytes; a longer one would hold a size of its own
-# Of a tree: the bytes of a node and of a record, its levels, its root, and the records in that.
-_NEWER_TREE = struct.Struct("<6xIHH2xQH")
+# Of a tree: the bytes of a node and of a record, its levels, its root, its records there, and all.
+_NEWER_TREE = struct.Struct("<6xIHH2xQHQ")
+_AROUND = 10  # bytes of a node that are no records: its mark, version, kind and checksum
+_MOST_LEVELS = 16  # a hundred to the power of them would not fit a disk
 _FIXED_LIST = struct.Struct("<6xBxQ")  # bytes of an entry; how many there are
 _IN_CHUNKS = 2  # how a dataset is laid out
 _LIST, _TREE = 3, 5  # where its chunks are listed
@@ -70,7 +72,7 @@ def check_newer_heap(file: HDF5Bytes, heap: int, place: str) -> None:
 
 def _check_large(file: HDF5Bytes, tree: int, place: str) -> None:
     """Refuse what is too large for a heap where it is also too large for the file."""
-    _, record, levels, root, count = file.numbers(_NEWER_TREE, tree)
+    _, record, levels, root, count, _ = file.numbers(_NEWER_TREE, tree)
     if levels:
         raise refusal(f"{place} has more attributes of unusual size than a file of Keras has")
     file.claim(16 * count, place)
@@ -81,9 +83,50 @@ def _check_large(file: HDF5Bytes, tree: int, place: str) -> None:
 
 
 def check_newer_tree(file: HDF5Bytes, tree: int, place: str) -> None:
-    """Refuse a tree with larger nodes than trees ever have: HDF5 fills one with zeros."""
-    if file.at(tree, 4) == b"BTHD" and (size := file.number(tree + 6, 4)) > _LARGEST:
-        raise refusal(f"{place} has a tree with nodes of {size} bytes")
+    """Refuse a tree with larger nodes than trees ever have: HDF5 fills one with zeros.
+
+    Refuse one with more or fewer records than it says, too: HDF5 makes a table of as many as that,
+    and writes behind its end or sorts what it never wrote.
+    """
+    if file.at(tree, 4) != b"BTHD":
+        return  # HDF5 refuses it, if there is one
+    node, record, levels, root, count, total = file.numbers(_NEWER_TREE, tree)
+    if node > _LARGEST:
+        raise refusal(f"{place} has a tree with nodes of {node} bytes")
+    if levels > _MOST_LEVELS or not record:
+        raise refusal(f"{place} has a tree of {levels} levels, with records of {record} bytes")
+    most = _most_records(node, record, levels)
+    found, waiting = 0, [(root, count, levels)]
+    while waiting:
+        at, count, level = waiting.pop()
+        found += count
+        if count > most[level][0]:
+            raise refusal(f"{place} has a tree with {count} records in a node")
+        if level:
+            file.claim(node, place)
+            of_count, of_total = _width(most[0][0]), _width(most[level - 1][1]) if level > 1 else 0
+            first, size = at + 6 + record * count, 8 + of_count + of_total
+            for child in range(first, first + size * (count + 1), size):
+                waiting.append((file.number(child, 8), file.number(child + 8, of_count), level - 1))
+    if found != total:
+        raise refusal(f"{place} has a tree of {found} records that says {total}")
+
+
+def _most_records(node: int, record: int, levels: int) -> list[tuple[int, int]]:
+    """Of each level from the leaves on: the most records in a node, and in all from there down."""
+    records = max(0, node - _AROUND) // record
+    most = [(records, records)]
+    for level in range(levels):
+        below = most[-1][1]
+        child = 8 + _width(most[0][0]) + (_width(below) if level else 0)
+        records = max(0, node - _AROUND - child) // (record + child)
+        most.append((records, (records + 1) * below + records))
+    return most
+
+
+def _width(most: int) -> int:
+    """The bytes that HDF5 has for a number that is never more."""
+    return max(0, most.bit_length() - 1) // 8 + 1
 
 
 def check_chunks(file: HDF5Bytes, layout: bytes, place: str) -> None:

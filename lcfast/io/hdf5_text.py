@@ -18,6 +18,7 @@ from lcfast.io.reading import refusal
 HEAP = b"GCOL\1"
 """The mark and the version of a heap of text."""
 
+_SIZES = struct.Struct("<4xI4xI")  # in a type of text: the bytes of a string, and of a character
 _STRING = struct.Struct("<I8x4x")  # its length; the address of its heap; its number there
 
 
@@ -61,7 +62,10 @@ def check_lengths(group: h5py.Group, attribute: str, count: int, place: str) -> 
             f"{place} is not stored with its group, so the lengths of its text cannot be checked",
             advice="save the model again with Keras 2 as model.save('model.h5', save_format='h5')",
         )
-    for text in found:
+    for kind, text in found:
+        sizes = _SIZES.unpack_from(kind.ljust(_SIZES.size, b"\0"))
+        if sizes != (_STRING.size, 1):  # by which HDF5 counts and multiplies
+            raise refusal(f"{place} has text of the unusual sizes {sizes}")
         strings = text[: count * _STRING.size]
         if len(strings) < count * _STRING.size:
             raise refusal(f"{place} ends before its text")
@@ -69,8 +73,8 @@ def check_lengths(group: h5py.Group, attribute: str, count: int, place: str) -> 
             raise refusal(f"{place} declares more text than the file holds")
 
 
-def _of_attribute(message: bytes, name: bytes) -> bytes | None:
-    """The values of an attribute, where it has this name."""
+def _of_attribute(message: bytes, name: bytes) -> tuple[bytes, bytes] | None:
+    """The type and the values of an attribute, where it has this name."""
     if len(message) < 9:
         return None
     version, sizes = message[0], struct.unpack_from("<HHH", message, 2)
@@ -79,4 +83,4 @@ def _of_attribute(message: bytes, name: bytes) -> bytes | None:
         sizes = tuple(size + -size % 8 for size in sizes)
     if message[start : start + sizes[0]].partition(b"\0")[0] != name:
         return None
-    return message[start + sum(sizes) :]
+    return message[start + sizes[0] :], message[start + sum(sizes) :]

@@ -198,6 +198,26 @@ def test_a_table_of_the_newest_layout_that_claims_gigabytes_is_refused(
 
 
 @pytest.mark.parametrize("write", PLACES)
+@pytest.mark.parametrize("members", [12, 100])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_tree_of_other_records_than_it_says_is_refused(tmp_path, write, members, more):
+    """HDF5 makes a table of as many as it says, and sorts what it never wrote."""
+    data = written(members, libver="latest")
+    start = data.index(b"BTHD")
+    damaged = summed(changed(data, start + 26, members + more), start, start + 34)
+    found = f"has a tree of {members} records that says {members + more}"
+    assert found in refusal(write(damaged, tmp_path))
+
+
+def test_a_node_of_a_tree_holds_no_more_than_fits(tmp_path):
+    data = written(members=12, libver="latest")
+    start = data.index(b"BTHD")
+    damaged = changed(changed(data, start + 24, 4000, 2), start + 26, 4000)
+    damaged = summed(damaged, start, start + 34)
+    assert "has a tree with 4000 records in a node" in refusal(alone(damaged, tmp_path))
+
+
+@pytest.mark.parametrize("write", PLACES)
 def test_an_attribute_that_is_kept_outside_of_its_heap_is_no_larger_than_the_file(tmp_path, write):
     path = alone(written(attributes=12, libver="latest"), tmp_path)
     with h5py.File(path, "r+", libver="latest") as file:
@@ -283,8 +303,20 @@ def test_an_end_that_64_bits_do_not_hold_hides_nothing(tmp_path):
 )
 @pytest.mark.parametrize("members", [2, 40])
 def test_every_layout_of_hdf5_is_read(tmp_path, write, options, members):
-    path = write(written(members, attributes=members, **options), tmp_path)
+    path = write(written(members, attributes=min(members, 40), **options), tmp_path)
     weights = dict(read_weights(path))
     assert list(weights) == [f"layers/dense_{number}/vars/0" for number in range(members)]
     for numbers in weights.values():
         np.testing.assert_array_equal(numbers, NUMBERS)
+
+
+@pytest.mark.parametrize("members", [40, 100, 1200])  # in a tree of one level, of two, of three
+def test_a_group_of_many_members_is_opened(tmp_path, members):
+    path = tmp_path / "many.h5"
+    with h5py.File(path, "w", libver="latest", track_order=True) as file:
+        for number in range(members):
+            file.create_group(f"group_{number}")
+    start = path.read_bytes().index(b"BTHD")
+    assert path.read_bytes()[start + 12] == (members > 40) + (members > 1000)
+    with hdf5_file.opened(str(path)) as file:
+        assert len(file) == members
