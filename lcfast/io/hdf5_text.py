@@ -63,9 +63,10 @@ def check_lengths(group: h5py.Group, attribute: str, count: int, place: str) -> 
             advice="save the model again with Keras 2 as model.save('model.h5', save_format='h5')",
         )
     for kind, text in found:
-        sizes = _SIZES.unpack_from(kind.ljust(_SIZES.size, b"\0"))
-        if sizes != (_STRING.size, 1):  # by which HDF5 counts and multiplies
-            raise refusal(f"{place} has text of the unusual sizes {sizes}")
+        string, character = _SIZES.unpack_from(kind.ljust(_SIZES.size, b"\0"))
+        if (string, character) != (_STRING.size, 1):  # HDF5 multiplies by them
+            found_there = f"stores a string in {string} bytes and a character in {character}"
+            raise refusal(f"{place} {found_there}, not in {_STRING.size} and 1")
         strings = text[: count * _STRING.size]
         if len(strings) < count * _STRING.size:
             raise refusal(f"{place} ends before its text")
