@@ -15,9 +15,11 @@ _SYMBOL = struct.Struct("<8xQ24x")  # the address of an object's header
 _CHILD = struct.Struct("<Q8x")  # the address of a node; the name up to which it goes
 _LARGEST = 2**16  # bytes; HDF5 makes no larger node or block, and lets nobody ask for one
 # Of a newer heap: the bytes of a reference into it, and of how it is packed; the tree of what is
-# too large for it; the blocks in a row, the bytes of the first and of the largest; the rows.
-_HEAP = struct.Struct("<5xHH13xQ80xHQQ12xH")
-_LONGEST_REFERENCE = 8  # bytes; a longer one would hold a size of its own
+# too large for it; the blocks in a row, the bytes of the first and of the largest, the bits of a
+# place, the rows to begin with; the rows.
+_HEAP = struct.Struct("<5xHH13xQ80xHQQHH8xH")
+# All but the tree, as HDF5 has it for members and for attributes, and the most rows of such a heap.
+_HEAPS = {(7, 0, 4, 512, 2**16, 32, 1): 22, (8, 0, 4, 1024, 2**16, 40, 1): 29}
 # Of a tree: the bytes of a node and of a record, its levels, its root, its records there, and all.
 _NEWER_TREE = struct.Struct("<6xIHH2xQHQ")
 _AROUND = 10  # bytes of a node that are no records: its mark, version, kind and checksum
@@ -55,16 +57,12 @@ def check_names(file: HDF5Bytes, heap: int, place: str) -> None:
 
 
 def check_newer_heap(file: HDF5Bytes, heap: int, place: str) -> None:
-    """Refuse a heap of members or of attributes whose blocks are larger than theirs ever are."""
+    """Refuse a heap of another shape than HDF5's own, over some of which it crashes."""
     if file.at(heap, 4) != b"FRHP":
         return  # HDF5 refuses it, if there is one
-    reference, packing, tree, columns, first, largest, rows = file.numbers(_HEAP, heap)
-    if (
-        packing
-        or reference > _LONGEST_REFERENCE
-        or max(first, largest, 8 * columns * rows) > _LARGEST
-    ):
-        raise refusal(f"{place} has a heap that is packed or has unusually large blocks")
+    reference, packing, tree, *shape, rows = file.numbers(_HEAP, heap)
+    if rows > _HEAPS.get((reference, packing, *shape), -1):
+        raise refusal(f"{place} has a heap of a shape that HDF5 never gives to one")
     check_newer_tree(file, tree, place)
     if file.at(tree, 4) == b"BTHD":
         _check_large(file, tree, place)

@@ -170,11 +170,14 @@ def test_names_of_other_files_that_take_up_gigabytes_are_refused(tmp_path):
 # it and its width, and what is said of gigabytes there.
 TABLES = [
     (b"BTHD", 34, 6, 4, "has a tree with nodes of 2147483648 bytes"),
-    (b"FRHP", 142, 112, 8, "has a heap that is packed or has unusually large blocks"),
-    (b"FRHP", 142, 120, 8, "has a heap that is packed or has unusually large blocks"),
-    (b"FRHP", 142, 140, 2, "has a heap that is packed or has unusually large blocks"),
-    (b"FRHP", 142, 5, 2, "has a heap that is packed or has unusually large blocks"),
-    (b"FRHP", 142, 7, 2, "has a heap that is packed or has unusually large blocks"),
+    (b"FRHP", 142, 112, 8, "has a heap of a shape that HDF5 never gives to one"),
+    (b"FRHP", 142, 110, 2, "has a heap of a shape that HDF5 never gives to one"),
+    (b"FRHP", 142, 120, 8, "has a heap of a shape that HDF5 never gives to one"),
+    (b"FRHP", 142, 128, 2, "has a heap of a shape that HDF5 never gives to one"),
+    (b"FRHP", 142, 130, 2, "has a heap of a shape that HDF5 never gives to one"),
+    (b"FRHP", 142, 140, 2, "has a heap of a shape that HDF5 never gives to one"),
+    (b"FRHP", 142, 5, 2, "has a heap of a shape that HDF5 never gives to one"),
+    (b"FRHP", 142, 7, 2, "has a heap of a shape that HDF5 never gives to one"),
     (b"FAHD", 24, 8, 8, "has a list of chunks that takes up more than the file"),
 ]
 
