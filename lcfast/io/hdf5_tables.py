@@ -19,7 +19,10 @@ _LARGEST = 2**16  # bytes; HDF5 makes no larger node or block, and lets nobody a
 # place, the rows to begin with; the rows.
 _HEAP = struct.Struct("<5xHH13xQ80xHQQHH8xH")
 # All but the tree, as HDF5 has it for members and for attributes, and the most rows of such a heap.
-_HEAPS = {(7, 0, 4, 512, 2**16, 32, 1): 22, (8, 0, 4, 1024, 2**16, 40, 1): 29}
+_HEAPS: dict[tuple[int, ...], int] = {
+    (7, 0, 4, 512, 2**16, 32, 1): 22,
+    (8, 0, 4, 1024, 2**16, 40, 1): 29,
+}
 # Of a tree: the bytes of a node and of a record, its levels, its root, its records there, and all.
 _NEWER_TREE = struct.Struct("<6xIHH2xQHQ")
 _AROUND = 10  # bytes of a node that are no records: its mark, version, kind and checksum
