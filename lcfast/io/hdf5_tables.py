@@ -23,8 +23,16 @@ _HEAPS: dict[tuple[int, ...], int] = {
     (7, 0, 4, 512, 2**16, 32, 1): 22,
     (8, 0, 4, 1024, 2**16, 40, 1): 29,
 }
-# Of a tree: the bytes of a node and of a record, its levels, its root, its records there, and all.
-_NEWER_TREE = struct.Struct("<6xIHH2xQHQ")
+# Of a tree: its kind, the bytes of a node and of a record, its levels, its root, the records there,
+# and all records.
+_NEWER_TREE = struct.Struct("<5xBIHH2xQHQ")
+LARGE, LINKS, LINKS_IN_ORDER, ATTRIBUTES, ATTRIBUTES_IN_ORDER = 1, 5, 6, 8, 9
+"""Kinds of trees, by what their records are of."""
+
+_CHUNKS = (10, 11)
+
+# Bytes of a record; that of a chunk has as many as the chunk has dimensions.
+_RECORDS = {LARGE: 24, LINKS: 11, LINKS_IN_ORDER: 15, ATTRIBUTES: 17, ATTRIBUTES_IN_ORDER: 13}
 _AROUND = 10  # bytes of a node that are no records: its mark, version, kind and checksum
 _MOST_LEVELS = 16  # a hundred to the power of them would not fit a disk
 _FIXED_LIST = struct.Struct("<6xBxQ")  # bytes of an entry; how many there are
@@ -66,14 +74,14 @@ def check_newer_heap(file: HDF5Bytes, heap: int, place: str) -> None:
     reference, packing, tree, *shape, rows = file.numbers(_HEAP, heap)
     if rows > _HEAPS.get((reference, packing, *shape), -1):
         raise refusal(f"{place} has a heap of a shape that HDF5 never gives to one")
-    check_newer_tree(file, tree, place)
+    check_newer_tree(file, tree, (LARGE,), place)
     if file.at(tree, 4) == b"BTHD":
         _check_large(file, tree, place)
 
 
 def _check_large(file: HDF5Bytes, tree: int, place: str) -> None:
     """Refuse what is too large for a heap where it is also too large for the file."""
-    _, record, levels, root, count, _ = file.numbers(_NEWER_TREE, tree)
+    _, _, record, levels, root, count, _ = file.numbers(_NEWER_TREE, tree)
     if levels:
         raise refusal(f"{place} has more attributes of unusual size than a file of Keras has")
     file.claim(16 * count, place)
@@ -83,15 +91,18 @@ def _check_large(file: HDF5Bytes, tree: int, place: str) -> None:
             raise refusal(f"{place} has an attribute of {size} bytes, more than the file")
 
 
-def check_newer_tree(file: HDF5Bytes, tree: int, place: str) -> None:
-    """Refuse a tree with larger nodes than trees ever have: HDF5 fills one with zeros.
+def check_newer_tree(file: HDF5Bytes, tree: int, kinds: tuple[int, ...], place: str) -> None:
+    """Refuse a tree of another kind than HDF5 makes in its place: over some it crashes.
 
-    Refuse one with more or fewer records than it says, too: HDF5 makes a table of as many as that,
-    and writes behind its end or sorts what it never wrote.
+    Refuse larger nodes than trees ever have, because HDF5 fills one with zeros; and more or fewer
+    records than the tree says, because HDF5 makes a table of as many as that, and writes behind
+    its end or sorts what it never wrote.
     """
     if file.at(tree, 4) != b"BTHD":
         return  # HDF5 refuses it, if there is one
-    node, record, levels, root, count, total = file.numbers(_NEWER_TREE, tree)
+    kind, node, record, levels, root, count, total = file.numbers(_NEWER_TREE, tree)
+    if kind not in kinds or record != _RECORDS.get(kind, record):
+        raise refusal(f"{place} has a tree of kind {kind}, with records of {record} bytes")
     if node > _LARGEST:
         raise refusal(f"{place} has a tree with nodes of {node} bytes")
     if levels > _MOST_LEVELS or not record:
@@ -139,7 +150,7 @@ def check_chunks(file: HDF5Bytes, layout: bytes, place: str) -> None:
     start = kind_at + 1 + _SETTINGS.get(kind, 0)
     address = int.from_bytes(layout[start : start + 8], "little")
     if kind == _TREE:
-        check_newer_tree(file, address, place)
+        check_newer_tree(file, address, _CHUNKS, place)
     elif kind == _LIST and file.at(address, 4) == b"FAHD":
         size, count = file.numbers(_FIXED_LIST, address)
         if size * count > file.size:

@@ -212,6 +212,17 @@ def test_a_tree_of_other_records_than_it_says_is_refused(tmp_path, write, member
     assert found in refusal(write(damaged, tmp_path))
 
 
+@pytest.mark.parametrize("kind", [0, 1, 6, 8, 11, 255])
+def test_a_tree_of_another_kind_than_its_place_has_is_refused(tmp_path, kind):
+    """Over a kind that HDF5 only tests itself with, it crashes."""
+    data = written(members=12, libver="latest")
+    start = data.index(b"BTHD")
+    assert data[start + 5] == 5
+    damaged = summed(changed(data, start + 5, kind, 1), start, start + 34)
+    found = f"has a tree of kind {kind}, with records of 11 bytes"
+    assert found in refusal(alone(damaged, tmp_path))
+
+
 def test_a_node_of_a_tree_holds_no_more_than_fits(tmp_path):
     data = written(members=12, libver="latest")
     start = data.index(b"BTHD")
