@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import atheris
@@ -24,7 +26,7 @@ def main() -> None:
     """Read the command line, write the seeds, fuzz."""
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     parser.add_argument("reader", choices=READERS)
-    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--seconds", type=int, default=600, help="of the processor")
     parser.add_argument("--work", default=".fuzz", help="the folder of corpora and findings")
     options = parser.parse_args()
     reader = READERS[options.reader]
@@ -38,6 +40,10 @@ def main() -> None:
 
 def _fuzz(reader: Reader, corpus: Path, directory: Path, name: str, seconds: int) -> None:
     def one(data: bytes) -> None:
+        if time.process_time() > seconds:
+            shutil.rmtree(directory, ignore_errors=True)
+            signal.raise_signal(signal.SIGUSR1)  # libFuzzer prints its figures and stops
+            return
         inside = directory / "input"
         shutil.rmtree(inside, ignore_errors=True)
         inside.mkdir()
@@ -50,13 +56,12 @@ def _fuzz(reader: Reader, corpus: Path, directory: Path, name: str, seconds: int
         return reader.mutate(data, chance)[:largest]
 
     flags = [
-        f"-max_total_time={seconds}",
         f"-timeout={LONGEST}",
         f"-dict={HERE / 'keras.dict'}",
         f"-artifact_prefix={corpus.parent}/finding-{name}-",
         "-max_len=80000",
         "-print_final_stats=1",
-        "-rss_limit_mb=2048",
+        "-rss_limit_mb=600",
         str(corpus),
         *(str(saved) for saved in [HERE / "corpus" / name] if saved.is_dir()),
     ]

@@ -13,16 +13,19 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from fuzz import hdf5_checksums
 from lcfast.io import checkpoint
 from lcfast.io.crc32c import crc32c
 from lcfast.io.protobuf import read_varint
 
+LARGEST = 60_000  # bytes of a file to begin with
 Mutator = Callable[[bytes, random.Random], bytes]
 
 WORDS = tuple(
@@ -35,6 +38,11 @@ _STRUCTURES = re.compile(
     rb"OHDR|OCHK|TREE|SNOD|HEAP|GCOL|FRHP|FHDB|BTHD|\x89HDF|\x01\x00.\x00", re.DOTALL
 )
 _NEAR = 96  # bytes behind the mark of a structure
+_SOUND = [
+    path
+    for path in sorted((Path(__file__).parents[1] / "tests" / "golden").glob("*.h5"))
+    if path.stat().st_size <= LARGEST
+]
 
 
 def flipped(data: bytes, chance: random.Random) -> bytes:
@@ -57,9 +65,12 @@ def _with_number(data: bytes, place: int, chance: random.Random) -> bytes:
 
 
 def hdf5(data: bytes, chance: random.Random) -> bytes:
-    """Damage a structure of the file, or write another attribute, dataset or link into it."""
-    if chance.random() < 0.25:
-        return _rewritten(data, chance)
+    """Damage a structure of the file, or write other attributes, datasets and links into one."""
+    kind = chance.random()
+    if kind < 0.25:
+        return _rewritten(chance)
+    if kind < 0.6:
+        return hdf5_checksums.damaged(data, chance, _in_structure)
     marks = [found.start() for found in _STRUCTURES.finditer(data)]
     for _ in range(chance.randint(1, 3)):
         if not marks or not data:
@@ -69,15 +80,22 @@ def hdf5(data: bytes, chance: random.Random) -> bytes:
     return data
 
 
-def _rewritten(data: bytes, chance: random.Random) -> bytes:
-    buffer = io.BytesIO(data)
-    try:
-        with h5py.File(buffer, "r+") as file:
-            found: list[Any] = [file]
-            file.visititems(lambda _, member: found.append(member))
-            _rewrite(chance.choice(found), chance)
-    except Exception:
+def _in_structure(data: bytes, chance: random.Random) -> bytes:
+    if not data or chance.random() < 0.3:
         return flipped(data, chance)
+    return _with_number(data, chance.randrange(len(data)), chance)
+
+
+def _rewritten(chance: random.Random) -> bytes:
+    """A file of Keras that HDF5 has changed: what is damaged may crash it when it writes."""
+    data = chance.choice(_SOUND).read_bytes()
+    buffer = io.BytesIO(in_newest_layout(data) if chance.random() < 0.4 else data)
+    with h5py.File(buffer, "r+") as file:
+        found: list[Any] = [file]
+        file.visititems(lambda _, member: found.append(member))
+        for member in chance.sample(found, min(len(found), chance.randint(1, 4))):
+            with suppress(Exception):  # one that has been replaced, or a name that is there
+                _rewrite(member, chance)
     return buffer.getvalue()
 
 
@@ -112,6 +130,29 @@ def _rewrite(member: Any, chance: random.Random) -> None:
         member[chance.choice(WORDS).strip("/") or "x"] = chance.choice(links)
 
 
+def in_newest_layout(data: bytes) -> bytes:
+    """The same HDF5 file as the newest HDF5 lays it out, with more in its root and in chunks."""
+    buffer = io.BytesIO()
+    with h5py.File(io.BytesIO(data)) as file, h5py.File(buffer, "w", libver="latest") as new:
+        _copy(file, new)
+        for number in range(9):  # from the ninth on they are kept in heaps
+            new.attrs[f"attribute_{number}"] = number
+            new.create_group(f"group_{number}")
+        for number, most in enumerate([(2, 2), (None, 2), (None, None)]):
+            name = f"group_{number}/vars/0"
+            new.create_dataset(name, data=np.eye(2), chunks=(1, 1), maxshape=most)
+    return buffer.getvalue()
+
+
+def _copy(group: h5py.Group, new: h5py.Group) -> None:
+    new.attrs.update(group.attrs)
+    for name, member in group.items():
+        if isinstance(member, h5py.Group):
+            _copy(member, new.create_group(name))
+        else:
+            new[name] = member[()]
+
+
 # ---------------------------------------------------------------- zip
 
 
@@ -124,6 +165,15 @@ def members(data: bytes) -> dict[str, bytes]:
 def packed(data: bytes, kind: int = zipfile.ZIP_DEFLATED) -> bytes:
     """The archive with the same members, packed."""
     return _archived(members(data), kind)
+
+
+def with_newest_layout(data: bytes) -> bytes:
+    """The archive with its HDF5 files as the newest HDF5 lays them out."""
+    inner = members(data)
+    for name in inner:
+        if name.endswith(".h5"):
+            inner[name] = in_newest_layout(inner[name])
+    return _archived(inner, zipfile.ZIP_STORED)
 
 
 def archive(data: bytes, chance: random.Random) -> bytes:

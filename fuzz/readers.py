@@ -18,7 +18,6 @@ from lcfast.models.deserializing import Problems, model_of
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-LARGEST_SEED = 60_000  # bytes
 # As Python, numpy and HDF5 say it.
 _OUT_OF_MEMORY = re.compile(r"MemoryError|nable to allocate|an't allocate|memory allocation failed")
 
@@ -115,15 +114,22 @@ def _files(*patterns: str) -> Callable[[], Iterator[bytes]]:
     def seeds() -> Iterator[bytes]:
         for pattern in patterns:
             for path in sorted(GOLDEN.glob(pattern)):
-                if path.stat().st_size <= LARGEST_SEED:
+                if path.stat().st_size <= mutators.LARGEST:
                     yield path.read_bytes()
 
     return seeds
 
 
+def _hdf5_files() -> Iterator[bytes]:
+    yield from _files("*.h5")()
+    for name in ("model_*1d*.h5", "container_*1d.weights.h5"):
+        yield from (mutators.in_newest_layout(seed) for seed in _files(name)())
+
+
 def _archives() -> Iterator[bytes]:
     yield from _files("container_*.keras")()
     yield from (mutators.packed(seed) for seed in _files("container_*.keras")())
+    yield from (mutators.with_newest_layout(seed) for seed in _files("container_*1d.keras")())
 
 
 def _metadata() -> Iterator[bytes]:
@@ -151,7 +157,7 @@ def _configs() -> Iterator[bytes]:
 
 
 READERS: dict[str, Reader] = {
-    "hdf5": Reader(_files("*.h5"), _file("model.h5"), mutators.hdf5),
+    "hdf5": Reader(_hdf5_files, _file("model.h5"), mutators.hdf5),
     "keras": Reader(_archives, _file("model.keras"), mutators.archive),
     "npz": Reader(
         _files("container_weights_network-0.npz", "adapt.npz"), _file("w.npz"), mutators.archive

@@ -18,7 +18,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from lcfast.io.hdf5_headers import check_header
+from lcfast.io.hdf5_bytes import HDF5Bytes
+from lcfast.io.hdf5_headers import Headers, check_member, checking_members
 from lcfast.io.hdf5_packing import PACKERS, check_packing
 from lcfast.io.hdf5_text import HEAP, check_heaps, check_lengths
 from lcfast.io.reading import naming, quoted, reading, refusal
@@ -79,21 +80,38 @@ class Window(io.RawIOBase):
 @contextmanager
 def opened(path: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
     """Open an HDF5 file; `is_checked` where it has been opened before and is unchanged."""
-    with naming(path), reading("the file"), h5py.File(path, "r") as file:
-        if not is_checked:
-            with open(path, "rb", buffering=0) as raw:
-                _look_through(Window(raw, 0, raw.seek(0, io.SEEK_END)))
-        yield file
+    with naming(path), reading("the file"):
+        if is_checked:
+            with h5py.File(path, "r") as file:
+                yield file
+            return
+        with open(path, "rb", buffering=0) as raw:
+            whole = Window(raw, 0, raw.seek(0, io.SEEK_END))
+            with _headers_checked(whole), h5py.File(path, "r") as file:
+                _look_through(whole)
+                yield file
 
 
 @contextmanager
 def opened_in(window: Window, place: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
     """Open the HDF5 file that is a part of another one, called `place`."""
     with naming(place), reading("the file"):
-        if not is_checked:
-            _look_through(window)
-        with h5py.File(window, "r") as file:
+        if is_checked:
+            with h5py.File(window, "r") as file:
+                yield file
+            return
+        _look_through(window)
+        with _headers_checked(window), h5py.File(window, "r") as file:
             yield file
+
+
+@contextmanager
+def _headers_checked(window: Window) -> Iterator[None]:
+    with (
+        mmap(window.file.fileno(), 0, access=ACCESS_READ) as data,
+        checking_members(Headers(HDF5Bytes(data, window.start, window.size))),
+    ):
+        yield
 
 
 def read_arrays(datasets: Mapping[str, h5py.Dataset]) -> dict[str, np.ndarray]:
@@ -150,7 +168,7 @@ def _linked_hard(group: h5py.Group, name: str, wanted: str) -> Any:
         found = "is a soft or external link, which lcfast never follows"
         raise refusal(f"{place} {found}", advice=f"store {wanted} there")
     with reading(place):
-        check_header(group, link.u, place)
+        check_member(link.u, place)
         return group[name]
 
 

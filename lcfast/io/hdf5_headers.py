@@ -1,7 +1,8 @@
-"""Object headers of HDF5 files, read out of the file's own bytes.
+"""Object headers of HDF5 files, read out of the file's own bytes before HDF5 opens the objects.
 
-HDF5 allocates what a header says it takes, up to 4 GiB, before it reads it. Both versions of a
-header are blocks of messages, and a message may say where the next block lies.
+Both versions of a header are blocks of messages, and a message may say where the next block lies,
+or a table. HDF5 allocates what a block or a table says it takes before it finds that the file is
+shorter.
 """
 
 from __future__ import annotations
@@ -9,72 +10,191 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from mmap import ACCESS_READ, mmap
+from contextvars import ContextVar
 
-import h5py
-
+from lcfast.io import hdf5_tables
+from lcfast.io.hdf5_bytes import HDF5Bytes
+from lcfast.io.hdf5_tables import (
+    check_chunks,
+    check_names,
+    check_newer_heap,
+    check_newer_tree,
+    objects_of_group,
+)
 from lcfast.io.reading import refusal
 
-ATTRIBUTE = 12
-"""The kind of message that an attribute is."""
+UNPADDED = {2: 8, 3: 9}
+"""Bytes ahead of the name in the message of an attribute, by its version."""
 
-_CONTINUATION, _SYMBOL_TABLE = 16, 17
+# Kinds of messages.
+_LINKS, _LINK, _FILES, _LAYOUT, _ATTRIBUTE, _SHARING = 2, 6, 7, 8, 12, 15
+_CONTINUATION, _SYMBOL_TABLE, _ATTRIBUTES, _CACHE = 16, 17, 21, 24
+
+# By the kind of a message: the kinds of the two trees it may name.
+_TREES = {
+    _LINKS: (hdf5_tables.LINKS, hdf5_tables.LINKS_IN_ORDER),
+    _ATTRIBUTES: (hdf5_tables.ATTRIBUTES, hdf5_tables.ATTRIBUTES_IN_ORDER),
+}
 _SHARED = 2  # a flag of a message that lies somewhere else
-_PLACE_AND_SIZE = struct.Struct("<QQ")
+_TWO_NUMBERS = struct.Struct("<QQ")
+_OF_ATTRIBUTE = struct.Struct("<BBHHH")  # version, flags; bytes of its name, its type, its shape
+
+
+class Headers:
+    """The headers of one file, each checked once.
+
+    Parameters
+    ----------
+    file : HDF5Bytes
+        The bytes of the file.
+
+    Attributes
+    ----------
+    attributes : dict of int to list of bytes
+        By the address of each object that was checked its attributes, as they are stored.
+    """
+
+    def __init__(self, file: HDF5Bytes) -> None:
+        self.file = file
+        self.attributes: dict[int, list[bytes]] = {}
+        for root in file.roots:
+            self.check(root, f"the object at byte {root}")
+
+    def check(self, address: int, place: str) -> None:
+        """Refuse an object that claims more than the file, or leads to one that does.
+
+        The members of a group are followed, but for those that newer files keep in a heap: each
+        of them is checked when it is about to be opened.
+        """
+        waiting = [(address, place)]
+        while waiting:
+            address, place = waiting.pop()
+            if address not in self.attributes:
+                self.attributes[address] = []
+                named = self._named(address, place)
+                waiting += [(found, f"the object at byte {found}") for found in named]
+
+    def _named(self, address: int, place: str) -> Iterator[int]:
+        """Check what a header names; give the addresses of the objects among that."""
+        for kind, is_elsewhere, content in _messages(self.file, address, place):
+            self.file.claim(4 + len(content), place)
+            if is_elsewhere:
+                yield _holder(content)
+            elif kind == _ATTRIBUTE:
+                self.attributes[address].append(content)
+                yield from _holders(content)
+            elif kind == _LINK:
+                yield from _linked(content)
+            elif kind == _SYMBOL_TABLE and len(content) >= _TWO_NUMBERS.size:
+                tree, heap = _TWO_NUMBERS.unpack_from(content)
+                check_names(self.file, heap, place)
+                yield from objects_of_group(self.file, tree, place)
+            else:
+                _check_tables(self.file, kind, content, place)
+
+
+_current: ContextVar[Headers | None] = ContextVar("headers", default=None)
 
 
 @contextmanager
-def mapped(group: h5py.Group) -> Iterator[tuple[mmap, int]]:
-    """The bytes of the file that a group is in, and where its addresses count from."""
-    file = group.file.id
-    with mmap(file.get_vfd_handle(), 0, access=ACCESS_READ) as data:
-        yield data, file.get_create_plist().get_userblock()
+def checking_members(headers: Headers) -> Iterator[None]:
+    """While this thread has a file open, check its members by these headers."""
+    token = _current.set(headers)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
-def check_header(group: h5py.Group, address: int, place: str) -> None:
-    """Refuse the header at an address, before HDF5 opens it, where it is larger than the file."""
-    if group.file.driver == "fileobj":
-        return  # a file within an archive gives HDF5 no descriptor
-    with mapped(group) as (data, base):
-        for kind, content in messages(data, base, address, place):
-            if kind == _SYMBOL_TABLE and len(content) >= _PLACE_AND_SIZE.size:
-                heap = base + _PLACE_AND_SIZE.unpack_from(content)[1]
-                if int.from_bytes(data[heap + 8 : heap + 16], "little") > len(data):
-                    raise refusal(f"{place} has names that take up more than the file")
+def check_member(address: int, place: str) -> None:
+    """Check a member of a group before it is opened, unless the whole file has been before."""
+    if headers := _current.get():
+        headers.check(address, place)
 
 
-def messages(data: mmap, base: int, address: int, place: str) -> Iterator[tuple[int, bytes]]:
-    """The messages in the header of an object: the kind and the content of each."""
-    start = base + address
-    is_newer = data[start : start + 4] == b"OHDR"
+def attributes(address: int) -> list[bytes]:
+    """The attributes that are stored with an object of the file that is open."""
+    headers = _current.get()
+    return headers.attributes.get(address, []) if headers else []
+
+
+def _messages(file: HDF5Bytes, address: int, place: str) -> Iterator[tuple[int, bool, bytes]]:
+    """The messages in a header: the kind, whether the content lies elsewhere, and the content."""
+    prefix = file.at(address, 16)
+    if len(prefix) < 16:
+        return  # HDF5 refuses it
+    is_newer = prefix.startswith(b"OHDR")
     if is_newer:
-        flags = data[start + 5]
+        flags = prefix[5]
         head = 6 if flags & 4 else 4
-        at = start + 6 + (16 if flags & 32 else 0) + (4 if flags & 16 else 0)
+        size_at = address + 6 + (16 if flags & 32 else 0) + (4 if flags & 16 else 0)
         width = 1 << (flags & 3)
-        blocks = [(at + width, int.from_bytes(data[at : at + width], "little"))]
+        blocks = [(size_at + width, file.number(size_at, width))]
     else:
         head = 8
-        blocks = [(start + 16, int.from_bytes(data[start + 8 : start + 12], "little"))]
-    seen = set()
+        blocks = [(address + 16, int.from_bytes(prefix[8:12], "little"))]
+    total = 0
     while blocks:
-        at, size = block = blocks.pop()
-        if size > len(data):
-            raise refusal(f"{place} has a header of {size} bytes, more than the file")
-        if block in seen:
-            continue
-        seen.add(block)
-        end = min(at + size, len(data))
-        while at + head <= end:
+        at, size = blocks.pop()
+        total += size
+        if total > file.size:
+            raise refusal(f"{place} has a header of {total} bytes, more than the file")
+        block = file.at(at, size)
+        at = 0
+        while at + head <= len(block):
             size_at = at + (1 if is_newer else 2)
-            kind = int.from_bytes(data[at:size_at], "little")
-            size = int.from_bytes(data[size_at : size_at + 2], "little")
-            flags, content = data[size_at + 2], data[at + head : at + head + size]
-            at += head + size
-            if kind == _CONTINUATION and len(content) >= _PLACE_AND_SIZE.size:
-                offset, length = _PLACE_AND_SIZE.unpack_from(content)
+            kind = int.from_bytes(block[at:size_at], "little")
+            size = int.from_bytes(block[size_at : size_at + 2], "little")
+            content = block[at + head : at + head + size]
+            yield kind, bool(block[size_at + 2] & _SHARED), content
+            if kind == _CONTINUATION and len(content) >= _TWO_NUMBERS.size:
+                offset, length = _TWO_NUMBERS.unpack_from(content)
                 # The blocks of newer files begin with a mark and end with a checksum.
                 mark = 4 if is_newer else 0
-                blocks.append((base + offset + mark, max(0, length - 2 * mark)))
-            elif not flags & _SHARED:
-                yield kind, content
+                blocks.append((offset + mark, max(0, length - 2 * mark)))
+            at += head + size
+
+
+def _check_tables(file: HDF5Bytes, kind: int, content: bytes, place: str) -> None:
+    """Refuse the tables that a message names where they claim too much."""
+    if kind in (_LINKS, _ATTRIBUTES) and len(content) >= 2:
+        start = 2 + (8 if kind == _LINKS else 2) * (content[1] & 1)
+        heap, *trees = (
+            int.from_bytes(content[at : at + 8], "little") for at in range(start, start + 24, 8)
+        )
+        check_newer_heap(file, heap, place)
+        for tree, records in zip(trees, _TREES[kind], strict=True):
+            check_newer_tree(file, tree, (records,), place)
+    elif kind == _FILES:
+        check_names(file, int.from_bytes(content[8:16], "little"), place)
+    elif kind == _LAYOUT:
+        check_chunks(file, content, place)
+    elif kind in (_SHARING, _CACHE):
+        raise refusal(f"{place} has a message of kind {kind}, which HDF5 files of Keras never have")
+
+
+def _holder(content: bytes) -> int:
+    """The address of the object that holds a message, as it stands in the place of the message."""
+    start = 16 if content.startswith(b"\1") else 2
+    return int.from_bytes(content[start : start + 8], "little")
+
+
+def _holders(attribute: bytes) -> Iterator[int]:
+    """The addresses of the objects that hold the type or the shape of an attribute."""
+    if len(attribute) >= _OF_ATTRIBUTE.size:
+        version, flags, name, kind, _ = _OF_ATTRIBUTE.unpack_from(attribute)
+        if version in UNPADDED:
+            start = UNPADDED[version] + name
+            yield from [_holder(attribute[start:])] * (flags & 1)
+            yield from [_holder(attribute[start + kind :])] * (flags >> 1 & 1)
+
+
+def _linked(link: bytes) -> Iterator[int]:
+    """The address of the object that a link of a newer group leads to, if it is a hard one."""
+    flags = link[1] if len(link) > 1 else 0
+    if flags & 8 and link[2:3] != b"\0":
+        return
+    start = 2 + (flags >> 3 & 1) + 8 * (flags >> 2 & 1) + (flags >> 4 & 1)
+    end = start + (1 << (flags & 3))
+    name = int.from_bytes(link[start:end], "little")
+    yield int.from_bytes(link[end + name : end + name + 8], "little")

@@ -12,15 +12,14 @@ from mmap import mmap
 
 import h5py
 
-from lcfast.io.hdf5_headers import ATTRIBUTE, mapped, messages
+from lcfast.io.hdf5_headers import UNPADDED, attributes
 from lcfast.io.reading import refusal
 
 HEAP = b"GCOL\1"
 """The mark and the version of a heap of text."""
 
-_WIDTHS = (8, 8)  # bytes of an address and of a size, in every file of h5py
+_SIZES = struct.Struct("<4xI4xI")  # in a type of text: the bytes of a string, and of a character
 _STRING = struct.Struct("<I8x4x")  # its length; the address of its heap; its number there
-_UNPADDED = {2: 8, 3: 9}  # bytes before the name, by the version of an attribute's message
 
 
 def check_heaps(data: mmap, first: int, size: int, heaps: list[int]) -> None:
@@ -54,24 +53,20 @@ def check_heaps(data: mmap, first: int, size: int, heaps: list[int]) -> None:
 
 def check_lengths(group: h5py.Group, attribute: str, count: int, place: str) -> None:
     """Refuse an attribute of `count` strings whose lengths are more than the file can hold."""
-    file = group.file.id
-    address = h5py.h5o.get_info(group.id).addr
-    if file.get_create_plist().get_sizes() != _WIDTHS:
-        raise refusal(f"{place} has text of variable length, but addresses of an unusual width")
-    with mapped(group) as (data, base):
-        found = [
-            text
-            for kind, content in messages(data, base, address, place)
-            if kind == ATTRIBUTE
-            and (text := _of_attribute(content, attribute.encode())) is not None
-        ]
-        size = len(data)
+    stored = attributes(h5py.h5o.get_info(group.id).addr)
+    size = group.file.id.get_filesize()
+    every = (_of_attribute(content, attribute.encode()) for content in stored)
+    found = [text for text in every if text is not None]
     if not found:
         raise refusal(
             f"{place} is not stored with its group, so the lengths of its text cannot be checked",
             advice="save the model again with Keras 2 as model.save('model.h5', save_format='h5')",
         )
-    for text in found:
+    for kind, text in found:
+        string, character = _SIZES.unpack_from(kind.ljust(_SIZES.size, b"\0"))
+        if (string, character) != (_STRING.size, 1):  # HDF5 multiplies by them
+            found_there = f"stores a string in {string} bytes and a character in {character}"
+            raise refusal(f"{place} {found_there}, not in {_STRING.size} and 1")
         strings = text[: count * _STRING.size]
         if len(strings) < count * _STRING.size:
             raise refusal(f"{place} ends before its text")
@@ -79,14 +74,14 @@ def check_lengths(group: h5py.Group, attribute: str, count: int, place: str) -> 
             raise refusal(f"{place} declares more text than the file holds")
 
 
-def _of_attribute(message: bytes, name: bytes) -> bytes | None:
-    """The values of an attribute, where it has this name."""
+def _of_attribute(message: bytes, name: bytes) -> tuple[bytes, bytes] | None:
+    """The type and the values of an attribute, where it has this name."""
     if len(message) < 9:
         return None
     version, sizes = message[0], struct.unpack_from("<HHH", message, 2)
-    start = _UNPADDED.get(version, 8)
-    if version not in _UNPADDED:
+    start = UNPADDED.get(version, 8)
+    if version not in UNPADDED:
         sizes = tuple(size + -size % 8 for size in sizes)
     if message[start : start + sizes[0]].partition(b"\0")[0] != name:
         return None
-    return message[start + sum(sizes) :]
+    return message[start + sizes[0] :], message[start + sum(sizes) :]

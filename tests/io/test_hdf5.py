@@ -642,6 +642,29 @@ def test_a_heap_of_text_that_hdf5_would_never_return_from_is_refused(path):
             assert refusal(path, read).startswith(f"the heap of text at byte {heap} is damaged;")
 
 
+@pytest.mark.parametrize(("place", "found"), [(4, "8 bytes and a"), (12, "16 bytes and a")])
+@pytest.mark.parametrize("name", ["model_config", "layer_names"])
+def test_text_of_variable_length_has_strings_and_characters_of_the_usual_size(
+    path, name, place, found
+):
+    """HDF5 goes from string to string by the one, and multiplies a length by the other."""
+
+    def damage(file: h5py.File) -> None:
+        file.attrs["model_config"] = json.dumps(CONFIG)
+        kind = h5py.string_dtype()
+        file["model_weights"].attrs.create("layer_names", ["dense", "flatten"], dtype=kind)
+
+    content = bytearray(write_model(path, damage).read_bytes())
+    kind = content.index(b"\x19\x01", content.rindex(name.encode() + b"\0"))
+    assert content[kind + 4] == 16
+    assert content[kind + 12] == 1
+    content[kind + place : kind + place + 4] = (8 if place == 4 else 2).to_bytes(4, "little")
+    path.write_bytes(content)
+    message = refusal(path)
+    assert message.startswith(f"attribute '{name}' of ")
+    assert f"stores a string in {found} character in " in message
+
+
 def test_bytes_that_only_look_like_a_heap_of_text_are_weights(path):
     for size in (0, 10**6, 2**64 - 1):
         numbers = np.frombuffer(b"GCOL\1\0\0\0" + size.to_bytes(8, "little") + bytes(64), "<i8")

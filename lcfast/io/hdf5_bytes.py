@@ -1,0 +1,83 @@
+"""The bytes of an HDF5 file, read by its own addresses before HDF5 trusts what they say."""
+
+from __future__ import annotations
+
+import struct
+from mmap import mmap
+
+from lcfast.io.reading import refusal
+
+_MARK = b"\x89HDF\r\n\x1a\n"
+# By the version of the first block: where the widths are, and three addresses: of the first byte
+# as the writer saw it, of the end, and of the root group; in newer files also of an extension.
+_LAYOUTS = {
+    0: (13, 24, 40, 64),
+    1: (13, 28, 44, 68),
+    2: (9, 12, 28, 36, 20),
+    3: (9, 12, 28, 36, 20),
+}
+_WIDTHS = b"\x08\x08"  # bytes of an address and of a size, in every file of h5py
+
+
+class HDF5Bytes:
+    """The bytes of one HDF5 file.
+
+    Parameters
+    ----------
+    data : mmap
+        What holds the file.
+    first, size : int
+        Where the file begins in it, and how many bytes it has.
+
+    Attributes
+    ----------
+    base : int
+        Where in `data` the addresses count from.
+    roots : list of int
+        The addresses of the objects that HDF5 opens together with the file.
+    """
+
+    def __init__(self, data: mmap, first: int, size: int) -> None:
+        self.data, self.base, self.size, self._end = data, first, size, first + size
+        self._unclaimed = size
+        self.roots = self._find_roots()
+
+    def _find_roots(self) -> list[int]:
+        block = 0  # of the user's own, ahead of the file
+        while self.at(block, len(_MARK)) != _MARK:
+            block = max(512, 2 * block)
+            if block >= self.size:
+                return []  # HDF5 says what is missing
+        self.base += block
+        version = self.number(8, 1)
+        if version not in _LAYOUTS:
+            raise refusal(f"the file has a first block of version {version}, not 0 to 3")
+        widths, origin, end, *roots = _LAYOUTS[version]
+        if self.at(widths, 2) not in (_WIDTHS, b""):
+            raise refusal("the file has addresses or sizes of an unusual width")
+        if (self.number(end, 8) + block - self.number(origin, 8)) % 2**64 > self.size:
+            return []  # HDF5, which counts in 64 bits too, says that it is truncated
+        return [self.number(root, 8) for root in roots]
+
+    def at(self, address: int, size: int) -> bytes:
+        """The bytes at an address, fewer where the file ends."""
+        start = self.base + address
+        return self.data[start : max(start, min(start + size, self._end))]
+
+    def number(self, address: int, width: int) -> int:
+        """The number at an address; of bytes beyond the end nothing is left."""
+        return int.from_bytes(self.at(address, width), "little")
+
+    def numbers(self, form: struct.Struct, address: int) -> tuple[int, ...]:
+        """The numbers at an address, all of them 0 where the file ends before them."""
+        found = self.at(address, form.size)
+        return form.unpack(found if len(found) == form.size else bytes(form.size))
+
+    def claim(self, size: int, place: str) -> None:
+        """Refuse what, with all that claimed bytes before, takes up more than the file.
+
+        Nothing in a file lies over anything else, so this also bounds the work of reading it.
+        """
+        self._unclaimed -= size
+        if self._unclaimed < 0:
+            raise refusal(f"{place} takes up {size} bytes, more than the file has left for it")
