@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from lcfast.io import hdf5_tables
 from lcfast.io.hdf5_bytes import HDF5Bytes
 from lcfast.io.hdf5_tables import (
+    check_attributes,
     check_chunks,
+    check_members,
     check_names,
-    check_newer_heap,
-    check_newer_tree,
     objects_of_group,
 )
 from lcfast.io.reading import refusal
@@ -30,11 +29,6 @@ UNPADDED = {2: 8, 3: 9}
 _LINKS, _LINK, _FILES, _LAYOUT, _ATTRIBUTE, _SHARING = 2, 6, 7, 8, 12, 15
 _CONTINUATION, _SYMBOL_TABLE, _ATTRIBUTES, _CACHE = 16, 17, 21, 24
 
-# By the kind of a message: the kinds of the two trees it may name.
-_TREES = {
-    _LINKS: (hdf5_tables.LINKS, hdf5_tables.LINKS_IN_ORDER),
-    _ATTRIBUTES: (hdf5_tables.ATTRIBUTES, hdf5_tables.ATTRIBUTES_IN_ORDER),
-}
 _SHARED = 2  # a flag of a message that lies somewhere else
 _TWO_NUMBERS = struct.Struct("<QQ")
 _OF_ATTRIBUTE = struct.Struct("<BBHHH")  # version, flags; bytes of its name, its type, its shape
@@ -162,13 +156,14 @@ def _check_tables(file: HDF5Bytes, kind: int, content: bytes, place: str) -> Non
         heap, *trees = (
             int.from_bytes(content[at : at + 8], "little") for at in range(start, start + 24, 8)
         )
-        check_newer_heap(file, heap, place)
-        for tree, records in zip(trees, _TREES[kind], strict=True):
-            check_newer_tree(file, tree, (records,), place)
+        if kind == _ATTRIBUTES:
+            check_attributes(heap, place)
+        else:
+            check_members(file, heap, trees[: 1 + (content[1] >> 1 & 1)], place)
     elif kind == _FILES:
         check_names(file, int.from_bytes(content[8:16], "little"), place)
     elif kind == _LAYOUT:
-        check_chunks(file, content, place)
+        check_chunks(content, place)
     elif kind in (_SHARING, _CACHE):
         raise refusal(f"{place} has a message of kind {kind}, which HDF5 files of Keras never have")
 

@@ -6,39 +6,30 @@ HDF5 allocates what a table says it takes before it finds that the file is short
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from lcfast.errors import ModelFileError
 from lcfast.io.hdf5_bytes import HDF5Bytes
 from lcfast.io.reading import refusal
 
 _SYMBOL = struct.Struct("<8xQ24x")  # the address of an object's header
 _CHILD = struct.Struct("<Q8x")  # the address of a node; the name up to which it goes
 _LARGEST = 2**16  # bytes; HDF5 makes no larger node or block, and lets nobody ask for one
-# Of a newer heap: the bytes of a reference into it, and of how it is packed; the tree of what is
-# too large for it; the blocks in a row, the bytes of the first and of the largest, the bits of a
+_UNDEFINED = 2**64 - 1  # an address of nothing
+# Of a heap of members: the bytes of a reference into it, and of how it is packed; the tree of what
+# is too large for it; the blocks in a row, the bytes of the first and of the largest, the bits of a
 # place, the rows to begin with; the rows.
 _HEAP = struct.Struct("<5xHH13xQ80xHQQHH8xH")
-# All but the tree, as HDF5 has it for members and for attributes, and the most rows of such a heap.
-_HEAPS: dict[tuple[int, ...], int] = {
-    (7, 0, 4, 512, 2**16, 32, 1): 22,
-    (8, 0, 4, 1024, 2**16, 40, 1): 29,
-}
+_SHAPE = (7, 0, _UNDEFINED, 4, 512, 2**16, 32, 1)  # all but the rows, as HDF5 always has it
+_MOST_ROWS = 22
 # Of a tree: its kind, the bytes of a node and of a record, its levels, its root, the records there,
 # and all records.
 _NEWER_TREE = struct.Struct("<5xBIHH2xQHQ")
-LARGE, LINKS, LINKS_IN_ORDER, ATTRIBUTES, ATTRIBUTES_IN_ORDER = 1, 5, 6, 8, 9
-"""Kinds of trees, by what their records are of."""
-
-_CHUNKS = (10, 11)
-
-# Bytes of a record; that of a chunk has as many as the chunk has dimensions.
-_RECORDS = {LARGE: 24, LINKS: 11, LINKS_IN_ORDER: 15, ATTRIBUTES: 17, ATTRIBUTES_IN_ORDER: 13}
+_RECORDS = {5: 11, 6: 15}  # bytes of one, by the kind of a tree: of members by name, in order
 _AROUND = 10  # bytes of a node that are no records: its mark, version, kind and checksum
 _MOST_LEVELS = 16  # a hundred to the power of them would not fit a disk
-_FIXED_LIST = struct.Struct("<6xBxQ")  # bytes of an entry; how many there are
 _IN_CHUNKS = 2  # how a dataset is laid out
-_LIST, _TREE = 3, 5  # where its chunks are listed
-_SETTINGS = {_LIST: 1, _TREE: 6}  # bytes ahead of the address of that
+_WITHOUT_TABLE = (1, 2)  # how its chunks are found: there is one, or they lie side by side
 
 
 def objects_of_group(file: HDF5Bytes, tree: int, place: str) -> Iterator[int]:
@@ -67,46 +58,34 @@ def check_names(file: HDF5Bytes, heap: int, place: str) -> None:
         raise refusal(f"{place} has names that take up more than the file")
 
 
-def check_newer_heap(file: HDF5Bytes, heap: int, place: str) -> None:
-    """Refuse a heap of another shape than HDF5's own, over some of which it crashes."""
-    if file.at(heap, 4) != b"FRHP":
-        return  # HDF5 refuses it, if there is one
-    reference, packing, tree, *shape, rows = file.numbers(_HEAP, heap)
-    if rows > _HEAPS.get((reference, packing, *shape), -1):
-        raise refusal(f"{place} has a heap of a shape that HDF5 never gives to one")
-    check_newer_tree(file, tree, (LARGE,), place)
-    if file.at(tree, 4) == b"BTHD":
-        _check_large(file, tree, place)
+def check_members(file: HDF5Bytes, heap: int, trees: Sequence[int], place: str) -> None:
+    """Refuse a heap of members, or a tree, of another shape than HDF5's own: it crashes over some.
 
-
-def _check_large(file: HDF5Bytes, tree: int, place: str) -> None:
-    """Refuse what is too large for a heap where it is also too large for the file."""
-    _, _, record, levels, root, count, _ = file.numbers(_NEWER_TREE, tree)
-    if levels:
-        raise refusal(f"{place} has more attributes of unusual size than a file of Keras has")
-    file.claim(16 * count, place)
-    for number in range(count):
-        size = file.number(root + 6 + record * number + 8, 8)
-        if size > file.size:
-            raise refusal(f"{place} has an attribute of {size} bytes, more than the file")
-
-
-def check_newer_tree(file: HDF5Bytes, tree: int, kinds: tuple[int, ...], place: str) -> None:
-    """Refuse a tree of another kind than HDF5 makes in its place: over some it crashes.
-
-    Refuse larger nodes than trees ever have, because HDF5 fills one with zeros; and more or fewer
-    records than the tree says, because HDF5 makes a table of as many as that, and writes behind
-    its end or sorts what it never wrote.
+    A group of more than eight members has them where a name is not ASCII.
     """
-    if file.at(tree, 4) != b"BTHD":
-        return  # HDF5 refuses it, if there is one
+    if heap == _UNDEFINED:
+        return
+    *shape, rows = file.numbers(_HEAP, heap)
+    if file.at(heap, 4) != b"FRHP" or tuple(shape) != _SHAPE or rows > _MOST_ROWS:
+        raise refusal(f"{place} has a heap of a shape that HDF5 never gives to one")
+    for tree, kind in zip(trees, _RECORDS, strict=False):
+        if tree != _UNDEFINED:
+            _check_tree(file, tree, kind, place)
+
+
+def _check_tree(file: HDF5Bytes, tree: int, wanted: int, place: str) -> None:
+    """Refuse a tree with larger nodes than trees ever have, because HDF5 fills one with zeros.
+
+    Refuse more or fewer records than it says, because HDF5 makes a table of as many as that, and
+    writes behind its end or sorts what it never wrote.
+    """
     kind, node, record, levels, root, count, total = file.numbers(_NEWER_TREE, tree)
-    if kind not in kinds or record != _RECORDS.get(kind, record):
+    if file.at(tree, 4) != b"BTHD" or kind != wanted or record != _RECORDS[kind]:
         raise refusal(f"{place} has a tree of kind {kind}, with records of {record} bytes")
     if node > _LARGEST:
         raise refusal(f"{place} has a tree with nodes of {node} bytes")
-    if levels > _MOST_LEVELS or not record:
-        raise refusal(f"{place} has a tree of {levels} levels, with records of {record} bytes")
+    if levels > _MOST_LEVELS:
+        raise refusal(f"{place} has a tree of {levels} levels")
     most = _most_records(node, record, levels)
     found, waiting = 0, [(root, count, levels)]
     while waiting:
@@ -141,17 +120,23 @@ def _width(most: int) -> int:
     return max(0, most.bit_length() - 1) // 8 + 1
 
 
-def check_chunks(file: HDF5Bytes, layout: bytes, place: str) -> None:
-    """Refuse a list of a dataset's chunks that takes up more than the file."""
-    if len(layout) < 5 or layout[0] < 4 or layout[1] != _IN_CHUNKS:
-        return  # older files have trees of another kind, with nodes that are small
-    kind_at = 5 + layout[3] * layout[4]
-    kind = int.from_bytes(layout[kind_at : kind_at + 1], "little")
-    start = kind_at + 1 + _SETTINGS.get(kind, 0)
-    address = int.from_bytes(layout[start : start + 8], "little")
-    if kind == _TREE:
-        check_newer_tree(file, address, _CHUNKS, place)
-    elif kind == _LIST and file.at(address, 4) == b"FAHD":
-        size, count = file.numbers(_FIXED_LIST, address)
-        if size * count > file.size:
-            raise refusal(f"{place} has a list of chunks that takes up more than the file")
+def check_chunks(layout: bytes, place: str) -> None:
+    """Refuse chunks that a table of the newest layout lists."""
+    if len(layout) >= 5 and layout[0] >= 4 and layout[1] == _IN_CHUNKS:
+        kind_at = 5 + layout[3] * layout[4]
+        if int.from_bytes(layout[kind_at : kind_at + 1], "little") not in _WITHOUT_TABLE:
+            raise _newest("chunks", place)
+
+
+def check_attributes(heap: int, place: str) -> None:
+    """Refuse attributes that are kept in a heap."""
+    if heap != _UNDEFINED:
+        raise _newest("attributes", place)
+
+
+def _newest(what: str, place: str) -> ModelFileError:
+    # HDF5 crashes over damaged ones, and those of the members are enough to look after.
+    return refusal(
+        f"{place} keeps its {what} in a table of HDF5's newest layout, which Keras never writes",
+        advice="write the file again without libver='latest'",
+    )
