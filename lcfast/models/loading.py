@@ -172,7 +172,7 @@ def _fill(model: Model, stored: StoredModel, problems: Problems) -> None:
 def _order_in_file(layer: Layer, names: Sequence[str], order: WeightOrder) -> list[int]:
     """Which of `get_weights()` each weight of a layer in the file is."""
     parts = layer.flat_layers()
-    if order == "by name" and len(parts) > 1 and not any(isinstance(p, Model) for p in parts):
+    if order == "by name" and len(parts) > 1:
         # Attributes that share a layer, or list layers of several classes: the paths are surer.
         number_of = {id(weight): i for i, weight in enumerate(layer.weights)}
         paths = {
