@@ -349,7 +349,7 @@ def config(data: bytes, chance: random.Random) -> bytes:
 
 def _places(root: Any) -> Iterator[tuple[Any, Any]]:
     """Every (holder, key or index) below a value."""
-    waiting = [root]
+    waiting = [root] if isinstance(root, dict | list) else []
     while waiting:
         holder = waiting.pop()
         keys = holder if isinstance(holder, dict) else range(len(holder))
