@@ -103,6 +103,8 @@ leave_out_by_both() {
         tests/layers/test_memory.py \
         tests/models/test_scoring.py::test_scoring_a_file_takes_the_memory_of_a_block \
         tests/test_cli_predict.py::test_rows_of_many_times_the_memory_take_the_memory_of_a_block
+    leave_out "for it measures time, of which the sanitizer takes more" \
+        tests/test_import.py::test_importing_lcfast_takes_little_time_beyond_numpy_and_h5py
 }
 
 run() {
