@@ -82,7 +82,7 @@ def opened(path: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
     """Open an HDF5 file; `is_checked` where it has been opened before and is unchanged."""
     with naming(path), reading("the file"):
         if is_checked:
-            with h5py.File(path, "r") as file:
+            with checking_members(None), h5py.File(path, "r") as file:
                 yield file
             return
         with open(path, "rb", buffering=0) as raw:
@@ -97,7 +97,7 @@ def opened_in(window: Window, place: str, *, is_checked: bool = False) -> Iterat
     """Open the HDF5 file that is a part of another one, called `place`."""
     with naming(place), reading("the file"):
         if is_checked:
-            with h5py.File(window, "r") as file:
+            with checking_members(None), h5py.File(window, "r") as file:
                 yield file
             return
         _look_through(window)

@@ -91,8 +91,8 @@ _current: ContextVar[Headers | None] = ContextVar("headers", default=None)
 
 
 @contextmanager
-def checking_members(headers: Headers) -> Iterator[None]:
-    """While this thread has a file open, check its members by these headers."""
+def checking_members(headers: Headers | None) -> Iterator[None]:
+    """While this thread has a file open, check its members by these headers, or not again."""
     token = _current.set(headers)
     try:
         yield

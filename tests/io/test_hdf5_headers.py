@@ -12,7 +12,7 @@ import pytest
 
 from fuzz.hdf5_checksums import lookup3
 from lcfast.errors import ModelFileError
-from lcfast.io import hdf5_file, read_weights
+from lcfast.io import hdf5_file, hdf5_headers, read_weights
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(3, 4)
 GIGABYTES = 4 * 2**30
@@ -350,3 +350,14 @@ def test_a_group_of_many_members_is_opened(tmp_path, members):
     assert path.read_bytes()[start + 12] == (members > 40) + (members > 1000)
     with hdf5_file.opened(str(path)) as file:
         assert len(file) == members
+
+
+def test_a_file_that_was_checked_before_is_not_held_against_one_that_is_open(tmp_path):
+    one, other = alone(DATA, tmp_path), tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["a"] = NUMBERS
+        file.create_dataset("b", data=np.zeros(len(DATA)))
+        file.create_group("last")  # its header lies where the first file has none
+    with hdf5_file.opened(str(one)), hdf5_file.opened(str(other), is_checked=True) as file:
+        assert list(hdf5_file.members(file)) == ["a", "b", "last"]
+        assert hdf5_headers.attributes(96) == []
