@@ -163,7 +163,10 @@ thread() {
 }
 
 for sanitizer in ${1:-address thread}; do
-    "$sanitizer"
+    case $sanitizer in
+    address | thread) "$sanitizer" ;;
+    *) echo "There is no sanitizer '$sanitizer'; name address or thread, or none for both." && exit 2 ;;
+    esac
 done
 cat "$work/results"
 ! ls "$work"/failed.* >/dev/null 2>&1
