@@ -13,7 +13,7 @@ sanitize: ## the Python tests on extensions that watch addresses, leaks, undefin
 	PYTHON=$(PYTHON) sh tests/c/sanitize.sh $(SANITIZER)
 coverage: ## how many lines of the kernels in C the tests in C run, by gcov
 	sh tests/c/coverage.sh
-mutants: ## change geometry.py and layouts.py in each way that cosmic-ray knows: a test must fail
+mutants: ## change geometry.py and weight_layouts.py in each way that cosmic-ray knows: a test must fail
 	$(PYTHON) tests/mutation/mutants.py $(MODULES)
 bits: ## the digest of all answers, with each Python of PYTHONS, gcc, clang, old and new numpy
 	$(PYTHON) tests/bits/environments.py $(PYTHONS)
@@ -28,8 +28,7 @@ bench-peers: ## lcfast, its peers and the roofline (docs/benchmarks.md says how 
 golden: ## write the goldens anew (needs a venv with tf_keras, see tests/golden/generate.py)
 	$(PYTHON) tests/golden/generate.py
 table: ## write the tables of the README and of docs/keras.md anew, from goldens and tests
-	$(PYTHON) docs/supported_table.py && PYTHONPATH=tests $(PYTHON) docs/members_table.py \
-		&& PYTHONPATH=tests $(PYTHON) docs/containers_table.py
+	for table in supported members containers; do $(PYTHON) -m tests.support.$${table}_table || exit; done
 fuzz: ## fuzz one reader (needs `pip install atheris`): make fuzz READER=hdf5 SECONDS=600
 	$(PYTHON) -m fuzz $(or $(READER),hdf5) --seconds $(or $(SECONDS),600)
 lint: ## ruff, mypy, and the C with warnings as errors under every compiler that is here

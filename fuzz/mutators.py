@@ -20,10 +20,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fuzz import hdf5_checksums
 from lcfast.io import checkpoint
 from lcfast.io.crc32c import crc32c
 from lcfast.io.protobuf import read_varint
+from tests.support import hdf5_checksums
 
 LARGEST = 60_000  # bytes of a file to begin with
 Mutator = Callable[[bytes, random.Random], bytes]

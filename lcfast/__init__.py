@@ -75,7 +75,7 @@ from lcfast.layers import (
     ZeroPadding1D,
     ZeroPadding2D,
 )
-from lcfast.layers.arguments import image_data_format, set_image_data_format
+from lcfast.layers.core.arguments import image_data_format, set_image_data_format
 from lcfast.local_conv.threads import get_num_threads, set_num_threads
 from lcfast.models import Model, Sequential, load_model, model_from_json
 from lcfast.versions import show_versions

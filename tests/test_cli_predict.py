@@ -12,7 +12,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from cases import assert_same_bits
 from click.testing import CliRunner
 
 import lcfast
@@ -21,6 +20,7 @@ from lcfast.cli import destination as destination_module
 from lcfast.cli import predict as predict_module
 from lcfast.rows import open_rows
 from lcfast.rows.npy import NpyWriter
+from tests.support.cases import assert_same_bits
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MODEL = EXAMPLES / "digits.h5"

@@ -1,15 +1,13 @@
 """Every golden of a container is read, and predicts what Keras does; docs/keras.md lists them."""
 
-import importlib
-import sys
 from pathlib import Path
 
-import goldens
 import numpy as np
 import pytest
-from container_goldens import CONTAINERS, NO_PREDICTIONS, READINGS
 
 from lcfast.models.deserializing import LAYERS
+from tests.support import containers_table, goldens
+from tests.support.container_goldens import CONTAINERS, NO_PREDICTIONS, READINGS
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,9 +39,6 @@ def test_every_layer_is_read_from_a_container():
     assert set().union(*(reading.layers() for reading in READINGS)) == set(LAYERS)
 
 
-def test_the_table_of_containers_is_made_from_the_goldens(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    containers_table = importlib.import_module("containers_table")
+def test_the_table_of_containers_is_made_from_the_goldens():
     text = (ROOT / "docs" / "keras.md").read_text(encoding="utf-8")
     assert containers_table.with_table(text) == text, "run `make table`"
-    del sys.modules["containers_table"]

@@ -1,8 +1,6 @@
 """The README: what it claims and shows is what the code does."""
 
-import importlib
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 import lcfast
 from lcfast.bench import advice
 from lcfast.models.deserializing import LAYERS
+from tests.support import supported_table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -59,11 +58,8 @@ def test_the_first_two_bash_blocks_install_score_and_test():
     assert second.endswith("pytest\n")
 
 
-def test_the_table_of_supported_layers_is_made_from_the_goldens(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    supported_table = importlib.import_module("supported_table")
+def test_the_table_of_supported_layers_is_made_from_the_goldens():
     assert supported_table.with_table(README) == README, "run `make table`"
-    del sys.modules["supported_table"]
 
 
 def test_every_layer_has_a_row():

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from lcfast.bench.workloads import WORKLOADS, workload_of
-from lcfast.layers import LocallyConnected1D, LocallyConnected2D, calls
+from lcfast.layers import LocallyConnected1D, LocallyConnected2D
+from lcfast.layers.core import call_state
 from lcfast.layers.locally_connected_base import LocallyConnected
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import Geometry
@@ -194,7 +195,7 @@ def layer_inputs(
         step = next(one for one in graph.steps if graph.layers[one.layer] is layer)
         wanted.append(step.inputs[0])
     kept = tuple(replace(step, last_use_of=()) for step in graph.steps)
-    with calls.without_losses():
+    with call_state.without_losses():
         values = run(replace(graph, steps=kept, outputs=tuple(wanted)), record, inputs)
     return [
         ops.as_array(value, np.dtype(layer.dtype), f"The input of layer {layer.name}")

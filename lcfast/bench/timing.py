@@ -26,7 +26,7 @@ from lcfast.bench.subjects import (
     on_each_engine,
     weight_bytes,
 )
-from lcfast.layers import calls
+from lcfast.layers.core import call_state
 from lcfast.layers.locally_connected_base import LocallyConnected
 from lcfast.models import Model
 from lcfast.models.execution import run
@@ -268,7 +268,7 @@ def _scoring_model(
     ]
 
     def score() -> None:
-        with calls.without_losses():
+        with call_state.without_losses():
             run(graph, own, inputs)
 
     return score

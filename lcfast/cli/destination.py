@@ -13,7 +13,7 @@ import numpy as np
 
 from lcfast.cli.errors import UserError, undisturbed
 from lcfast.rows import NOTHING, Output, Writer, format_of, writer
-from lcfast.rows.unfinished import Unfinished
+from lcfast.rows.resumable import Unfinished
 
 PIPE = "-"
 NOTE_EVERY = 10.0

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lcfast.cli.errors import UserError
-from lcfast.layers.symbolic import Shape
+from lcfast.layers.core.symbolic import Shape
 from lcfast.models import Model
 from lcfast.rows import StoredRows, open_rows, piped_rows
 

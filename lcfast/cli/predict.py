@@ -29,7 +29,7 @@ from lcfast.models import Model, load_model
 from lcfast.models.blocks import MEMORY_BYTES, rows_at_once
 from lcfast.models.profiling import Profile, check_can_plot
 from lcfast.rows import FORMATS, Output, StoredRows, split_place
-from lcfast.rows.unfinished import digest_of_model, identity_of_input
+from lcfast.rows.resumable import digest_of_model, identity_of_input
 
 
 @click.command(no_args_is_help=True, short_help="Score rows with a model file.")

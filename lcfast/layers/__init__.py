@@ -8,8 +8,9 @@ from lcfast.layers.activation_layers import (
     Softmax,
     ThresholdedReLU,
 )
-from lcfast.layers.base import Layer
 from lcfast.layers.convolution import Conv1D, Conv2D
+from lcfast.layers.core.layer import Layer
+from lcfast.layers.core.weights import Weight
 from lcfast.layers.dense import Dense
 from lcfast.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
 from lcfast.layers.dot import Dot
@@ -50,7 +51,6 @@ from lcfast.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from lcfast.layers.separable import SeparableConv1D, SeparableConv2D
 from lcfast.layers.transposed import Conv1DTranspose, Conv2DTranspose
 from lcfast.layers.upsampling import UpSampling1D, UpSampling2D
-from lcfast.layers.weights import Weight
 from lcfast.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [

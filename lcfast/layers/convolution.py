@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import activating, arguments, convolving
+from lcfast.convolution import conv_ops
+from lcfast.layers import activation_argument
 from lcfast.layers.convolution_base import Convolution, Pull
-from lcfast.layers.weights import Record
+from lcfast.layers.core import arguments
+from lcfast.layers.core.weights import Record
 from lcfast.local_conv import ops
 
 
@@ -78,17 +80,19 @@ class Conv(Convolution):
         kernel_shape = (*self.kernel_size, channels // self.groups, self.filters)
         self.build_kernel_and_bias(kernel_shape, (self.filters,))
 
-    def linear_part(self, weights: Record, x: np.ndarray) -> tuple[activating.Product, Pull]:
+    def linear_part(
+        self, weights: Record, x: np.ndarray
+    ) -> tuple[activation_argument.Product, Pull]:
         """The convolution, and its pullback."""
-        where = self.arrangement(x.shape[1:-1], x.shape[-1], self.filters, self.groups)
-        kernel, bias, call = weights[0], self.bias_of(weights), self._call
+        where = self.conv(x.shape[1:-1], x.shape[-1], self.filters, self.groups)
+        kernel, bias, options = weights[0], self.bias_of(weights), self._compute_options
 
         def product(activation: ops.Activation, out: np.ndarray | None) -> np.ndarray:
-            return convolving.forward(x, kernel, bias, where, activation, out, call)
+            return conv_ops.forward(x, kernel, bias, where, activation, out, options)
 
         def pull(dz: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-            dkernel = convolving.kernel_gradient(x, dz, where, call)
-            dx = convolving.input_gradient(dz, kernel, where, call)
+            dkernel = conv_ops.kernel_gradient(x, dz, where, options)
+            dx = conv_ops.input_gradient(dz, kernel, where, options)
             return dx, [dkernel, *self.bias_gradients(dz)]
 
         return product, pull

@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lcfast.layers import activating, arguments, windows
-from lcfast.layers.arrangement import Arrangement, arranged
-from lcfast.layers.base import Pullback
-from lcfast.layers.dialects import in_keras_2
-from lcfast.layers.linear import LinearLayer
-from lcfast.layers.symbolic import Shape
-from lcfast.layers.weights import Record
+from lcfast.convolution import padding_rules
+from lcfast.convolution.conv_geometry import ConvGeometry, arranged
+from lcfast.layers import activation_argument
+from lcfast.layers.config_keras1 import in_keras_2
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Pullback
+from lcfast.layers.core.symbolic import Shape
+from lcfast.layers.core.weights import Record
+from lcfast.layers.linear_base import LinearLayer
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
 
@@ -81,7 +83,9 @@ class Convolution(LinearLayer, abc.ABC):
     # ------------------------------------------------------------ what a subclass defines
 
     @abc.abstractmethod
-    def linear_part(self, weights: Record, x: np.ndarray) -> tuple[activating.Product, Pull]:
+    def linear_part(
+        self, weights: Record, x: np.ndarray
+    ) -> tuple[activation_argument.Product, Pull]:
         """What the activation is applied to, and its pullback; channels last."""
 
     def output_channels(self, channels: int | None) -> int | None:
@@ -91,7 +95,7 @@ class Convolution(LinearLayer, abc.ABC):
     def output_size(self, size: Shape) -> Shape:
         """Positions along each spatial dimension; None is unknown."""
         return tuple(
-            None if n is None else windows.output_size(n, k, s, self.padding, d)
+            None if n is None else padding_rules.output_size(n, k, s, self.padding, d)
             for n, k, s, d in zip(
                 size, self.kernel_size, self.strides, self.dilation_rate, strict=True
             )
@@ -133,9 +137,7 @@ class Convolution(LinearLayer, abc.ABC):
             )
         self.compute_output_shape(shape)
 
-    def arrangement(
-        self, size: tuple[int, ...], channels: int, filters: int, groups: int
-    ) -> Arrangement:
+    def conv(self, size: tuple[int, ...], channels: int, filters: int, groups: int) -> ConvGeometry:
         """How a kernel of the layer's size lies on an input."""
         how = self.kernel_size, self.strides, self.dilation_rate, groups, self.padding
         return arranged(size, channels, filters, *how)
@@ -147,12 +149,14 @@ class Convolution(LinearLayer, abc.ABC):
     ) -> np.ndarray:
         """y[n,p,f] = activation(sum_k x[n,p,k] kernel[k,f] + bias[f]), in the layer's own way."""
         product, _ = self.linear_part(weights, self._with_channels_last(inputs))
-        return activating.activated(self.activation, self._in_own_format(product), out)
+        return activation_argument.activated(self.activation, self._in_own_format(product), out)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, gradients of the weights)."""
         product, pull_product = self.linear_part(weights, self._with_channels_last(inputs))
-        y, pull = activating.linearized(self.activation, self._in_own_format(product), self._call)
+        y, pull = activation_argument.linearized(
+            self.activation, self._in_own_format(product), self._compute_options
+        )
 
         def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
             dx, gradients = pull_product(self._with_channels_last(pull(dy)))
@@ -170,21 +174,21 @@ class Convolution(LinearLayer, abc.ABC):
         """The gradient of the bias, one sum over rows and positions, or none."""
         if not self.use_bias:
             return []
-        return [ops.sum_rows(dz.reshape(-1, dz.shape[-1]), self._call)]
+        return [ops.sum_rows(dz.reshape(-1, dz.shape[-1]), self._compute_options)]
 
     def _with_channels_last(self, array: np.ndarray) -> np.ndarray:
         if self.data_format == CHANNELS_LAST:
             return array
         return np.ascontiguousarray(np.moveaxis(array, 1, -1))
 
-    def _in_own_format(self, product: activating.Product) -> activating.Product:
+    def _in_own_format(self, product: activation_argument.Product) -> activation_argument.Product:
         """The product in the layer's data format, in which softmax has its axis."""
         if self.data_format == CHANNELS_LAST:
             return product
 
         def channels_first(kernel: ops.Activation, out: np.ndarray | None) -> np.ndarray:
             z = _to_channels_first(product(ops.LINEAR, None))
-            return ops.activate(z, kernel, out, self._call)
+            return ops.activate(z, kernel, out, self._compute_options)
 
         return channels_first
 

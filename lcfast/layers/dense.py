@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import activating, arguments
-from lcfast.layers.base import Pullback
-from lcfast.layers.linear import LinearLayer
-from lcfast.layers.symbolic import Shape
-from lcfast.layers.weights import Record
+from lcfast.layers import activation_argument
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Pullback
+from lcfast.layers.core.symbolic import Shape
+from lcfast.layers.core.weights import Record
+from lcfast.layers.linear_base import LinearLayer
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import Geometry
 
@@ -114,12 +115,12 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
         """y[n,u] = activation(sum_k x[n,k] kernel[k,u] + bias[u])."""
-        return activating.activated(self.activation, self._product(weights, inputs), out)
+        return activation_argument.activated(self.activation, self._product(weights, inputs), out)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [dkernel, dbias])."""
         product = self._product(weights, inputs)
-        y, pull = activating.linearized(self.activation, product, self._call)
+        y, pull = activation_argument.linearized(self.activation, product, self._compute_options)
 
         def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
             dz = pull(dy).reshape(-1, 1, self.units)
@@ -128,7 +129,7 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
 
         return y, pullback
 
-    def _product(self, weights: Record, inputs: np.ndarray) -> activating.Product:
+    def _product(self, weights: Record, inputs: np.ndarray) -> activation_argument.Product:
         shape = (*inputs.shape[:-1], self.units)
         on_rows = self.product(weights, self._as_rows(inputs), self._geometry())
 

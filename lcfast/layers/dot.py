@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import arguments
-from lcfast.layers.base import Pullback
+from lcfast.convolution.reductions import sum_over
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Pullback
+from lcfast.layers.core.symbolic import Shape
+from lcfast.layers.core.weights import Record
 from lcfast.layers.merging import Merge
-from lcfast.layers.sums import sum_over
-from lcfast.layers.symbolic import Shape
-from lcfast.layers.weights import Record
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import Geometry
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import activating, arguments
-from lcfast.layers.base import Layer, Pullback
-from lcfast.layers.weights import Record
+from lcfast.layers import activation_argument
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Layer, Pullback
+from lcfast.layers.core.weights import Record
 from lcfast.local_conv import ops
 from lcfast.vocabulary import regularizers
 
@@ -41,7 +42,7 @@ class Activation(Layer):
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.activation = activating.resolve(activation, self)
+        self.activation = activation_argument.resolve(activation, self)
 
     def check_input_shape(self, shape: Any) -> None:
         """Raise ValueError where the activation has no axis to run over."""
@@ -51,19 +52,22 @@ class Activation(Layer):
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
         """Y = activation(x)."""
-        return activating.activated(self.activation, self._product(inputs), out)
+        return activation_argument.activated(self.activation, self._product(inputs), out)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
-        y, pull = activating.linearized(self.activation, self._product(inputs))
+        y, pull = activation_argument.linearized(self.activation, self._product(inputs))
         return y, lambda dy: (pull(dy), [])
 
-    def _product(self, inputs: np.ndarray) -> activating.Product:
+    def _product(self, inputs: np.ndarray) -> activation_argument.Product:
         return lambda kernel, out: ops.activate(inputs, kernel, out)
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, as tf_keras writes it."""
-        return {**super().get_config(), "activation": activating.serialize(self.activation)}
+        return {
+            **super().get_config(),
+            "activation": activation_argument.serialize(self.activation),
+        }
 
 
 class Masking(Layer):

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import arguments
-from lcfast.layers.base import Layer, Pullback, numbered_name
-from lcfast.layers.symbolic import Node, SymbolicTensor
-from lcfast.layers.weights import Record
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Layer, Pullback, numbered_name
+from lcfast.layers.core.symbolic import Node, SymbolicTensor
+from lcfast.layers.core.weights import Record
 
 
 class InputLayer(Layer):

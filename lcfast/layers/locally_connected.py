@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lcfast.layers import arguments
+from lcfast.layers.core import arguments
 from lcfast.layers.locally_connected_base import LocallyConnected
 
 

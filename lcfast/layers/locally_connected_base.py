@@ -9,13 +9,14 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from lcfast.layers import activating, arguments
-from lcfast.layers.base import Pullback
-from lcfast.layers.dialects import in_keras_2
-from lcfast.layers.linear import LinearLayer
-from lcfast.layers.symbolic import Shape
-from lcfast.layers.weights import Record
-from lcfast.local_conv import layouts, sparse
+from lcfast.layers import activation_argument
+from lcfast.layers.config_keras1 import in_keras_2
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Pullback
+from lcfast.layers.core.symbolic import Shape
+from lcfast.layers.core.weights import Record
+from lcfast.layers.linear_base import LinearLayer
+from lcfast.local_conv import sparse, weight_layouts
 from lcfast.local_conv.geometry import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
@@ -122,10 +123,10 @@ class LocallyConnected(LinearLayer):
             size, channels, self.filters, self.kernel_size, self.strides, self.data_format,
             pads=pads,
         )  # fmt: skip
-        self._call = self._call._replace(engine=self.chosen_engine())
+        self._compute_options = self._compute_options._replace(engine=self.chosen_engine())
         self.build_kernel_and_bias(
-            layouts.stored_kernel_shape(self.geometry, self.implementation),
-            layouts.stored_bias_shape(self.geometry),
+            weight_layouts.stored_kernel_shape(self.geometry, self.implementation),
+            weight_layouts.stored_bias_shape(self.geometry),
         )
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
@@ -165,11 +166,13 @@ class LocallyConnected(LinearLayer):
         """Return the record that computes: the kernel in the engine's form, the bias flat."""
         geometry = self._built_geometry()
         kernel: Any
-        if self._call.engine == "sparse":
-            vector = layouts.vector_of_stored(stored[0], geometry, self.implementation)
+        if self._compute_options.engine == "sparse":
+            vector = weight_layouts.vector_of_stored(stored[0], geometry, self.implementation)
             kernel = sparse.connected(geometry, read_only(vector), self.prune)
         else:
-            kernel = read_only(layouts.kernel_of_stored(stored[0], geometry, self.implementation))
+            kernel = read_only(
+                weight_layouts.kernel_of_stored(stored[0], geometry, self.implementation)
+            )
         return (kernel, *stored[1:])
 
     def unpack(self, record: Any) -> Record:
@@ -228,7 +231,7 @@ class LocallyConnected(LinearLayer):
         geometry = self._built_geometry()
         kernel = self.own_record()[0]
         if not isinstance(kernel, sparse.SparseKernel):
-            kernel = sparse.connected(geometry, layouts.vector_of_kernel(kernel, geometry))
+            kernel = sparse.connected(geometry, weight_layouts.vector_of_kernel(kernel, geometry))
         pattern, numbers = kernel.transposed
         return pattern.matrix(numbers).copy()  # its indices too are shared with other layers
 
@@ -296,15 +299,15 @@ class LocallyConnected(LinearLayer):
         changes: dict[str, Any] = {"data_format": target, "engine": self.engine}
         vector, rest = self._vector_and_rest()
         if target != self.data_format:
-            if activating.runs_over_an_axis(self.activation):
+            if activation_argument.runs_over_an_axis(self.activation):
                 raise ValueError(
                     f"Layer {self.name} applies {self.activation.name}, which runs over the last "
                     f"axis (or may do so); with data_format={target!r} that would be another one."
                 )
             if self.batch_input_shape is not None:
                 changes["batch_input_shape"] = _moved_shape(self.batch_input_shape, target)
-            vector = layouts.vector_in_format(vector, geometry, target)
-            rest = [read_only(layouts.bias_in_format(bias, geometry)) for bias in rest]
+            vector = weight_layouts.vector_in_format(vector, geometry, target)
+            rest = [read_only(weight_layouts.bias_in_format(bias, geometry)) for bias in rest]
         return self._converted({**changes, "prune": self.prune}, vector, rest)
 
     def _converted(self: Self, changes: dict[str, Any], vector: np.ndarray, rest: Any) -> Self:
@@ -325,28 +328,28 @@ class LocallyConnected(LinearLayer):
         kernel, *rest = self.own_record()
         if isinstance(kernel, sparse.SparseKernel):
             return kernel.vector(geometry.connections), rest
-        return layouts.vector_of_kernel(kernel, geometry), rest
+        return weight_layouts.vector_of_kernel(kernel, geometry), rest
 
     def _kernel_of_vector(self, vector: np.ndarray) -> Any:
         """The engine's form of the numbers of all connections."""
         geometry = self._built_geometry()
-        if self._call.engine == "sparse":
+        if self._compute_options.engine == "sparse":
             return sparse.connected(geometry, read_only(vector), self.prune)
-        return read_only(layouts.kernel_of_vector(vector, geometry))
+        return read_only(weight_layouts.kernel_of_vector(vector, geometry))
 
     def _stored_kernel(self, kernel: np.ndarray) -> np.ndarray:
         """What Keras stores, of a kernel or the vector of all connections."""
         geometry = self._built_geometry()
         if self.implementation == 2:
             check_memory(
-                layouts.dense_bytes(geometry, kernel.dtype),
+                weight_layouts.dense_bytes(geometry, kernel.dtype),
                 f"The kernel of layer {self.name} as implementation 2 stores it",
                 "use layer.with_implementation(1) or layer.with_implementation(3), which store the "
                 "connections alone",
             )
-        if self._call.engine == "sparse":
-            return layouts.stored_of_vector(kernel, geometry, self.implementation)
-        return layouts.stored_of_kernel(kernel, geometry, self.implementation)
+        if self._compute_options.engine == "sparse":
+            return weight_layouts.stored_of_vector(kernel, geometry, self.implementation)
+        return weight_layouts.stored_of_kernel(kernel, geometry, self.implementation)
 
     # ------------------------------------------------------------ configuration
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import arguments
-from lcfast.layers.base import Layer, Pullback
-from lcfast.layers.weights import Record
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Layer, Pullback
+from lcfast.layers.core.weights import Record
 
 
 class Noise(Layer, abc.ABC):

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lcfast.layers import arguments
-from lcfast.layers.base import Layer, Pullback
-from lcfast.layers.symbolic import Shape
-from lcfast.layers.weights import Record
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Layer, Pullback
+from lcfast.layers.core.symbolic import Shape
+from lcfast.layers.core.weights import Record
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
 
 Margins = tuple[tuple[int, int], ...]  # (before, behind) of each spatial dimension

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lcfast.layers import arguments, windows
-from lcfast.layers.base import Layer, Pullback
-from lcfast.layers.symbolic import Shape
-from lcfast.layers.weights import Record
+from lcfast.convolution import padding_rules
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Layer, Pullback
+from lcfast.layers.core.symbolic import Shape
+from lcfast.layers.core.weights import Record
 from lcfast.local_conv.geometry import CHANNELS_FIRST
 
 
@@ -78,7 +79,7 @@ class Pooling(Layer, abc.ABC):
             size = shape[axis]
             if size is None:
                 continue
-            shape[axis] = count = windows.output_size(size, window, stride, self.padding)
+            shape[axis] = count = padding_rules.output_size(size, window, stride, self.padding)
             if count <= 0:
                 raise ValueError(
                     f"The window of layer {self.name}, {self.pool_size}, does not fit into an "
@@ -138,14 +139,14 @@ class Pooling(Layer, abc.ABC):
         """Where the input lies in the padded input."""
         inside = [slice(None)] * len(shape)
         for axis, window, stride in self._axes():
-            before, _ = windows.pads(shape[axis], window, stride, self.padding)
+            before, _ = padding_rules.pads(shape[axis], window, stride, self.padding)
             inside[axis] = slice(before, before + shape[axis])
         return tuple(inside)
 
     def _padded(self, inputs: np.ndarray) -> np.ndarray:
         shape = list(inputs.shape)
         for axis, window, stride in self._axes():
-            shape[axis] += sum(windows.pads(shape[axis], window, stride, self.padding))
+            shape[axis] += sum(padding_rules.pads(shape[axis], window, stride, self.padding))
         if tuple(shape) == inputs.shape:
             return inputs
         padded = np.full(shape, self.outside, inputs.dtype)
@@ -212,7 +213,7 @@ class AveragePooling(Pooling):
         counts = np.ones((1,) * len(output_shape), inputs.dtype)
         for axis, window, stride in self._axes():
             size = inputs.shape[axis]
-            before, _ = windows.pads(size, window, stride, self.padding)
+            before, _ = padding_rules.pads(size, window, stride, self.padding)
             start = np.arange(output_shape[axis]) * stride - before
             inside = np.minimum(start + window, size) - np.maximum(start, 0)
             shape = [1] * len(output_shape)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import arguments
-from lcfast.layers.base import Layer, Pullback
-from lcfast.layers.sums import sum_over
-from lcfast.layers.symbolic import Shape
-from lcfast.layers.weights import Record, WeightSlot
+from lcfast.convolution.reductions import sum_over
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Layer, Pullback
+from lcfast.layers.core.symbolic import Shape
+from lcfast.layers.core.weights import Record, WeightSlot
 
 LEAST_ROOT = 1e-7  # Keras's backend.epsilon(): a smaller standard deviation counts as this
 

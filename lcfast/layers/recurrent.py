@@ -8,17 +8,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lcfast.layers import activating, arguments
-from lcfast.layers.base import Layer, Pullback
+from lcfast.layers import activation_argument
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Layer, Pullback
+from lcfast.layers.core.symbolic import Shape
+from lcfast.layers.core.weights import Record, WeightSlot
 from lcfast.layers.dense import dense_geometry
 from lcfast.layers.recurrent_cells import Cell, dense_input_gradient, dense_kernel_gradient
-from lcfast.layers.symbolic import Shape
-from lcfast.layers.weights import Record, WeightSlot
 from lcfast.local_conv import ops
 from lcfast.vocabulary import constraints, initializers, regularizers
 
 _SERIALIZERS: dict[str, Callable[[Any], Any]] = {
-    "activation": activating.serialize,
+    "activation": activation_argument.serialize,
     "initializer": initializers.serialize,
     "regularizer": regularizers.serialize,
     "constraint": constraints.serialize,
@@ -70,8 +71,8 @@ class Recurrent(Layer, abc.ABC):
             layer_arguments["input_shape"] = (steps, layer_arguments.pop("input_dim"))
         super().__init__(**layer_arguments)
         self.units = arguments.positive_int(units, "units")
-        self.activation = activating.resolve(activation, self)
-        self.recurrent_activation = activating.resolve(recurrent_activation, self)
+        self.activation = activation_argument.resolve(activation, self)
+        self.recurrent_activation = activation_argument.resolve(recurrent_activation, self)
         self.use_bias = arguments.checked_flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.recurrent_initializer = initializers.get(recurrent_initializer)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lcfast.layers import activating
+from lcfast.layers import activation_argument
 from lcfast.layers.dense import dense_geometry
 from lcfast.local_conv import ops
 
@@ -80,8 +80,8 @@ class Cell(abc.ABC):
     """
 
     units: int
-    activation: activating.AnyActivation
-    recurrent_activation: activating.AnyActivation
+    activation: activation_argument.AnyActivation
+    recurrent_activation: activation_argument.AnyActivation
     products: tuple[RecurrentProduct, ...]
 
     @abc.abstractmethod
@@ -227,9 +227,13 @@ def parts_of_kernel(kernel: np.ndarray, *columns: int) -> Sequence[np.ndarray]:
     return [np.ascontiguousarray(part) for part in np.split(kernel, columns, axis=1)]
 
 
-def _applied(activation: activating.AnyActivation, z: np.ndarray) -> np.ndarray:
-    return activating.activated(activation, lambda kernel, out: ops.activate(z, kernel, out))
+def _applied(activation: activation_argument.AnyActivation, z: np.ndarray) -> np.ndarray:
+    return activation_argument.activated(
+        activation, lambda kernel, out: ops.activate(z, kernel, out)
+    )
 
 
-def _linearized(activation: activating.AnyActivation, z: np.ndarray) -> Linearized:
-    return activating.linearized(activation, lambda kernel, out: ops.activate(z, kernel, out))
+def _linearized(activation: activation_argument.AnyActivation, z: np.ndarray) -> Linearized:
+    return activation_argument.linearized(
+        activation, lambda kernel, out: ops.activate(z, kernel, out)
+    )

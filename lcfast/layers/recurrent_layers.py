@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import arguments
+from lcfast.layers.core import arguments
+from lcfast.layers.core.weights import Record
 from lcfast.layers.recurrent import Recurrent
 from lcfast.layers.recurrent_cells import (
     Cell,
@@ -18,7 +19,6 @@ from lcfast.layers.recurrent_cells import (
     SimpleCell,
     parts_of_kernel,
 )
-from lcfast.layers.weights import Record
 from lcfast.local_conv import ops
 from lcfast.vocabulary.initializers import InitializerLike
 

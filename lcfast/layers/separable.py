@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import activating, arguments, convolving
-from lcfast.layers.arrangement import arranged
+from lcfast.convolution import conv_ops
+from lcfast.convolution.conv_geometry import arranged
+from lcfast.layers import activation_argument
 from lcfast.layers.convolution_base import Convolution, Pull
-from lcfast.layers.weights import Record, WeightSlot
+from lcfast.layers.core import arguments
+from lcfast.layers.core.weights import Record, WeightSlot
 from lcfast.local_conv import ops
 from lcfast.vocabulary import constraints, initializers, regularizers
 
@@ -81,23 +83,25 @@ class SeparableConv(Convolution):
         )  # fmt: skip
         self.finish_build([depthwise, pointwise, *self.bias_slots((self.filters,))])
 
-    def linear_part(self, weights: Record, x: np.ndarray) -> tuple[activating.Product, Pull]:
+    def linear_part(
+        self, weights: Record, x: np.ndarray
+    ) -> tuple[activation_argument.Product, Pull]:
         """Both convolutions, and their pullback."""
-        channels, call = x.shape[-1], self._call
+        channels, options = x.shape[-1], self._compute_options
         depth, ones = channels * self.depth_multiplier, (1,) * self.spatial_dimensions
-        own = self.arrangement(x.shape[1:-1], channels, depth, channels)
+        own = self.conv(x.shape[1:-1], channels, depth, channels)
         mixing = arranged(own.output_size, depth, self.filters, ones, ones, ones)
         depthwise, pointwise, bias = weights[0], weights[1], self.bias_of(weights)
-        between = convolving.forward(x, depthwise, None, own, call=call)
+        between = conv_ops.forward(x, depthwise, None, own, options=options)
 
         def product(activation: ops.Activation, out: np.ndarray | None) -> np.ndarray:
-            return convolving.forward(between, pointwise, bias, mixing, activation, out, call)
+            return conv_ops.forward(between, pointwise, bias, mixing, activation, out, options)
 
         def pull(dz: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-            dpointwise = convolving.kernel_gradient(between, dz, mixing, call)
-            dbetween = convolving.input_gradient(dz, pointwise, mixing, call)
-            ddepthwise = convolving.kernel_gradient(x, dbetween, own, call)
-            dx = convolving.input_gradient(dbetween, depthwise, own, call)
+            dpointwise = conv_ops.kernel_gradient(between, dz, mixing, options)
+            dbetween = conv_ops.input_gradient(dz, pointwise, mixing, options)
+            ddepthwise = conv_ops.kernel_gradient(x, dbetween, own, options)
+            dx = conv_ops.input_gradient(dbetween, depthwise, own, options)
             return dx, [ddepthwise, dpointwise, *self.bias_gradients(dz)]
 
         return product, pull

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import activating, arguments, convolving, windows
-from lcfast.layers.arrangement import Arrangement
+from lcfast.convolution import conv_ops, padding_rules
+from lcfast.convolution.conv_geometry import ConvGeometry
+from lcfast.layers import activation_argument
 from lcfast.layers.convolution_base import Convolution, Pull
-from lcfast.layers.symbolic import Shape
-from lcfast.layers.weights import Record
+from lcfast.layers.core import arguments
+from lcfast.layers.core.symbolic import Shape
+from lcfast.layers.core.weights import Record
 from lcfast.local_conv import ops
 
 
@@ -87,7 +89,7 @@ class ConvTranspose(Convolution):
         """
         more = self.output_padding or (None,) * len(size)
         output: Shape = tuple(
-            None if n is None else windows.transposed_size(n, k, s, self.padding, p, d)
+            None if n is None else padding_rules.transposed_size(n, k, s, self.padding, p, d)
             for n, k, s, p, d in zip(
                 size, self.kernel_size, self.strides, more, self.dilation_rate, strict=True
             )
@@ -106,20 +108,22 @@ class ConvTranspose(Convolution):
             )
         return output
 
-    def linear_part(self, weights: Record, x: np.ndarray) -> tuple[activating.Product, Pull]:
+    def linear_part(
+        self, weights: Record, x: np.ndarray
+    ) -> tuple[activation_argument.Product, Pull]:
         """The transposed convolution, and its pullback, which is a convolution."""
-        where = self._transposed_arrangement(x)
-        kernel, bias, call = weights[0], self.bias_of(weights), self._call
+        where = self._transposed_geometry(x)
+        kernel, bias, options = weights[0], self.bias_of(weights), self._compute_options
 
         def product(activation: ops.Activation, out: np.ndarray | None) -> np.ndarray:
-            z = convolving.input_gradient(x, kernel, where, call)
+            z = conv_ops.input_gradient(x, kernel, where, options)
             if bias is not None:
                 z += bias
-            return z if activation == ops.LINEAR else ops.activate(z, activation, z, call)
+            return z if activation == ops.LINEAR else ops.activate(z, activation, z, options)
 
         def pull(dz: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-            dkernel = convolving.kernel_gradient(dz, x, where, call)
-            dx = convolving.forward(dz, kernel, None, where, call=call)
+            dkernel = conv_ops.kernel_gradient(dz, x, where, options)
+            dx = conv_ops.forward(dz, kernel, None, where, options=options)
             return dx, [dkernel, *self.bias_gradients(dz)]
 
         return product, pull
@@ -128,9 +132,9 @@ class ConvTranspose(Convolution):
         """Return the configuration, as tf_keras writes it."""
         return {**super().get_config(), "output_padding": self.output_padding}
 
-    def _transposed_arrangement(self, x: np.ndarray) -> Arrangement:
+    def _transposed_geometry(self, x: np.ndarray) -> ConvGeometry:
         size = tuple(n or 0 for n in self.output_size(x.shape[1:-1]))
-        return self.arrangement(size, self.filters, x.shape[-1], 1)
+        return self.conv(size, self.filters, x.shape[-1], 1)
 
 
 def _checked_output_padding(value: Any, dimensions: int) -> tuple[int, ...] | None:

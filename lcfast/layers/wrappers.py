@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lcfast.layers import arguments
-from lcfast.layers.base import Layer, Pullback
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Layer, Pullback
+from lcfast.layers.core.symbolic import Shape
+from lcfast.layers.core.weights import Record
 from lcfast.layers.recurrent import Recurrent
-from lcfast.layers.symbolic import Shape
-from lcfast.layers.weights import Record
 
 
 class Wrapper(Layer):
@@ -30,12 +30,12 @@ class Wrapper(Layer):
 
     def in_own_order(self, gradients: list[tuple[Layer, list[np.ndarray]]]) -> list[np.ndarray]:
         """The gradients of the layers inside, in the order of `get_weights()`."""
-        of_place = {
-            place: gradient
+        of_ref = {
+            ref: gradient
             for layer, of_layer in gradients
-            for place, gradient in zip(layer.places(), of_layer, strict=True)
+            for ref, gradient in zip(layer.weight_refs(), of_layer, strict=True)
         }
-        return [of_place[place] for place in self.places()]
+        return [of_ref[ref] for ref in self.weight_refs()]
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from lcfast.local_conv import _activation, reference
 from lcfast.local_conv._activation import ELEMENTWISE, ROWS
 from lcfast.local_conv.arrays import as_array, as_batch, as_output, check_same_rows
-from lcfast.local_conv.call import DEFAULT_CALL, Call, by_dtype
+from lcfast.local_conv.compute_options import DEFAULT_OPTIONS, ComputeOptions, by_dtype
 from lcfast.local_conv.threads import threads_for
 
 # Multiplications that one exponential is worth, for the choice of threads.
@@ -43,27 +43,30 @@ def activate(
     z: np.ndarray,
     activation: Activation,
     out: np.ndarray | None = None,
-    call: Call = DEFAULT_CALL,
+    options: ComputeOptions = DEFAULT_OPTIONS,
 ) -> np.ndarray:
     """Y = activation(z), from lcfast's own polynomials: the same bits on every FMA path."""
     z = as_array(z, z.dtype.newbyteorder("="), "the input")
     target = as_output(out, z.shape, z.dtype)
     if z.size == 0:
         return target
-    if call.engine == "reference":
+    if options.engine == "reference":
         target[...] = reference.activate(activation.name, activation.alpha, z)
         return target
     contiguous = target.flags.c_contiguous and target.flags.aligned
     y = target if contiguous else np.empty(z.shape, z.dtype)
     y[...] = z
-    activate_in_place(y, activation, call)
+    activate_in_place(y, activation, options)
     if y is not target:
         target[...] = y
     return target
 
 
 def activation_gradient(
-    value: np.ndarray, dy: np.ndarray, activation: Activation, call: Call = DEFAULT_CALL
+    value: np.ndarray,
+    dy: np.ndarray,
+    activation: Activation,
+    options: ComputeOptions = DEFAULT_OPTIONS,
 ) -> np.ndarray:
     """Dz = dy * activation'(z); `value` is z where `activation.gradient_from_input`, else y."""
     value = as_array(value, value.dtype.newbyteorder("="), "the value")
@@ -72,30 +75,30 @@ def activation_gradient(
     name, alpha = activation
     if name == "linear" or value.size == 0:
         return dy
-    if call.engine == "reference":
+    if options.engine == "reference":
         return reference.activation_gradient(name, alpha, value, dy)
     dz = np.empty_like(dy)
     flat = value.reshape(-1), dy.reshape(-1), dz.reshape(-1)
-    threads = threads_for(value.size * WORK_OF_AN_ACTIVATION, call.threads)
+    threads = threads_for(value.size * WORK_OF_AN_ACTIVATION, options.threads)
     if name in ROWS:
         rows, columns = math.prod(value.shape[:-1]), value.shape[-1]
-        _ROW_GRADIENT[value.dtype](rows, columns, *flat, ROWS[name], call.path(), threads)
+        _ROW_GRADIENT[value.dtype](rows, columns, *flat, ROWS[name], options.path(), threads)
     else:
         code = ELEMENTWISE[name]
-        _ACTIVATION_GRADIENT[value.dtype](*flat, code, alpha, call.path(), threads)
+        _ACTIVATION_GRADIENT[value.dtype](*flat, code, alpha, options.path(), threads)
     return dz
 
 
-def activate_in_place(y: np.ndarray, activation: Activation, call: Call) -> None:
+def activate_in_place(y: np.ndarray, activation: Activation, options: ComputeOptions) -> None:
     """Y = activation(y) of a contiguous array."""
     name, alpha = activation
-    threads = threads_for(y.size * WORK_OF_AN_ACTIVATION, call.threads)
+    threads = threads_for(y.size * WORK_OF_AN_ACTIVATION, options.threads)
     flat = y.reshape(-1)
     if name in ROWS:
         rows, columns = math.prod(y.shape[:-1]), y.shape[-1]
-        _ACTIVATE_ROWS[y.dtype](rows, columns, flat, flat, ROWS[name], call.path(), threads)
+        _ACTIVATE_ROWS[y.dtype](rows, columns, flat, flat, ROWS[name], options.path(), threads)
     elif name != "linear":
-        _ACTIVATE[y.dtype](flat, ELEMENTWISE[name], alpha, call.path(), threads)
+        _ACTIVATE[y.dtype](flat, ELEMENTWISE[name], alpha, options.path(), threads)
 
 
 _ACTIVATE = by_dtype(_activation.activate)

@@ -41,7 +41,13 @@ from lcfast.local_conv.arrays import (
     may_overlap,
     takes_answer,
 )
-from lcfast.local_conv.call import DEFAULT_CALL, ENGINES, Call, by_dtype, checked_engine
+from lcfast.local_conv.compute_options import (
+    DEFAULT_OPTIONS,
+    ENGINES,
+    ComputeOptions,
+    by_dtype,
+    checked_engine,
+)
 from lcfast.local_conv.geometry import Geometry
 from lcfast.local_conv.plan import (
     Plan,
@@ -52,12 +58,12 @@ from lcfast.local_conv.plan import (
 from lcfast.local_conv.threads import threads_for
 
 __all__ = [
-    "DEFAULT_CALL",
+    "DEFAULT_OPTIONS",
     "ENGINES",
     "LINEAR",
     "REAL_DTYPES",
     "Activation",
-    "Call",
+    "ComputeOptions",
     "Plan",
     "activate",
     "activation_gradient",
@@ -92,7 +98,7 @@ def forward(
     geometry: Geometry,
     activation: Activation = LINEAR,
     out: np.ndarray | None = None,
-    call: Call = DEFAULT_CALL,
+    options: ComputeOptions = DEFAULT_OPTIONS,
 ) -> np.ndarray:
     """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]).
 
@@ -111,14 +117,14 @@ def forward(
         Applied to the sum; softmax runs over the last axis.
     out : ndarray, optional
         Where the answer goes; it may share memory with `x`.
-    call : Call
+    options : ComputeOptions
         Engine, threads and SIMD path.
 
     Returns
     -------
     ndarray, shape (N, *geometry.output_shape)
     """
-    y = at_once(x, kernel, bias, geometry, activation, out, call)
+    y = at_once(x, kernel, bias, geometry, activation, out, options)
     if y is not None:
         return y
     dtype = kernel_dtype(kernel)
@@ -128,7 +134,7 @@ def forward(
     target = as_output(out, shape, dtype)
     if 0 in shape:
         return target
-    if call.engine == "reference":
+    if options.engine == "reference":
         assert isinstance(kernel, np.ndarray)
         flat = None if bias is None else bias.reshape(-1)
         y = reference.forward(x, kernel.reshape(geometry.kernel_shape), flat, geometry)
@@ -140,18 +146,18 @@ def forward(
         y = np.empty(shape, dtype)
     name, alpha = activation
     fused = name in ELEMENTWISE
-    code, path = ELEMENTWISE[name if fused else "linear"], call.path()
+    code, path = ELEMENTWISE[name if fused else "linear"], options.path()
     if isinstance(kernel, sparse.SparseKernel):
-        threads = threads_for(sparse.work(kernel, rows), call.threads)
+        threads = threads_for(sparse.work(kernel, rows), options.threads)
         bias = None if bias is None else bias.reshape(-1)
         sparse.forward(x, kernel, bias, y, code, alpha, path, threads)
     else:
         windows = geometry.padded
         x = x if windows is geometry else _padded(x, geometry)
-        threads = threads_for(work_of_forward(geometry, rows), call.threads)
+        threads = threads_for(work_of_forward(geometry, rows), options.threads)
         plan = forward_plan(windows, dtype, rows, threads, path)
         if plan.takes_shortcut and fused and windows is geometry and y.nbytes <= SHORT_BYTES:
-            _shortcut.remember(geometry, rows, dtype, activation, call, path, threads, plan)
+            _shortcut.remember(geometry, rows, dtype, activation, options, path, threads, plan)
         if plan.regime == "batch":
             how = code, alpha, path, threads, plan.vectors, plan.splits
             _panels.forward(windows, rows, dtype.itemsize, x, kernel, bias, y, *how)
@@ -170,7 +176,7 @@ def forward(
                 windows, rows, dtype.itemsize, x, kernel, bias, y, code, alpha, path, threads
             )
     if not fused:
-        activate_in_place(y, activation, call)
+        activate_in_place(y, activation, options)
     if y is not target:
         target[...] = y
     return target
@@ -190,17 +196,17 @@ def work_of_forward(geometry: Geometry, rows: int) -> int:
 
 
 def plan_of_forward(
-    kernel: Kernel, geometry: Geometry, rows: int, call: Call = DEFAULT_CALL
+    kernel: Kernel, geometry: Geometry, rows: int, options: ComputeOptions = DEFAULT_OPTIONS
 ) -> Plan:
     """How `forward` computes that many rows."""
-    if call.engine == "reference":
+    if options.engine == "reference":
         return Plan("reference", 1, "numpy", 1, engine="reference")
-    dtype, path, windows = kernel_dtype(kernel), call.path(), geometry.padded
+    dtype, path, windows = kernel_dtype(kernel), options.path(), geometry.padded
     if isinstance(kernel, sparse.SparseKernel):
-        threads = threads_for(sparse.work(kernel, rows), call.threads)
+        threads = threads_for(sparse.work(kernel, rows), options.threads)
         lanes = _direct.vector_bytes(path) // dtype.itemsize
         return Plan("sparse", threads, _direct.PATH_NAMES[path], lanes, engine="sparse")
-    threads = threads_for(work_of_forward(geometry, rows), call.threads)
+    threads = threads_for(work_of_forward(geometry, rows), options.threads)
     plan = forward_plan(windows, dtype, rows, threads, path)
     if plan.regime != "filters" or plan.packed:
         return plan
@@ -208,7 +214,7 @@ def plan_of_forward(
 
 
 def input_gradient(
-    dy: np.ndarray, kernel: Kernel, geometry: Geometry, call: Call = DEFAULT_CALL
+    dy: np.ndarray, kernel: Kernel, geometry: Geometry, options: ComputeOptions = DEFAULT_OPTIONS
 ) -> np.ndarray:
     """dx[n, tap(p,k)] = sum over p, then f, of dy[n,p,f] kernel[p,k,f]; shape of the input."""
     dtype = kernel_dtype(kernel)
@@ -216,16 +222,16 @@ def input_gradient(
     if isinstance(kernel, sparse.SparseKernel):
         dx = np.empty((len(dy), *geometry.input_shape), dtype)
         if dx.size:
-            threads = threads_for(sparse.work(kernel, len(dy)), call.threads)
-            sparse.input_gradient(dy, kernel, dx, call.path(), threads)
+            threads = threads_for(sparse.work(kernel, len(dy)), options.threads)
+            sparse.input_gradient(dy, kernel, dx, options.path(), threads)
         return dx
-    if call.engine == "reference":
+    if options.engine == "reference":
         return reference.input_gradient(dy, kernel, geometry)
     windows = geometry.padded
     shape = (len(dy), *windows.input_shape)
     if 0 in dy.shape or 0 in shape:
         return _inside(np.zeros(shape, dtype), geometry)
-    path, threads = call.path(), threads_for(dy.size * geometry.patch_size, call.threads)
+    path, threads = options.path(), threads_for(dy.size * geometry.patch_size, options.threads)
     plan = input_gradient_plan(windows, dtype, len(dy), threads, path)
     arrays = dy.reshape(-1), kernel.reshape(-1)
     dx = np.empty(shape, dtype)
@@ -239,7 +245,7 @@ def input_gradient(
 
 
 def kernel_gradient(
-    x: np.ndarray, dy: np.ndarray, geometry: Geometry, call: Call = DEFAULT_CALL
+    x: np.ndarray, dy: np.ndarray, geometry: Geometry, options: ComputeOptions = DEFAULT_OPTIONS
 ) -> np.ndarray:
     """dkernel[p,k,f] = sum over n of x[n,p,k] dy[n,p,f].
 
@@ -249,16 +255,16 @@ def kernel_gradient(
     x = as_batch(x, dtype, geometry.input_shape, "the input")
     dy = as_batch(dy, dtype, geometry.output_shape, "the gradient of the output")
     check_same_rows(x, dy)
-    if call.engine == "sparse":
-        threads = threads_for(dy.size * geometry.patch_size, call.threads)
-        return sparse.kernel_gradient(x, dy, geometry, call.path(), threads)
+    if options.engine == "sparse":
+        threads = threads_for(dy.size * geometry.patch_size, options.threads)
+        return sparse.kernel_gradient(x, dy, geometry, options.path(), threads)
     if 0 in dy.shape or geometry.patch_size == 0:
         return np.zeros(geometry.kernel_shape, dy.dtype)
-    if call.engine == "reference":
+    if options.engine == "reference":
         return reference.kernel_gradient(x, dy, geometry)
     dkernel = np.empty(geometry.kernel_shape, dy.dtype)
     windows = geometry.padded
-    path, threads = call.path(), threads_for(dy.size * geometry.patch_size, call.threads)
+    path, threads = options.path(), threads_for(dy.size * geometry.patch_size, options.threads)
     plan = kernel_gradient_plan(windows, dtype, len(x), threads, path)
     arrays = _padded(x, geometry).reshape(-1), dy.reshape(-1), dkernel.reshape(-1)
     if plan.regime == "positions":
@@ -268,12 +274,12 @@ def kernel_gradient(
     return dkernel
 
 
-def sum_rows(values: np.ndarray, call: Call = DEFAULT_CALL) -> np.ndarray:
+def sum_rows(values: np.ndarray, options: ComputeOptions = DEFAULT_OPTIONS) -> np.ndarray:
     """total[...] = sum_n values[n, ...], one chain over n ascending whatever the batch."""
     values = as_array(values, values.dtype.newbyteorder("="), "the values")
     if 0 in values.shape:
         return np.zeros(values.shape[1:], values.dtype)
-    if call.engine == "reference":
+    if options.engine == "reference":
         return reference.sum_rows(values)
     total = np.empty(values.shape[1:], values.dtype)
     _SUM_ROWS[values.dtype](
@@ -281,8 +287,8 @@ def sum_rows(values: np.ndarray, call: Call = DEFAULT_CALL) -> np.ndarray:
         total.size,
         values.reshape(-1),
         total.reshape(-1),
-        call.path(),
-        threads_for(values.size, call.threads),
+        options.path(),
+        threads_for(values.size, options.threads),
     )
     return total
 

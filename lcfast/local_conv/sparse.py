@@ -19,7 +19,7 @@ import numpy as np
 
 from lcfast.local_conv import _sparse
 from lcfast.local_conv._activation import ELEMENTWISE
-from lcfast.local_conv.call import by_dtype
+from lcfast.local_conv.compute_options import by_dtype
 from lcfast.local_conv.geometry import Geometry
 
 if TYPE_CHECKING:

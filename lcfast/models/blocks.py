@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers.base import Layer
-from lcfast.layers.symbolic import Shape
-from lcfast.layers.tracking import Composite
+from lcfast.layers.core.layer import Layer
+from lcfast.layers.core.symbolic import Shape
+from lcfast.layers.core.tracking import Composite
 from lcfast.layers.wrappers import TimeDistributed
 from lcfast.local_conv.geometry import CHANNELS_FIRST, Geometry
 from lcfast.models.graph import Graph, LayerWithGraph

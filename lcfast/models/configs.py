@@ -14,9 +14,9 @@ import numpy as np
 
 from lcfast import layers
 from lcfast.errors import listed
-from lcfast.layers.base import Layer
+from lcfast.layers.core.layer import Layer
+from lcfast.layers.core.symbolic import Node, SymbolicTensor
 from lcfast.layers.input import InputLayer
-from lcfast.layers.symbolic import Node, SymbolicTensor
 from lcfast.models.weights import LayersOfGraph
 
 if TYPE_CHECKING:

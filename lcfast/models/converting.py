@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from lcfast.errors import listed
-from lcfast.layers import arguments
-from lcfast.layers.base import Layer
+from lcfast.layers.core import arguments
+from lcfast.layers.core.layer import Layer
+from lcfast.layers.core.symbolic import SymbolicTensor
 from lcfast.layers.input import InputLayer
 from lcfast.layers.locally_connected_base import LocallyConnected
-from lcfast.layers.symbolic import SymbolicTensor
 from lcfast.models.data_formats import UNCHANGED, Change, in_data_format
 from lcfast.models.folding import FoldedModel, folded
 from lcfast.models.graph import Graph

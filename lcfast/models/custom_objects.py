@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lcfast.layers.base import Layer
+from lcfast.layers.core.layer import Layer
 from lcfast.models.inbound_nodes import short
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from lcfast import layers
-from lcfast.layers import activating
-from lcfast.layers.base import Layer
+from lcfast.layers import activation_argument
+from lcfast.layers.core.layer import Layer
 from lcfast.layers.locally_connected_base import LocallyConnected
 from lcfast.local_conv.geometry import CHANNELS_FIRST
 from lcfast.models.graph import Graph
@@ -206,7 +206,7 @@ def _formatted(call: Call) -> tuple[Change, np.ndarray]:
     if isinstance(layer, LocallyConnected):
         return Change(layer=layer.with_data_format(target)), order
     activation = getattr(layer, "activation", None)
-    if activation is not None and activating.runs_over_an_axis(activation):
+    if activation is not None and activation_argument.runs_over_an_axis(activation):
         raise ValueError(
             f"applies {activation.name}, which runs over the last axis (or may do so), and that "
             "would be another one; apply it in a Softmax layer of its own"
@@ -254,7 +254,7 @@ def _pointwise(call: Call) -> tuple[Change, np.ndarray]:
 
 def _activation(call: Call) -> tuple[Change, np.ndarray]:
     activation = call.layer.activation
-    if call.kept or not activating.runs_over_an_axis(activation):
+    if call.kept or not activation_argument.runs_over_an_axis(activation):
         return UNCHANGED, call.orders[0]
     if getattr(activation, "name", None) == "softmax" and call.moved:
         softmax = layers.Softmax(call.moved_axis(-1), name=call.layer.name, dtype=call.layer.dtype)

@@ -13,10 +13,10 @@ from typing import Any
 
 from lcfast import layers
 from lcfast.errors import ModelFileError, listed
-from lcfast.layers.base import Layer
+from lcfast.layers.config_keras3 import in_keras_2
+from lcfast.layers.core.layer import Layer
+from lcfast.layers.core.symbolic import SymbolicTensor
 from lcfast.layers.input import InputLayer
-from lcfast.layers.keras_3 import in_keras_2
-from lcfast.layers.symbolic import SymbolicTensor
 from lcfast.models.custom_objects import (
     CustomObjects,
     arguments_of_any_layer,

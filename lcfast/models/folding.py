@@ -23,7 +23,7 @@ from lcfast.layers import (
     LocallyConnected1D,
     LocallyConnected2D,
 )
-from lcfast.layers.linear import LinearLayer
+from lcfast.layers.linear_base import LinearLayer
 from lcfast.layers.locally_connected_base import LocallyConnected
 from lcfast.local_conv.geometry import CHANNELS_FIRST
 from lcfast.local_conv.sparse import SparseKernel

@@ -6,9 +6,9 @@ import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lcfast.layers.base import Layer
+from lcfast.layers.core.layer import Layer
+from lcfast.layers.core.symbolic import Node, SymbolicTensor
 from lcfast.layers.input import InputLayer
-from lcfast.layers.symbolic import Node, SymbolicTensor
 from lcfast.models.masks import check_masks
 
 MOST_CALLS = 100_000

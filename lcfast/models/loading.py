@@ -11,14 +11,14 @@ from lcfast import io
 from lcfast.errors import ModelFileError
 from lcfast.io.reading import is_too_deep
 from lcfast.io.stored_model import StoredModel, WeightOrder
-from lcfast.layers.base import Layer
+from lcfast.layers.core.layer import Layer
 from lcfast.models.custom_objects import CustomObjects, checked_objects
 from lcfast.models.deserializing import BAD_VALUE, Problems, model_of, sentence
 from lcfast.models.folding import folded
 from lcfast.models.inbound_nodes import short
 from lcfast.models.model import Model
 from lcfast.models.saving import weight_tree
-from lcfast.models.weight_order import places_in
+from lcfast.models.weight_order import weight_refs_in
 
 _TOO_DEEP = "The JSON nests its lists and objects too deeply."
 
@@ -183,8 +183,8 @@ def _order_in_file(layer: Layer, names: Sequence[str], order: WeightOrder) -> li
         found = [name.split("/", 2)[2] for name in names]  # below "layers/name_of_class"
         if sorted(paths) == sorted(found):
             return [paths[path] for path in found]
-    number = {place: i for i, place in enumerate(layer.places())}
-    return [number[place] for place in places_in(order, layer)]
+    number = {place: i for i, place in enumerate(layer.weight_refs())}
+    return [number[place] for place in weight_refs_in(order, layer)]
 
 
 def _number(pair: tuple[int, Any]) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from lcfast.layers.base import Layer
-from lcfast.layers.symbolic import Node
+from lcfast.layers.core.layer import Layer
+from lcfast.layers.core.symbolic import Node
 
 # Classes of Keras, by name; a subclass does what its base does.
 HAND_ON = frozenset(

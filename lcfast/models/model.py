@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers import calls
-from lcfast.layers.base import apart
-from lcfast.layers.symbolic import is_symbolic
+from lcfast.layers.core import call_state
+from lcfast.layers.core.layer import apart
+from lcfast.layers.core.symbolic import is_symbolic
 from lcfast.local_conv import ops
 from lcfast.models.execution import linearize, output_shapes, run
 from lcfast.models.graph import Graph
@@ -101,8 +101,8 @@ class Model(Scoring, WritableModel):
 
         def pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
             dx, of_layers = pull(as_list(dy))
-            gradients = self.gradients_by_place(of_layers)
-            dweights = [gradients[place] for place in self.places()]
+            gradients = self.gradients_by_ref(of_layers)
+            dweights = [gradients[place] for place in self.weight_refs()]
             return (dx if isinstance(inputs, list | tuple) else dx[0]), dweights
 
         return (y if self._gives_list else y[0]), pullback
@@ -144,7 +144,7 @@ class Model(Scoring, WritableModel):
             raise ValueError(f"Model {self.name} has a list of outputs; `out` takes one array.")
         self.compute_mask(inputs, mask)
         arrays = self._arrays(inputs)
-        with calls.counting_losses(self.flat_layers, inputs):
+        with call_state.counting_losses(self.flat_layers, inputs):
             outputs = self.forward(self.record(), arrays, training=bool(training))
         return [apart(y, [*arrays, *outputs[:i]]) for i, y in enumerate(outputs)]
 
@@ -174,9 +174,9 @@ class Model(Scoring, WritableModel):
         inputs = self._without_names(inputs)
         arrays = self._arrays(inputs)
         graph = self._traced()
-        with calls.counting_losses(self.flat_layers, inputs):
+        with call_state.counting_losses(self.flat_layers, inputs):
             y, pull = linearize(graph, self.record(), arrays)
-        trainable = self.split_places()[0]
+        trainable = self.split_weight_refs()[0]
 
         def pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
             dys = list(dy) if self._gives_list else [dy]
@@ -196,7 +196,7 @@ class Model(Scoring, WritableModel):
                 None if part is None else apart(part, [*checked, *filter(_is_array, dx[:i])])
                 for i, part in enumerate(dx)
             ]
-            gradients = self.gradients_by_place(of_layers)
+            gradients = self.gradients_by_ref(of_layers)
             return (dx if self._takes_list else dx[0]), [gradients[place] for place in trainable]
 
         # The caller may change its answers; the pullback goes on from these.

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from lcfast.layers import calls
+from lcfast.layers.core import call_state
 from lcfast.models.blocks import weight_bytes
 from lcfast.models.execution import run
 from lcfast.models.model import Model
@@ -86,7 +86,7 @@ class Profile:
             graph.steps, self._steps, self.costs, self._weights, strict=True
         ):
             taken = [values[i] for i in part.inputs]
-            with calls.without_losses():
+            with call_state.without_losses():
                 start = time.perf_counter()
                 (y,) = run(part, self._record, taken)
                 cost.seconds += time.perf_counter() - start

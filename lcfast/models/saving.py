@@ -17,11 +17,11 @@ from lcfast import io
 from lcfast.errors import ModelFileError, listed
 from lcfast.io.reading import snake_case
 from lcfast.io.stored_model import WeightOrder
-from lcfast.layers.base import Layer
+from lcfast.layers.core.layer import Layer
+from lcfast.layers.core.weights import SWAP_LOCK, Weight
 from lcfast.layers.recurrent import Recurrent
-from lcfast.layers.weights import SWAP_LOCK, Weight
 from lcfast.models.configs import as_json, model_entry
-from lcfast.models.weight_order import places_in
+from lcfast.models.weight_order import weight_refs_in
 from lcfast.models.weights import LayersOfGraph
 
 if TYPE_CHECKING:
@@ -135,18 +135,20 @@ def _by_place(
     model: WritableModel, found: dict[str, np.ndarray]
 ) -> tuple[list[tuple[Weight, str]], list[str]]:
     """Each weight with the name of the array at its place in the tree, and what is left over."""
-    places = {
+    weight_refs = {
         f"{place}/vars/{i}": weight
         for place, weights in weight_tree(model).items()
         for i, weight in enumerate(weights)
     }
     problems = [
         f"{weight.name} {weight.shape} is missing: there is no {name}"
-        for name, weight in places.items()
+        for name, weight in weight_refs.items()
         if name not in found
     ]
-    problems += [f"{name} {found[name].shape} is surplus" for name in found if name not in places]
-    return [(weight, name) for name, weight in places.items() if name in found], problems
+    problems += [
+        f"{name} {found[name].shape} is surplus" for name in found if name not in weight_refs
+    ]
+    return [(weight, name) for name, weight in weight_refs.items() if name in found], problems
 
 
 def weight_tree(holder: Layer) -> dict[str, list[Weight]]:
@@ -200,8 +202,8 @@ def _class_name(layer: Any) -> str:
 
 def _in_order(order: WeightOrder, layers: Sequence[Layer]) -> list[Weight]:
     """The weights of layers as a file lists them."""
-    places = [place for layer in layers for place in places_in(order, layer)]
-    return [holder.weight_of(holder._slots[i]) for holder, i in places]
+    weight_refs = [place for layer in layers for place in weight_refs_in(order, layer)]
+    return [holder.weight_of(holder._slots[i]) for holder, i in weight_refs]
 
 
 def _named_values(model: WritableModel) -> dict[str, list[tuple[str, np.ndarray]]]:

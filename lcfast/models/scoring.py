@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lcfast.layers import arguments, calls
-from lcfast.layers.base import apart
+from lcfast.layers.core import arguments, call_state
+from lcfast.layers.core.layer import apart
 from lcfast.local_conv import ops
 from lcfast.local_conv.threads import limited_threads
 from lcfast.models.blocks import MEMORY_BYTES, rows_at_once
@@ -152,7 +152,7 @@ class Scoring(ModelStructure):
                     part = [array[start : start + most] for array in block]
                     arrays = self._arrays(part if len(part) > 1 else part[0])
                     done = len(arrays[0])
-                    with calls.without_losses():
+                    with call_state.without_losses():
                         outputs: Any = self.forward(record, arrays, out=answers.room_for(done))
                     answers.take(list(outputs) if self._gives_list else [outputs], arrays)
                     if progress is not None:
@@ -165,7 +165,7 @@ class Scoring(ModelStructure):
         """The answer for rows that are one block: what a small model at batch 1 comes to."""
         whole = [s if type(s) is np.ndarray else s[0 : len(s)] for s in sources]
         arrays = self._arrays(whole if len(whole) > 1 else whole[0])
-        with calls.without_losses():
+        with call_state.without_losses():
             outputs = self.forward(record, arrays)
         if not self._gives_list:
             return apart(outputs, arrays)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lcfast.layers.base import BUILD_LOCK, Layer
+from lcfast.layers.core.layer import BUILD_LOCK, Layer
+from lcfast.layers.core.symbolic import SymbolicTensor
 from lcfast.layers.input import InputLayer
-from lcfast.layers.symbolic import SymbolicTensor
 from lcfast.models import configs
 from lcfast.models.graph import Graph
 from lcfast.models.model import Model

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.layers.base import Layer
+from lcfast.layers.core.layer import Layer
+from lcfast.layers.core.symbolic import Node, Shape, SymbolicTensor
 from lcfast.layers.input import InputLayer
-from lcfast.layers.symbolic import Node, Shape, SymbolicTensor
 from lcfast.models.execution import output_shapes
 from lcfast.models.graph import Graph, trace
 from lcfast.models.weights import LayersOfGraph

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lcfast.layers.base import Layer
-from lcfast.layers.linear import LinearLayer
+from lcfast.layers.core.layer import Layer
+from lcfast.layers.linear_base import LinearLayer
 from lcfast.models.blocks import rows_at_once, weight_bytes
 
 if TYPE_CHECKING:

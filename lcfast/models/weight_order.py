@@ -6,15 +6,15 @@ from typing import Any
 
 from lcfast.io.reading import in_natural_order
 from lcfast.io.stored_model import WeightOrder
-from lcfast.layers.base import Layer
-from lcfast.layers.tracking import Place, layers_in
+from lcfast.layers.core.layer import Layer
+from lcfast.layers.core.tracking import WeightRef, layers_in
 from lcfast.models.weights import LayersOfGraph
 
 # What a wrapper holds, in the order of its weights where that is not the alphabet's.
 _FIRST_HELD = ("forward_layer", "backward_layer")
 
 
-def places_in(order: WeightOrder, layer: Layer) -> list[Place]:
+def weight_refs_in(order: WeightOrder, layer: Layer) -> list[WeightRef]:
     """Where each of a layer's weights is stored, as a file lists them.
 
     Examples
@@ -23,26 +23,26 @@ def places_in(order: WeightOrder, layer: Layer) -> list[Place]:
     >>> layers = [lcfast.BatchNormalization(name="a"), lcfast.Dense(1, name="b")]
     >>> model = lcfast.Sequential([lcfast.Input((2,)), *layers])
     >>> def names(order):
-    ...     return [layer.name + str(i) for layer, i in places_in(order, model)]
+    ...     return [layer.name + str(i) for layer, i in weight_refs_in(order, model)]
     >>> names("trainable first")
     ['a0', 'a1', 'b0', 'b1', 'a2', 'a3']
     >>> names("layer by layer")
     ['a0', 'a1', 'a2', 'a3', 'b0', 'b1']
     """
     if order == "get_weights":
-        return layer.places()
+        return layer.weight_refs()
     if order == "trainable first":
-        trainable, others = layer.split_places()
+        trainable, others = layer.split_weight_refs()
         return list(dict.fromkeys(trainable + others))
     return list(dict.fromkeys(_layer_by_layer(layer, by_name=order == "by name")))
 
 
-def _layer_by_layer(layer: Layer, by_name: bool) -> list[Place]:
+def _layer_by_layer(layer: Layer, by_name: bool) -> list[WeightRef]:
     held: list[Any] = layer.sublayers()
     if by_name and not isinstance(layer, LayersOfGraph):
         held = _held_by_name(layer)
-    own: list[Place] = [(layer, i) for i in range(len(layer._slots))]
-    return own + [place for part in held for place in _layer_by_layer(part, by_name)]
+    own: list[WeightRef] = [(layer, i) for i in range(len(layer._slots))]
+    return own + [ref for part in held for ref in _layer_by_layer(part, by_name)]
 
 
 def _held_by_name(layer: Layer) -> list[Layer]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lcfast.layers import calls
-from lcfast.layers.tracking import Composite, Place
-from lcfast.layers.weights import SWAP_LOCK, Weight, own
+from lcfast.layers.core import call_state
+from lcfast.layers.core.tracking import Composite, WeightRef
+from lcfast.layers.core.weights import SWAP_LOCK, Weight, own
 from lcfast.models.execution import linearize
 from lcfast.models.graph import Graph, LayerWithGraph
 
@@ -30,10 +30,10 @@ class LayersOfGraph(LayerWithGraph):
 
     def stored(self, record: Any) -> Sequence[np.ndarray]:
         """The arrays of `get_weights()`, of a record; read-only."""
-        arrays: dict[Place, np.ndarray] = {}
+        arrays: dict[WeightRef, np.ndarray] = {}
         for layer, part in zip(self._traced().layers, record, strict=True):
-            arrays.update(zip(layer.places(), layer.stored(part), strict=True))
-        return [arrays[place] for place in self.places()]
+            arrays.update(zip(layer.weight_refs(), layer.stored(part), strict=True))
+        return [arrays[ref] for ref in self.weight_refs()]
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the weights of all layers, in Keras's order."""
@@ -41,12 +41,12 @@ class LayersOfGraph(LayerWithGraph):
 
     def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
         """Return what `set_weights` swaps in, or raise what it raises."""
-        values, layers, places = list(weights), self._traced().layers, self.places()
-        if len(values) != len(places):
+        values, layers, weight_refs = list(weights), self._traced().layers, self.weight_refs()
+        if len(values) != len(weight_refs):
             raise ValueError(
-                f"Model {self.name} expects {len(places)} weights, but {len(values)} were given."
+                f"Model {self.name} expects {len(weight_refs)} weights, but {len(values)} were given."
             )
-        given = dict(zip(places, values, strict=True))
+        given = dict(zip(weight_refs, values, strict=True))
         holders = dict.fromkeys(part for layer in layers for part in layer.flat_layers())
         return Composite(
             {
@@ -67,15 +67,15 @@ class LayersOfGraph(LayerWithGraph):
         """
         self.swap_record(self.checked_record(weights))
 
-    def places(self) -> list[Place]:
+    def weight_refs(self) -> list[WeightRef]:
         """Where each of `get_weights()` is stored: layer by layer, each once."""
         layers = self._traced().listed
-        return list(dict.fromkeys(place for layer in layers for place in layer.places()))
+        return list(dict.fromkeys(ref for layer in layers for ref in layer.weight_refs()))
 
     @property
     def weights(self) -> list[Weight]:
         """The weights of all layers, layer by layer."""
-        return [layer.weight_of(layer._slots[i]) for layer, i in self.places()]
+        return [layer.weight_of(layer._slots[i]) for layer, i in self.weight_refs()]
 
     @property
     def trainable_weights(self) -> list[Weight]:
@@ -139,26 +139,26 @@ class LayersOfGraph(LayerWithGraph):
                 f"The activity_regularizer of {names} has no gradients inside of another layer; "
                 "put it on a layer of the model."
             )
-        penalties: dict[Place, np.ndarray] = {}
+        penalties: dict[WeightRef, np.ndarray] = {}
         for layer, part in zip(graph.layers, record, strict=True):
-            penalties.update(zip(layer.places(), layer.weight_penalties(part), strict=True))
+            penalties.update(zip(layer.weight_refs(), layer.weight_penalties(part), strict=True))
         if x is not None and any(layer.activity_regularizer for layer in graph.layers):
-            with calls.without_losses():
+            with call_state.without_losses():
                 outputs, pull = linearize(graph, record, self._arrays(x))
                 _, of_activity = pull([np.zeros_like(y) for y in outputs], with_activity=True)
-            for place, gradient in self.gradients_by_place(of_activity).items():
-                penalties[place] = penalties[place] + gradient
-        return [penalties[place] for place in self.split_places()[0]]
+            for ref, gradient in self.gradients_by_ref(of_activity).items():
+                penalties[ref] = penalties[ref] + gradient
+        return [penalties[ref] for ref in self.split_weight_refs()[0]]
 
-    def gradients_by_place(
+    def gradients_by_ref(
         self, of_layers: Iterable[Sequence[np.ndarray]]
-    ) -> dict[Place, np.ndarray]:
+    ) -> dict[WeightRef, np.ndarray]:
         """The gradient of each weight from those of every layer; of a shared one their sum."""
-        gradients: dict[Place, np.ndarray] = {}
+        gradients: dict[WeightRef, np.ndarray] = {}
         for layer, of_layer in zip(self._traced().layers, of_layers, strict=True):
-            for place, gradient in zip(layer.places(), of_layer, strict=True):
-                earlier = gradients.get(place)
-                gradients[place] = gradient if earlier is None else earlier + gradient
+            for ref, gradient in zip(layer.weight_refs(), of_layer, strict=True):
+                earlier = gradients.get(ref)
+                gradients[ref] = gradient if earlier is None else earlier + gradient
         return gradients
 
     def count_params(self) -> int:

@@ -12,10 +12,10 @@ import digest_file
 import digests
 import numpy as np
 import pytest
-from cases import PATHS
 
 import lcfast
 from lcfast.local_conv import dispatch
+from tests.support.cases import PATHS
 
 PACKAGE_FOLDER = Path(lcfast.__file__).parents[1]
 

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoint_files import (
+
+import lcfast
+from lcfast.errors import ModelFileError
+from lcfast.io.checkpoint import is_checkpoint, layer_weights, read_model, read_weights
+from tests.support.checkpoint_files import (
     FLOAT32,
     STRING,
     entry,
@@ -21,11 +25,7 @@ from checkpoint_files import (
     write_arrays,
     write_checkpoint,
 )
-from goldens import DIRECTORY, arrays
-
-import lcfast
-from lcfast.errors import ModelFileError
-from lcfast.io.checkpoint import is_checkpoint, layer_weights, read_model, read_weights
+from tests.support.goldens import DIRECTORY, arrays
 
 BY_OBJECTS = DIRECTORY / "checkpoint_sequential" / "weights"
 BY_NAMES = DIRECTORY / "checkpoint_by_names" / "model"

@@ -3,12 +3,12 @@
 import shutil
 import zipfile
 
-import goldens
 import numpy as np
 import pytest
 
 from lcfast.errors import ModelFileError
 from lcfast.io import read_model, read_weights
+from tests.support import goldens
 
 FILES = (
     "model_sequential_1d.h5",

@@ -10,7 +10,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hdf5_files import (
+
+from lcfast.io import StoredModel, read_model, read_weights
+from tests.support.hdf5_files import (
     BIAS,
     CONFIG,
     DENSE,
@@ -23,8 +25,6 @@ from hdf5_files import (
     write_weights,
     write_weights_file,
 )
-
-from lcfast.io import StoredModel, read_model, read_weights
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from fuzz.hdf5_checksums import lookup3
 from lcfast.errors import ModelFileError
 from lcfast.io import hdf5_file, hdf5_headers, read_weights
+from tests.support.hdf5_checksums import lookup3
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(3, 4)
 GIGABYTES = 4 * 2**30

@@ -11,7 +11,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hdf5_files import (
+
+from lcfast.errors import ModelFileError
+from lcfast.io import read_model, read_weights
+from tests.support.hdf5_files import (
     CONFIG,
     DENSE,
     KERNEL,
@@ -22,9 +25,6 @@ from hdf5_files import (
     replace_kernel,
     write_model,
 )
-
-from lcfast.errors import ModelFileError
-from lcfast.io import read_model, read_weights
 
 
 @pytest.fixture

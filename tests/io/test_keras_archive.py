@@ -8,12 +8,12 @@ import warnings
 import zipfile
 import zlib
 
-import goldens
 import numpy as np
 import pytest
 
 from lcfast.errors import ModelFileError
 from lcfast.io import read_model, read_weights, zip_archive
+from tests.support import goldens
 
 NAMES = ("sequential", "functional", "keras_3_sequential", "keras_3_functional")
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"

@@ -8,13 +8,13 @@ import struct
 import tracemalloc
 import zipfile
 
-import goldens
 import numpy as np
 import pytest
 
 import lcfast
 from lcfast.errors import ModelFileError
 from lcfast.io import npz, read_model, read_weights, zip_archive
+from tests.support import goldens
 
 MHCFLURRY = goldens.DIRECTORY / "container_weights_network-0.npz"
 

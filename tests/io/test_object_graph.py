@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoint_files import (
+
+from lcfast.errors import ModelFileError
+from lcfast.io.checkpoint import layer_weights, read_weights
+from tests.support.checkpoint_files import (
     GRAPH,
     STRING,
     entry,
@@ -15,9 +18,6 @@ from checkpoint_files import (
     write_arrays,
     write_checkpoint,
 )
-
-from lcfast.errors import ModelFileError
-from lcfast.io.checkpoint import layer_weights, read_weights
 
 NUMBERS = np.array([1.5, -2, 0, np.nan], np.float32)
 DATA = NUMBERS.tobytes()

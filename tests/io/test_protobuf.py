@@ -3,10 +3,10 @@
 import random
 
 import pytest
-from checkpoint_files import field, fixed_32, message, varint
 
 from lcfast.errors import ModelFileError
 from lcfast.io.protobuf import Message, read_varint
+from tests.support.checkpoint_files import field, fixed_32, message, varint
 
 
 def parsed(data: bytes) -> Message:

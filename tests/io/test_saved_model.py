@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoint_files import message, tracked_object, write_arrays
-from goldens import DIRECTORY, arrays
 
 import lcfast
 from lcfast.errors import ModelFileError
 from lcfast.io.saved_model import read_model, read_weights
+from tests.support.checkpoint_files import message, tracked_object, write_arrays
+from tests.support.goldens import DIRECTORY, arrays
 
 NUMBERS = np.arange(6, dtype=np.float32).reshape(3, 2)
 CONFIG = {"name": "small", "layers": []}

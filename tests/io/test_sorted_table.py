@@ -1,10 +1,10 @@
 """Sorted tables: what is read of them, and what is refused."""
 
 import pytest
-from checkpoint_files import block, table, table_of_blocks, varint
 
 from lcfast.errors import ModelFileError
 from lcfast.io.sorted_table import read_table
+from tests.support.checkpoint_files import block, table, table_of_blocks, varint
 
 ENTRIES = {b"": b"header", b"dense/bias": b"1", b"dense/kernel": b"", b"w": b"\0\xff"}
 

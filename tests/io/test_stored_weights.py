@@ -5,12 +5,12 @@ import os
 import pickle
 import shutil
 
-import goldens
 import numpy as np
 import pytest
 
 import lcfast
 from lcfast import ModelFileError
+from tests.support import goldens
 
 FILES = {
     "model_sequential_1d.h5": "dense/dense/kernel:0",

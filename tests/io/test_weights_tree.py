@@ -2,7 +2,6 @@
 
 import random
 
-import goldens
 import h5py
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from lcfast import ModelFileError
 from lcfast.io import read_weights
 from lcfast.io.weights_tree import by_layer
+from tests.support import goldens
 
 KERNEL = np.arange(6, dtype=np.float32).reshape(2, 3)
 

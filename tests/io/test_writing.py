@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import h5py
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 from lcfast import io
 from lcfast.io import hdf5_writing, keras_writing
 from lcfast.io.replacing import replacing
+from tests.support.cases import assert_same_bits
 
 VERSION = "2.21.0"
 ONES = np.ones((200, 300), np.float32)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
 from lcfast.local_conv import ops
+from tests.support.cases import assert_same_bits, assert_within
 
 GOLDENS = Path(__file__).parent.parent / "golden" / "more_activations.npz"
 NAMES = (

@@ -2,12 +2,12 @@
 
 import json
 
-import goldens
 import numpy as np
 import pytest
-from cases import LAYOUTS, assert_same_bits, assert_within
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import LAYOUTS, assert_same_bits, assert_within
 
 NAMES = goldens.layer_case_names("companions")
 EVERY = pytest.mark.parametrize("name", NAMES)

@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
+from tests.support.cases import assert_same_bits, assert_within
 
 # spatial sizes, channels, filters, kernel, strides
 GEOMETRIES = [

@@ -2,12 +2,12 @@
 
 import json
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits, assert_within
 
 FAMILY = "convolutions"
 EVERY = pytest.mark.parametrize("name", goldens.layer_case_names(FAMILY))

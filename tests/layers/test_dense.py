@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
+from tests.support.cases import assert_same_bits, assert_within
 
 
 def dense(features, units, dtype="float32", **options):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
+from tests.support.cases import assert_same_bits, assert_within
 
 KINDS = [lcfast.DepthwiseConv1D, lcfast.DepthwiseConv2D]
 BOTH = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from cases import assert_within
 
 import lcfast
+from tests.support.cases import assert_within
 
 # axes, shapes of the inputs, the same as a sum, shape of the output
 PRODUCTS = [

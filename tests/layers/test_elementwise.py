@@ -2,12 +2,12 @@
 
 import json
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits, assert_within
 
 ACTIVATIONS = goldens.activation_case_names()
 SELU_SLOPE_BELOW_0 = 1.0507009873554805 * 1.6732632423543772

@@ -3,13 +3,13 @@
 import threading
 import tracemalloc
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
 from lcfast.local_conv import memory
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
 
 CASES = goldens.layer_case_names("local_grid")
 every_case = pytest.mark.parametrize("name", CASES)

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from each_layer import built
 
 import lcfast
+from tests.support.each_layer import built
 
 LINEAR = {
     "activation": None,

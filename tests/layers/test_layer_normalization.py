@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from cases import assert_within
 
 import lcfast
+from tests.support.cases import assert_within
 
 SHAPE = (3, 4, 5, 6)
 AXES = pytest.mark.parametrize("axis", [-1, 3, 1, [2], (1, 3), [3, 1], [1, 2, 3]], ids=str)

@@ -4,12 +4,12 @@ import inspect
 import itertools
 import json
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits, assert_within
 
 CASES = goldens.layer_case_names()
 BOTH = [lcfast.LocallyConnected1D, lcfast.LocallyConnected2D]

@@ -5,7 +5,6 @@ table in docs/keras.md is made of these marks.
 """
 
 import copy
-import importlib
 import inspect
 import json
 import re
@@ -13,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
+from tests.support import members_table
+from tests.support.cases import assert_same_bits
 
 ROOT = Path(__file__).parents[2]
 BOTH = pytest.mark.parametrize(
@@ -23,12 +23,6 @@ BOTH = pytest.mark.parametrize(
     [(lcfast.LocallyConnected1D, (6, 2)), (lcfast.LocallyConnected2D, (6, 5, 2))],
     ids=["1D", "2D"],
 )
-
-
-@pytest.fixture
-def members_table(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    return importlib.import_module("members_table")
 
 
 def built(kind, shape, **options):
@@ -44,26 +38,26 @@ def random(shape):
 # ---------------------------------------------------------------- the table
 
 
-def test_the_table_in_the_docs_is_made_from_docstrings_and_tests(members_table):
+def test_the_table_in_the_docs_is_made_from_docstrings_and_tests():
     text = (ROOT / "docs" / "keras.md").read_text(encoding="utf-8")
-    assert members_table.with_table(text) == text, "run `python docs/members_table.py`"
+    assert members_table.with_table(text) == text, "run `make table`"
 
 
-def test_the_table_has_every_name_of_the_pages(members_table):
+def test_the_table_has_every_name_of_the_pages():
     names = (*members_table.PROPERTIES, *members_table.METHODS)
     # 43 on the page of LocallyConnected1D (r1.13) with its constructor, 38 on that of 2D (r1.4).
     assert len(names) == len(set(names)) == 46
     assert len(set(members_table.ARGUMENTS)) == 15
 
 
-def test_no_mark_names_what_the_pages_do_not_have(members_table):
+def test_no_mark_names_what_the_pages_do_not_have():
     names = {*members_table.PROPERTIES, *members_table.METHODS}
     names |= {f"{argument}=" for argument in members_table.ARGUMENTS}
     assert set(members_table.tests_of_members()) == names
 
 
 @BOTH
-def test_both_layers_have_every_member(members_table, kind, shape):
+def test_both_layers_have_every_member(kind, shape):
     for name in members_table.PROPERTIES:
         assert isinstance(inspect.getattr_static(kind, name), property), name
     for name in members_table.METHODS:
@@ -74,7 +68,7 @@ def test_both_layers_have_every_member(members_table, kind, shape):
 
 
 @pytest.mark.member("__init__")
-def test_the_constructors_take_the_arguments_of_the_pages_in_their_order(members_table):
+def test_the_constructors_take_the_arguments_of_the_pages_in_their_order():
     for kind in (lcfast.LocallyConnected1D, lcfast.LocallyConnected2D):
         names = list(inspect.signature(kind).parameters)
         assert tuple(names[: len(members_table.ARGUMENTS)]) == members_table.ARGUMENTS

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
+from tests.support.cases import assert_same_bits
 
 BOTH_FORMATS = pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 MARGINS = [

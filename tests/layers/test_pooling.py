@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
+from tests.support.cases import assert_same_bits, assert_within
 
 # spatial sizes, window, strides
 GEOMETRIES = [
@@ -74,14 +74,14 @@ def naive(kind, layer, x, dy=None):
     """(y, dx) in float64, one output at a time; of equal maxima the first takes the gradient."""
     first = layer.data_format == "channels_first"
     moved = np.moveaxis(x, 1, -1) if first else x
-    places = list(taps(layer, moved))
-    counts = [max(place[i] for place, _ in places) + 1 for i in range(moved.ndim - 2)]
+    weight_refs = list(taps(layer, moved))
+    counts = [max(place[i] for place, _ in weight_refs) + 1 for i in range(moved.ndim - 2)]
     y, dx = np.zeros((len(x), *counts, 2)), np.zeros(moved.shape)
     if dy is None:
         dy = np.zeros(y.shape)
     elif first:
         dy = np.moveaxis(dy, 1, -1)
-    for place, inside in places:
+    for place, inside in weight_refs:
         for n, channel in itertools.product(range(len(x)), range(2)):
             values = [float(moved[(n, *at, channel)]) for at in inside]
             here = (n, *place, channel)

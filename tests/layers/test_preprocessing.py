@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
+from tests.support.cases import assert_same_bits
 
 
 def random(*shape, seed=1):

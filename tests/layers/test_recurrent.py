@@ -2,12 +2,12 @@
 
 import copy
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits, assert_within
 
 CASES = [
     name

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
+from tests.support.cases import assert_same_bits
 
 PAIRS = {
     lcfast.SeparableConv1D: (lcfast.DepthwiseConv1D, lcfast.Conv1D),

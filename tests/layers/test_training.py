@@ -5,11 +5,11 @@ import json
 import re
 from pathlib import Path
 
-import goldens
 import numpy as np
 import pytest
 
 import lcfast
+from tests.support import goldens
 
 DOCS = Path(__file__).parents[2] / "docs" / "keras.md"
 RATE = 0.05

@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
+from tests.support.cases import assert_same_bits, assert_within
 
 # size, channels, filters, kernel and further arguments
 CASES = {

@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
-from cases import (
+
+from lcfast.local_conv import dispatch, ops, reference
+from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support.cases import (
     ACTIVATIONS,
     activation_id,
     assert_same_bits,
     assert_within,
     numbers,
 )
-from wide_numbers import (
+from tests.support.wide_numbers import (
     ULPS,
     each_dtype_with_a_wider_one,
     every_dtype,
@@ -17,9 +20,6 @@ from wide_numbers import (
     numbers_of_all_sizes,
     wide,
 )
-
-from lcfast.local_conv import dispatch, ops, reference
-from lcfast.local_conv.ops import Activation, Call
 
 ELEMENTWISE = [activation for activation in ACTIVATIONS if activation.name != "softmax"]
 ELEMENTWISE += [Activation("elu"), Activation("elu", 3.0)]
@@ -146,7 +146,7 @@ WIDE_DERIVATIVES = {  # in terms of z, not of y as in the kernels
 @each_elementwise
 def test_an_activation_is_right_to_four_ulps(activation, dtype, path):
     z = numbers_of_all_sizes(dtype)
-    got = ops.activate(z, activation, call=Call("direct", None, path))
+    got = ops.activate(z, activation, options=ComputeOptions("direct", None, path))
     alpha = wide(np.dtype(dtype).type(activation.alpha))
     with np.errstate(over="ignore"):  # e^-z, where the sigmoid is 0
         expected = WIDE[activation.name](wide(z), alpha)
@@ -190,7 +190,7 @@ def test_an_activation_has_its_limits_at_the_infinities(
         at_minus_infinity = np.dtype(dtype).type(-SCALE * ALPHA)
     huge = np.finfo(dtype).max
     z = np.array([-np.inf, -huge, -1000, 1000, huge, np.inf] * 7, dtype)
-    y = ops.activate(z, activation, call=Call("direct", None, path)).reshape(7, 6)
+    y = ops.activate(z, activation, options=ComputeOptions("direct", None, path)).reshape(7, 6)
     if activation.name != "linear":
         assert (y[:, :3] == at_minus_infinity).all()
     if at_infinity == 1:
@@ -218,14 +218,14 @@ def test_an_activation_has_its_limits_at_the_infinities(
 def test_every_other_activation_has_its_limits_too(
     name, at_minus_infinity, at_infinity, dtype, path
 ):
-    call, huge = Call("direct", None, path), np.finfo(dtype).max
+    options, huge = ComputeOptions("direct", None, path), np.finfo(dtype).max
     z = np.array([-np.inf, -huge, huge, np.inf] * 9, dtype)
-    y = ops.activate(z, Activation(name), call=call).reshape(9, 4)
+    y = ops.activate(z, Activation(name), options=options).reshape(9, 4)
     assert (y[:, :2] == at_minus_infinity).all()
     assert (y[:, 3] == at_infinity).all()
     assert (y[:, 2] == (at_infinity if name == "exponential" else min(at_infinity, huge))).all()
     if Activation(name).gradient_from_input:  # the slopes have limits as well
-        slope = ops.activation_gradient(z, np.ones_like(z), Activation(name), call).reshape(9, 4)
+        slope = ops.activation_gradient(z, np.ones_like(z), Activation(name), options).reshape(9, 4)
         assert (slope[:, :2] == 0).all()
         assert (slope[:, 2:] == (1 if at_infinity == np.inf else 0)).all()
 
@@ -235,7 +235,7 @@ def test_every_other_activation_has_its_limits_too(
 @each_elementwise
 def test_nan_stays_nan_and_only_nan_becomes_it(activation, dtype, path):
     z = np.where(np.arange(67) % 3 == 0, np.nan, numbers(67, dtype, 1)).astype(dtype)
-    y = ops.activate(z, activation, call=Call("direct", None, path))
+    y = ops.activate(z, activation, options=ComputeOptions("direct", None, path))
     np.testing.assert_array_equal(np.isnan(y), np.isnan(z))
 
 
@@ -246,7 +246,7 @@ def test_nan_stays_nan_and_only_nan_becomes_it(activation, dtype, path):
 )
 def test_zero_stays_zero(activation, dtype, path):
     z = np.array([0.0, -0.0] * 17, dtype)
-    y = ops.activate(z, activation, call=Call("direct", None, path))
+    y = ops.activate(z, activation, options=ComputeOptions("direct", None, path))
     assert (y == 0).all()
     if activation.name in ("linear", "tanh"):  # odd functions keep the sign
         assert_same_bits(y, z)
@@ -256,18 +256,18 @@ def test_zero_stays_zero(activation, dtype, path):
 @every_dtype
 def test_sigmoid_of_zero_is_one_half(dtype, path):
     z = np.array([0.0, -0.0] * 17, dtype)
-    y = ops.activate(z, Activation("sigmoid"), call=Call("direct", None, path))
+    y = ops.activate(z, Activation("sigmoid"), options=ComputeOptions("direct", None, path))
     assert (y == 0.5).all()
 
 
 @every_path
 @every_dtype
 def test_tanh_is_odd_and_both_sigmoids_stay_within_their_range(dtype, path):
-    call, z = Call("direct", None, path), numbers_of_all_sizes(dtype)
-    y = ops.activate(z, Activation("tanh"), call=call)
-    assert_same_bits(ops.activate(-z, Activation("tanh"), call=call), -y)
+    options, z = ComputeOptions("direct", None, path), numbers_of_all_sizes(dtype)
+    y = ops.activate(z, Activation("tanh"), options=options)
+    assert_same_bits(ops.activate(-z, Activation("tanh"), options=options), -y)
     assert (np.abs(y) <= 1).all()
-    y = ops.activate(z, Activation("sigmoid"), call=call)
+    y = ops.activate(z, Activation("sigmoid"), options=options)
     assert ((y >= 0) & (y <= 1)).all()
 
 
@@ -285,7 +285,7 @@ def test_the_gradient_is_the_formula_in_terms_of_y(size, activation, dtype, path
     if not activation.gradient_from_input:
         y = reference.activate(name, float(alpha), y)
     dy = numbers(size, dtype, 2)
-    got = ops.activation_gradient(y, dy, activation, Call("direct", None, path))
+    got = ops.activation_gradient(y, dy, activation, ComputeOptions("direct", None, path))
     expected = reference.activation_gradient(name, float(alpha), y, dy)
     # Each formula is dy times a sum of two terms; this is dy times the sum of their sizes.
     y, factor = wide(y), np.abs(wide(dy))
@@ -306,11 +306,11 @@ def test_the_gradient_is_the_formula_in_terms_of_y(size, activation, dtype, path
 @each_dtype_with_a_wider_one
 @each_elementwise
 def test_the_gradient_is_dy_times_the_derivative(activation, dtype, path):
-    call = Call("direct", None, path)
+    options = ComputeOptions("direct", None, path)
     z = np.linspace(-12, 12, 1001).astype(dtype)
     dy = numbers(1001, dtype, 1)
-    value = z if activation.gradient_from_input else ops.activate(z, activation, call=call)
-    got = ops.activation_gradient(value, dy, activation, call)
+    value = z if activation.gradient_from_input else ops.activate(z, activation, options=options)
+    got = ops.activation_gradient(value, dy, activation, options)
     alpha = wide(np.dtype(dtype).type(activation.alpha))
     inside = (z != 0) & (z != 6)  # where relu, relu6 and elu bend, one of two slopes
     expected = dy * WIDE_DERIVATIVES[activation.name](wide(z), alpha)
@@ -340,7 +340,7 @@ def test_where_a_function_bends_the_slope_is_the_one_that_keras_takes(
     activation, slope, dtype, path
 ):
     y, dy = np.array([0.0, -0.0] * 17, dtype), numbers(34, dtype, 1)
-    dz = ops.activation_gradient(y, dy, activation, Call("direct", None, path))
+    dz = ops.activation_gradient(y, dy, activation, ComputeOptions("direct", None, path))
     np.testing.assert_array_equal(dz, dy * np.dtype(dtype).type(slope))
 
 
@@ -350,11 +350,11 @@ def test_where_a_function_bends_the_slope_is_the_one_that_keras_takes(
 def test_gradients_of_nan_are_nan(activation, dtype, path):
     y, dy = np.ones(20, dtype), np.ones(20, dtype)
     dy[3] = np.nan
-    dz = ops.activation_gradient(y, dy, activation, Call("direct", None, path))
+    dz = ops.activation_gradient(y, dy, activation, ComputeOptions("direct", None, path))
     # Where the slope is 0, as at 1 for none of these, it would not matter.
     assert np.flatnonzero(np.isnan(dz)).tolist() == [3]
     if activation.name not in ("linear", "relu", "relu6", "leaky_relu", "hard_sigmoid"):
-        dz = ops.activation_gradient(dy, y, activation, Call("direct", None, path))
+        dz = ops.activation_gradient(dy, y, activation, ComputeOptions("direct", None, path))
         assert np.flatnonzero(np.isnan(dz)).tolist() == [3]
 
 
@@ -365,16 +365,16 @@ def test_gradients_of_nan_are_nan(activation, dtype, path):
 @every_dtype
 @pytest.mark.parametrize("activation", OTHERS, ids=activation_id)
 def test_an_element_has_its_bits_at_any_place_in_any_length(activation, dtype, path):
-    call = Call("direct", None, path)
+    options = ComputeOptions("direct", None, path)
     z, dy = numbers_of_all_sizes(dtype)[::400], numbers(1, dtype, 1)
-    y = ops.activate(z, activation, call=call)
-    slope = ops.activation_gradient(z, np.broadcast_to(dy, z.shape), activation, call)
+    y = ops.activate(z, activation, options=options)
+    slope = ops.activation_gradient(z, np.broadcast_to(dy, z.shape), activation, options)
     for first, last in ((0, 1), (1, 16), (3, 36), (5, 70), (7, 300)):
         part = z[first:last].copy()
-        assert_same_bits(ops.activate(part, activation, call=call), y[first:last])
-        dz = ops.activation_gradient(part, np.broadcast_to(dy, part.shape), activation, call)
+        assert_same_bits(ops.activate(part, activation, options=options), y[first:last])
+        dz = ops.activation_gradient(part, np.broadcast_to(dy, part.shape), activation, options)
         assert_same_bits(dz, slope[first:last])
-        ops.activate(part, activation, part, call)  # in place
+        ops.activate(part, activation, part, options)  # in place
         assert_same_bits(part, y[first:last])
 
 
@@ -384,11 +384,11 @@ def test_an_element_has_its_bits_at_any_place_in_any_length(activation, dtype, p
 def test_both_fma_paths_give_the_same_bits(activation, dtype):
     z = numbers_of_all_sizes(dtype)[:200_000].reshape(-1, 100)
     dy = numbers(z.shape, dtype, 1)
-    paths = [Call("direct", None, path) for path in ("avx512", "avx2")]
+    paths = [ComputeOptions("direct", None, path) for path in ("avx512", "avx2")]
     with np.errstate(all="ignore"):
-        y = [ops.activate(z, activation, call=call) for call in paths]
+        y = [ops.activate(z, activation, options=options) for options in paths]
         assert_same_bits(*y)
-        dz = [ops.activation_gradient(y[0], dy, activation, call) for call in paths]
+        dz = [ops.activation_gradient(y[0], dy, activation, options) for options in paths]
     assert_same_bits(*dz)
 
 
@@ -400,10 +400,11 @@ def test_both_fma_paths_give_the_same_bits(activation, dtype):
 @pytest.mark.parametrize("activation", [*ELEMENTWISE, *ROWS], ids=activation_id)
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)], ids=str)
 def test_nothing_gives_nothing(shape, activation, dtype, path):
-    call, z = Call("direct", None, path), np.empty(shape, dtype)
+    options, z = ComputeOptions("direct", None, path), np.empty(shape, dtype)
     for result in (
-        ops.activate(z, activation, call=call), ops.activation_gradient(z, z, activation, call),
-    ):  # fmt: skip
+        ops.activate(z, activation, options=options),
+        ops.activation_gradient(z, z, activation, options),
+    ):
         assert (result.shape, result.dtype) == (shape, dtype)
 
 

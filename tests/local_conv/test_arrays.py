@@ -4,7 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from cases import (
+
+from lcfast.local_conv import ops, reference
+from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
+from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support.cases import (
     ACTIVATIONS,
     DTYPES,
     FEW,
@@ -18,10 +22,6 @@ from cases import (
     problem,
     rounding_of_chains,
 )
-
-from lcfast.local_conv import ops, reference
-from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
-from lcfast.local_conv.ops import Activation, Call
 
 ENGINES = ("direct", "reference")
 every_path = pytest.mark.parametrize("path", PATHS)
@@ -43,20 +43,20 @@ SOFTMAX = Activation("softmax")
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_an_empty_batch_gives_an_empty_result(name, dtype, engine):
     geometry, x, kernel, bias, dy = problem(name, dtype)
-    x, dy, call = x[:0], dy[:0], Call(engine)
+    x, dy, options = x[:0], dy[:0], ComputeOptions(engine)
     for activation in ACTIVATIONS:
-        y = ops.forward(x, kernel, bias, geometry, activation, call=call)
+        y = ops.forward(x, kernel, bias, geometry, activation, options=options)
         assert (y.shape, y.dtype) == ((0, *geometry.output_shape), dtype)
-        z = ops.activate(y, activation, call=call)
+        z = ops.activate(y, activation, options=options)
         assert (z.shape, z.dtype) == (y.shape, dtype)
-        dz = ops.activation_gradient(y, dy, activation, call)
+        dz = ops.activation_gradient(y, dy, activation, options)
         assert (dz.shape, dz.dtype) == (y.shape, dtype)
-    dx = ops.input_gradient(dy, kernel, geometry, call)
+    dx = ops.input_gradient(dy, kernel, geometry, options)
     assert (dx.shape, dx.dtype) == ((0, *geometry.input_shape), dtype)
-    dkernel = ops.kernel_gradient(x, dy, geometry, call)
+    dkernel = ops.kernel_gradient(x, dy, geometry, options)
     assert (dkernel.shape, dkernel.dtype) == (geometry.kernel_shape, dtype)
     assert not dkernel.any()
-    total = ops.sum_rows(dy, call)
+    total = ops.sum_rows(dy, options)
     assert (total.shape, total.dtype) == (geometry.output_shape, dtype)
     assert not total.any()
 
@@ -87,11 +87,13 @@ def test_without_channels_the_output_is_the_bias(size, data_format, dtype, engin
     bias = numbers(geometry.bias_size, dtype, 1)
     kernel = np.empty(geometry.kernel_shape, dtype)
     x = np.empty((2, *geometry.input_shape), dtype)
-    y = ops.forward(x, kernel, bias, geometry, call=Call(engine))
+    y = ops.forward(x, kernel, bias, geometry, options=ComputeOptions(engine))
     np.testing.assert_array_equal(y, np.stack([bias.reshape(geometry.output_shape)] * 2))
     dy = np.ones((2, *geometry.output_shape), dtype)
-    assert ops.input_gradient(dy, kernel, geometry, Call(engine)).shape == x.shape
-    assert ops.kernel_gradient(x, dy, geometry, Call(engine)).shape == geometry.kernel_shape
+    assert ops.input_gradient(dy, kernel, geometry, ComputeOptions(engine)).shape == x.shape
+    assert (
+        ops.kernel_gradient(x, dy, geometry, ComputeOptions(engine)).shape == geometry.kernel_shape
+    )
 
 
 # ---------------------------------------------------------------- inputs of any kind
@@ -111,12 +113,12 @@ def test_real_numbers_of_any_dtype_become_the_kernels(name, kind, dtype, engine)
     x = generator.integers(0, 2 if kind == "bool" else 100, (5, *geometry.input_shape))
     if np.dtype(kind).kind in "if":
         x = x - 50
-    y = ops.forward(x.astype(kind), kernel, None, geometry, call=Call(engine))
+    y = ops.forward(x.astype(kind), kernel, None, geometry, options=ComputeOptions(engine))
     exact = reference.forward(x.astype(np.float64), kernel.astype(np.float64), None, geometry)
     assert y.dtype == dtype
     np.testing.assert_array_equal(y, exact)
     dy = generator.integers(0, 2, (5, *geometry.output_shape))
-    dx = ops.input_gradient(dy.astype(kind), kernel, geometry, Call(engine))
+    dx = ops.input_gradient(dy.astype(kind), kernel, geometry, ComputeOptions(engine))
     exact = reference.input_gradient(dy.astype(np.float64), kernel.astype(np.float64), geometry)
     assert dx.dtype == dtype
     np.testing.assert_array_equal(dx, exact)
@@ -147,14 +149,14 @@ def test_no_operation_modifies_what_it_is_given(layout, dtype, engine):
     }  # fmt: skip
     before = {what: array.tobytes() for what, array in given.items()}
     x, kernel, bias, dy, y = given.values()
-    call = Call(engine)
-    ops.input_gradient(dy, kernel, geometry, call)
-    ops.kernel_gradient(x, dy, geometry, call)
-    ops.sum_rows(dy, call)
+    options = ComputeOptions(engine)
+    ops.input_gradient(dy, kernel, geometry, options)
+    ops.kernel_gradient(x, dy, geometry, options)
+    ops.sum_rows(dy, options)
     for activation in ACTIVATIONS:
-        ops.forward(x, kernel, bias, geometry, activation, call=call)
-        ops.activate(dy, activation, call=call)
-        ops.activation_gradient(y, dy, activation, call)
+        ops.forward(x, kernel, bias, geometry, activation, options=options)
+        ops.activate(dy, activation, options=options)
+        ops.activation_gradient(y, dy, activation, options)
     assert {what: array.tobytes() for what, array in given.items()} == before
 
 
@@ -186,26 +188,28 @@ def test_nan_and_infinities_go_where_the_reference_has_them(name, special, dtype
     for array in (x, dy, kernel, bias):
         generator = np.random.default_rng(array.size)
         array.flat[generator.integers(0, array.size, 2)] = SPECIAL[special]
-    call = Call("direct", 2, path)
+    options = ComputeOptions("direct", 2, path)
     with np.errstate(invalid="ignore"):
         expected = reference.forward(x, kernel, bias, geometry)
         magnitude = reference.forward(*finite_magnitude(x, kernel, bias), geometry)
         tolerance = rounding_of_chains(geometry.patch_size, magnitude)
-        assert_same_places(ops.forward(x, kernel, bias, geometry, call=call), expected, tolerance)
+        assert_same_places(
+            ops.forward(x, kernel, bias, geometry, options=options), expected, tolerance
+        )
 
         expected = reference.input_gradient(dy, kernel, geometry)
         magnitude = reference.input_gradient(*finite_magnitude(dy, kernel), geometry)
         tolerance = rounding_of_chains(geometry.positions * geometry.filters, magnitude)
-        assert_same_places(ops.input_gradient(dy, kernel, geometry, call), expected, tolerance)
+        assert_same_places(ops.input_gradient(dy, kernel, geometry, options), expected, tolerance)
 
         expected = reference.kernel_gradient(x, dy, geometry)
         magnitude = reference.kernel_gradient(*finite_magnitude(x, dy), geometry)
         tolerance = rounding_of_chains(len(x) * geometry.positions, magnitude)
-        assert_same_places(ops.kernel_gradient(x, dy, geometry, call), expected, tolerance)
+        assert_same_places(ops.kernel_gradient(x, dy, geometry, options), expected, tolerance)
 
         expected = reference.sum_rows(dy)
         tolerance = rounding_of_chains(len(dy), reference.sum_rows(*finite_magnitude(dy)))
-        assert_same_places(ops.sum_rows(dy, call), expected, tolerance)
+        assert_same_places(ops.sum_rows(dy, options), expected, tolerance)
 
 
 @every_path
@@ -220,15 +224,15 @@ def test_subnormal_numbers_are_not_flushed_to_zero(name, dtype, path):
     x = (generator.integers(-5, 6, x[:5].shape) * least).astype(dtype)
     dy = (generator.integers(-5, 6, dy[:5].shape) * least).astype(dtype)
     ones = generator.integers(-3, 4, dy.shape).astype(dtype)
-    call = Call("direct", 2, path)
+    options = ComputeOptions("direct", 2, path)
     pairs = [
-        (ops.forward(x, kernel, None, geometry, call=call),
+        (ops.forward(x, kernel, None, geometry, options=options),
          reference.forward(x, kernel, None, geometry)),
-        (ops.input_gradient(dy, kernel, geometry, call),
+        (ops.input_gradient(dy, kernel, geometry, options),
          reference.input_gradient(dy, kernel, geometry)),
-        (ops.kernel_gradient(x, ones, geometry, call),
+        (ops.kernel_gradient(x, ones, geometry, options),
          reference.kernel_gradient(x, ones, geometry)),
-        (ops.sum_rows(dy, call), reference.sum_rows(dy)),
+        (ops.sum_rows(dy, options), reference.sum_rows(dy)),
     ]  # fmt: skip
     for got, expected in pairs:
         assert expected.any()
@@ -259,15 +263,15 @@ every_out = pytest.mark.parametrize("kind", OUTS)
 def test_the_answer_goes_to_out_and_out_is_returned(name, kind, dtype, engine):
     geometry, x, kernel, bias, _ = problem(name, dtype)
     for activation in (Activation("tanh"), SOFTMAX):
-        call = Call(engine)
-        expected = ops.forward(x[:5], kernel, bias, geometry, activation, call=call)
+        options = ComputeOptions(engine)
+        expected = ops.forward(x[:5], kernel, bias, geometry, activation, options=options)
         out = OUTS[kind](expected.shape, dtype)
-        assert ops.forward(x[:5], kernel, bias, geometry, activation, out, call) is out
+        assert ops.forward(x[:5], kernel, bias, geometry, activation, out, options) is out
         assert_same_bits(out, expected)
 
-        expected = ops.activate(x[:5], activation, call=call)
+        expected = ops.activate(x[:5], activation, options=options)
         out = OUTS[kind](expected.shape, dtype)
-        assert ops.activate(x[:5], activation, out, call) is out
+        assert ops.activate(x[:5], activation, out, options) is out
         assert_same_bits(out, expected)
 
 
@@ -278,8 +282,10 @@ def test_nothing_around_out_is_written(name, engine):
     shape = (5, *geometry.output_shape)
     around = np.full((7, *geometry.output_shape[:-1], 2 * shape[-1]), 77, np.float32)
     out = around[1:-1, ..., ::2]
-    ops.forward(x[:5], kernel, bias, geometry, out=out, call=Call(engine))
-    assert_same_bits(out, ops.forward(x[:5], kernel, bias, geometry, call=Call(engine)))
+    ops.forward(x[:5], kernel, bias, geometry, out=out, options=ComputeOptions(engine))
+    assert_same_bits(
+        out, ops.forward(x[:5], kernel, bias, geometry, options=ComputeOptions(engine))
+    )
     assert (around[[0, -1]] == 77).all()
     assert (around[..., 1::2] == 77).all()
 
@@ -299,14 +305,19 @@ def test_out_may_be_the_input_itself(geometry, dtype, engine):
     x = numbers((7, *geometry.input_shape), dtype, 1)
     kernel = numbers(geometry.kernel_shape, dtype, 2)
     for activation in (Activation("linear"), SOFTMAX):
-        expected = ops.forward(x, kernel, None, geometry, activation, call=Call(engine))
+        expected = ops.forward(
+            x, kernel, None, geometry, activation, options=ComputeOptions(engine)
+        )
         both = x.copy()
-        assert ops.forward(both, kernel, None, geometry, activation, both, Call(engine)) is both
+        assert (
+            ops.forward(both, kernel, None, geometry, activation, both, ComputeOptions(engine))
+            is both
+        )
         assert_same_bits(both, expected)
 
-        expected = ops.activate(x, activation, call=Call(engine))
+        expected = ops.activate(x, activation, options=ComputeOptions(engine))
         both = x.copy()
-        assert ops.activate(both, activation, both, Call(engine)) is both
+        assert ops.activate(both, activation, both, ComputeOptions(engine)) is both
         assert_same_bits(both, expected)
 
 
@@ -316,7 +327,7 @@ def test_out_may_be_the_input_itself(geometry, dtype, engine):
 @few_geometries
 def test_out_may_overlap_the_input(name, shift, dtype, engine):
     geometry, x, kernel, bias, _ = problem(name, dtype)
-    x, shape, call = x[:7], (7, *geometry.output_shape), Call(engine)
+    x, shape, options = x[:7], (7, *geometry.output_shape), ComputeOptions(engine)
     room = np.empty(max(x.size, int(np.prod(shape))) + 80, dtype)
 
     def views(out_shape):
@@ -324,14 +335,14 @@ def test_out_may_overlap_the_input(name, shift, dtype, engine):
         here[...] = x
         return here, room[40 + shift :][: int(np.prod(out_shape))].reshape(out_shape)
 
-    expected = ops.forward(x, kernel, bias, geometry, call=call)
+    expected = ops.forward(x, kernel, bias, geometry, options=options)
     here, out = views(shape)
-    assert ops.forward(here, kernel, bias, geometry, out=out, call=call) is out
+    assert ops.forward(here, kernel, bias, geometry, out=out, options=options) is out
     assert_same_bits(out, expected)
 
-    expected = ops.activate(x, Activation("tanh"), call=call)
+    expected = ops.activate(x, Activation("tanh"), options=options)
     here, out = views(x.shape)
-    assert ops.activate(here, Activation("tanh"), out, call) is out
+    assert ops.activate(here, Activation("tanh"), out, options) is out
     assert_same_bits(out, expected)
 
 
@@ -340,9 +351,9 @@ def test_out_may_be_the_input_backwards(engine):
     geometry = SQUARE["1d-last"]
     x = numbers((7, *geometry.input_shape), "float32", 1)
     kernel = numbers(geometry.kernel_shape, "float32", 2)
-    expected = ops.forward(x, kernel, None, geometry, call=Call(engine))
+    expected = ops.forward(x, kernel, None, geometry, options=ComputeOptions(engine))
     both = x.copy()
-    ops.forward(both, kernel, None, geometry, out=both[::-1], call=Call(engine))
+    ops.forward(both, kernel, None, geometry, out=both[::-1], options=ComputeOptions(engine))
     assert_same_bits(both[::-1], expected)
 
 
@@ -385,11 +396,13 @@ WRONG_OUTS = {
 def test_an_out_that_cannot_take_the_answer_is_an_error(kind, engine):
     geometry, x, kernel, bias, _ = problem(FEW[0], "float32")
     make, error, sentence = WRONG_OUTS[kind]
-    y = ops.forward(x[:5], kernel, bias, geometry, call=Call(engine))
+    y = ops.forward(x[:5], kernel, bias, geometry, options=ComputeOptions(engine))
     with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
-        ops.forward(x[:5], kernel, bias, geometry, out=make(y.shape), call=Call(engine))
+        ops.forward(
+            x[:5], kernel, bias, geometry, out=make(y.shape), options=ComputeOptions(engine)
+        )
     with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
-        ops.activate(y, Activation("tanh"), make(y.shape), Call(engine))
+        ops.activate(y, Activation("tanh"), make(y.shape), ComputeOptions(engine))
 
 
 # ---------------------------------------------------------------- what is refused
@@ -416,22 +429,22 @@ def test_what_is_not_real_numbers_is_a_type_error(kind, engine):
     sentence = "has dtype {}, which is not real numbers; convert it to float32."
     sentence = re.escape(sentence.format(dtype))
     with pytest.raises(TypeError, match=f"^the input {sentence}$"):
-        ops.forward(value, kernel, None, geometry, call=Call(engine))
+        ops.forward(value, kernel, None, geometry, options=ComputeOptions(engine))
     with pytest.raises(TypeError, match=f"^the gradient of the output {sentence}$"):
-        ops.input_gradient(value, kernel, geometry, Call(engine))
+        ops.input_gradient(value, kernel, geometry, ComputeOptions(engine))
     with pytest.raises(TypeError, match=f"^the input {sentence}$"):
-        ops.kernel_gradient(value, dy[:2], geometry, Call(engine))
+        ops.kernel_gradient(value, dy[:2], geometry, ComputeOptions(engine))
     with pytest.raises(TypeError, match=f"^the gradient of the output {sentence}$"):
-        ops.activation_gradient(x[:2], value, SOFTMAX, Call(engine))
+        ops.activation_gradient(x[:2], value, SOFTMAX, ComputeOptions(engine))
 
 
 @every_engine
 def test_a_ragged_list_is_a_type_error(engine):
     geometry, _, kernel, _, _ = problem(FEW[0], "float32")
     with pytest.raises(TypeError, match=r"^the input cannot be made into an array: "):
-        ops.forward([[1, 2], [3]], kernel, None, geometry, call=Call(engine))
+        ops.forward([[1, 2], [3]], kernel, None, geometry, options=ComputeOptions(engine))
     with pytest.raises(TypeError, match=r"^the gradient of the output cannot be made into"):
-        ops.input_gradient([[1, 2], [3]], kernel, geometry, Call(engine))
+        ops.input_gradient([[1, 2], [3]], kernel, geometry, ComputeOptions(engine))
 
 
 @every_engine
@@ -442,10 +455,10 @@ def test_an_input_of_another_shape_is_a_value_error(shape, engine):
     geometry, _, kernel, _, _ = problem("7x3-1of3-s1-last", "float32")
     sentence = re.escape(f"the input has shape {shape}; expected (batch, 7, 3).")
     with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.forward(np.zeros(shape), kernel, None, geometry, call=Call(engine))
+        ops.forward(np.zeros(shape), kernel, None, geometry, options=ComputeOptions(engine))
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         ops.kernel_gradient(
-            np.zeros(shape), np.zeros((2, 5, 1), np.float32), geometry, Call(engine)
+            np.zeros(shape), np.zeros((2, 5, 1), np.float32), geometry, ComputeOptions(engine)
         )
 
 
@@ -456,11 +469,11 @@ def test_a_gradient_of_another_shape_is_a_value_error(shape, engine):
     sentence = re.escape(f"the gradient of the output has shape {shape}; expected (batch, 5, 1).")
     wrong = np.zeros(shape, np.float32)
     with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.input_gradient(wrong, kernel, geometry, Call(engine))
+        ops.input_gradient(wrong, kernel, geometry, ComputeOptions(engine))
     with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.kernel_gradient(x[:2], wrong, geometry, Call(engine))
+        ops.kernel_gradient(x[:2], wrong, geometry, ComputeOptions(engine))
     with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.activation_gradient(dy[:2], wrong, SOFTMAX, Call(engine))
+        ops.activation_gradient(dy[:2], wrong, SOFTMAX, ComputeOptions(engine))
 
 
 @every_engine
@@ -469,9 +482,9 @@ def test_gradients_need_as_many_rows_as_the_input_has(rows, engine):
     geometry, x, _, _, dy = problem("7x3-1of3-s1-last", "float32")
     sentence = f"the gradient of the output has {rows} rows; expected 2, as the input has."
     with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.kernel_gradient(x[:2], dy[:rows], geometry, Call(engine))
+        ops.kernel_gradient(x[:2], dy[:rows], geometry, ComputeOptions(engine))
     with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.activation_gradient(dy[:2], dy[:rows], SOFTMAX, Call(engine))
+        ops.activation_gradient(dy[:2], dy[:rows], SOFTMAX, ComputeOptions(engine))
 
 
 def test_an_engine_is_known_by_its_name():

@@ -8,7 +8,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from cases import (
+
+from lcfast.local_conv import dispatch, ops
+from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
+from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support.cases import (
     ACTIVATIONS,
     DTYPES,
     FEW,
@@ -21,10 +25,6 @@ from cases import (
     problem,
 )
 
-from lcfast.local_conv import dispatch, ops
-from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
-from lcfast.local_conv.ops import Activation, Call
-
 every_path = pytest.mark.parametrize("path", PATHS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS, ids=activation_id)
@@ -34,20 +34,20 @@ pytestmark = pytest.mark.usefixtures("threads_for_any_work")
 TANH = Activation("tanh")
 
 
-def everything(name, dtype, rows, call):
+def everything(name, dtype, rows, options):
     """The results of all operations on a problem, by name."""
     geometry, x, kernel, bias, dy = problem(name, dtype)
     x, dy = x[:rows], dy[:rows]
     results = {
-        "input gradient": ops.input_gradient(dy, kernel, geometry, call),
-        "kernel gradient": ops.kernel_gradient(x, dy, geometry, call),
-        "sum of rows": ops.sum_rows(dy, call),
+        "input gradient": ops.input_gradient(dy, kernel, geometry, options),
+        "kernel gradient": ops.kernel_gradient(x, dy, geometry, options),
+        "sum of rows": ops.sum_rows(dy, options),
     }
     for activation in ACTIVATIONS:
-        y = ops.forward(x, kernel, bias, geometry, activation, call=call)
+        y = ops.forward(x, kernel, bias, geometry, activation, options=options)
         results[activation_id(activation)] = y
         results[f"{activation_id(activation)} gradient"] = ops.activation_gradient(
-            y, dy, activation, call
+            y, dy, activation, options
         )
     return results
 
@@ -68,16 +68,16 @@ def assert_same_results(got, expected):
 @pytest.mark.parametrize("name", [*FEW, "1x700-200of1-s1-last"])
 def test_the_bits_do_not_depend_on_the_batch(name, dtype, path):
     geometry, x, kernel, bias, dy = problem(name, dtype)
-    call = Call("direct", 2, path)
-    whole_y = ops.forward(x[:70], kernel, bias, geometry, TANH, call=call)
-    whole_dx = ops.input_gradient(dy[:70], kernel, geometry, call)
+    options = ComputeOptions("direct", 2, path)
+    whole_y = ops.forward(x[:70], kernel, bias, geometry, TANH, options=options)
+    whole_dx = ops.input_gradient(dy[:70], kernel, geometry, options)
     batches = [slice(n) for n in range(1, 71)]
     rows_one_by_one = [slice(n, n + 1) for n in range(70)]
     blocks_of_7 = [slice(n, n + 7) for n in range(0, 70, 7)]
     for rows in batches + rows_one_by_one + blocks_of_7:
-        y = ops.forward(x[rows], kernel, bias, geometry, TANH, call=call)
+        y = ops.forward(x[rows], kernel, bias, geometry, TANH, options=options)
         assert_same_bits(y, whole_y[rows])
-        assert_same_bits(ops.input_gradient(dy[rows], kernel, geometry, call), whole_dx[rows])
+        assert_same_bits(ops.input_gradient(dy[rows], kernel, geometry, options), whole_dx[rows])
 
 
 @every_path
@@ -89,12 +89,12 @@ def test_an_output_that_is_streamed_past_the_caches_has_the_same_bits(dtype, pat
     kernel, bias = numbers(geometry.kernel_shape, dtype, 2), numbers((128 * 64,), dtype, 3)
     memory = np.empty(rows * 128 * 64 + 64, dtype)
     start = -(memory.ctypes.data // memory.itemsize) % (64 // memory.itemsize)
-    call = Call("direct", 2, path)
+    options = ComputeOptions("direct", 2, path)
     for offset in (start, start + 1):  # streamed, and not: its vectors cross cache lines
         out = memory[offset : offset + rows * 128 * 64].reshape(rows, 128, 64)
-        ops.forward(x, kernel, bias, geometry, out=out, call=call)
+        ops.forward(x, kernel, bias, geometry, out=out, options=options)
         for row in (0, rows // 2, rows - 1):
-            one = ops.forward(x[row : row + 1], kernel, bias, geometry, call=call)
+            one = ops.forward(x[row : row + 1], kernel, bias, geometry, options=options)
             assert_same_bits(out[row : row + 1], one)
 
 
@@ -103,14 +103,14 @@ def test_an_output_that_is_streamed_past_the_caches_has_the_same_bits(dtype, pat
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_the_bits_do_not_depend_on_the_place_in_the_batch(name, dtype, path):
     geometry, x, kernel, bias, dy = problem(name, dtype)
-    call = Call("direct", 2, path)
+    options = ComputeOptions("direct", 2, path)
     order = np.random.default_rng(5).permutation(len(x))
     for activation in (TANH, Activation("softmax")):
-        y = ops.forward(x, kernel, bias, geometry, activation, call=call)
-        moved = ops.forward(x[order], kernel, bias, geometry, activation, call=call)
+        y = ops.forward(x, kernel, bias, geometry, activation, options=options)
+        moved = ops.forward(x[order], kernel, bias, geometry, activation, options=options)
         assert_same_bits(moved, y[order])
-    dx = ops.input_gradient(dy, kernel, geometry, call)
-    assert_same_bits(ops.input_gradient(dy[order], kernel, geometry, call), dx[order])
+    dx = ops.input_gradient(dy, kernel, geometry, options)
+    assert_same_bits(ops.input_gradient(dy[order], kernel, geometry, options), dx[order])
 
 
 @every_path
@@ -118,10 +118,10 @@ def test_the_bits_do_not_depend_on_the_place_in_the_batch(name, dtype, path):
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_the_bits_do_not_depend_on_the_threads(name, dtype, path):
     for rows in (1, 50):
-        one_thread = everything(name, dtype, rows, Call("direct", 1, path))
+        one_thread = everything(name, dtype, rows, ComputeOptions("direct", 1, path))
         for threads in (2, 3):
             assert_same_results(
-                everything(name, dtype, rows, Call("direct", threads, path)), one_thread
+                everything(name, dtype, rows, ComputeOptions("direct", threads, path)), one_thread
             )
 
 
@@ -134,8 +134,8 @@ def test_the_bits_do_not_depend_on_the_threads(name, dtype, path):
 def test_avx512_and_avx2_give_the_same_bits(name, dtype):
     for rows in (1, 50):
         assert_same_results(
-            everything(name, dtype, rows, Call("direct", 1, "avx512")),
-            everything(name, dtype, rows, Call("direct", 1, "avx2")),
+            everything(name, dtype, rows, ComputeOptions("direct", 1, "avx512")),
+            everything(name, dtype, rows, ComputeOptions("direct", 1, "avx2")),
         )
 
 
@@ -149,21 +149,21 @@ def test_the_bits_do_not_depend_on_how_many_filters_there_are(channels, data_for
     x = numbers((7, *most.input_shape), dtype, 1)
     dy = numbers((7, most.positions, filters), dtype, 2)
     kernel = numbers(most.kernel_shape, dtype, 3)
-    call = Call("direct", 2, path)
+    options = ComputeOptions("direct", 2, path)
 
     def filters_last(y):
         return y.transpose(0, 2, 1) if data_format == CHANNELS_FIRST else y
 
-    y = filters_last(ops.forward(x, kernel, None, most, call=call))
-    dkernel = ops.kernel_gradient(x, filters_last(dy.reshape(7, 4, filters)), most, call)
+    y = filters_last(ops.forward(x, kernel, None, most, options=options))
+    dkernel = ops.kernel_gradient(x, filters_last(dy.reshape(7, 4, filters)), most, options)
     for few in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 69):
         for some in (slice(few), slice(filters - few, filters)):
             geometry = Geometry((5,), channels, few, (2,), (1,), data_format)
             part = np.ascontiguousarray(kernel[:, :, some])
-            alone = filters_last(ops.forward(x, part, None, geometry, call=call))
+            alone = filters_last(ops.forward(x, part, None, geometry, options=options))
             assert_same_bits(alone, y[:, :, some])
             dy_here = filters_last(dy[:, :, some])
-            alone = ops.kernel_gradient(x, dy_here, geometry, call)
+            alone = ops.kernel_gradient(x, dy_here, geometry, options)
             assert_same_bits(alone, dkernel[:, :, some])
 
 
@@ -172,17 +172,17 @@ def test_the_bits_do_not_depend_on_how_many_filters_there_are(channels, data_for
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_rows_of_zeros_do_not_change_the_bits_of_sums_over_rows(name, dtype, path):
     geometry, x, _, _, dy = problem(name, dtype)
-    call = Call("direct", 2, path)
+    options = ComputeOptions("direct", 2, path)
     for rows, zeros in ((1, 1), (7, 4), (47, 3), (48, 50)):
         without = x[:rows], dy[:rows]
         padded = [
             np.concatenate([array, np.zeros((zeros, *array.shape[1:]), dtype)]) for array in without
         ]
         assert_same_bits(
-            ops.kernel_gradient(*padded, geometry, call),
-            ops.kernel_gradient(*without, geometry, call),
+            ops.kernel_gradient(*padded, geometry, options),
+            ops.kernel_gradient(*without, geometry, options),
         )
-        assert_same_bits(ops.sum_rows(padded[1], call), ops.sum_rows(without[1], call))
+        assert_same_bits(ops.sum_rows(padded[1], options), ops.sum_rows(without[1], options))
 
 
 # ---------------------------------------------------------------- the caller's arrays
@@ -229,11 +229,11 @@ def test_that_holds_for_the_array_that_decides_the_dtype_too(layout, dtype):
 @pytest.mark.parametrize("name", FEW)
 def test_an_activation_within_forward_gives_the_bits_of_one_after_it(name, activation, dtype, path):
     geometry, x, kernel, bias, _ = problem(name, dtype)
-    call = Call("direct", 2, path)
-    z = ops.forward(x, kernel, bias, geometry, call=call)
+    options = ComputeOptions("direct", 2, path)
+    z = ops.forward(x, kernel, bias, geometry, options=options)
     assert_same_bits(
-        ops.forward(x, kernel, bias, geometry, activation, call=call),
-        ops.activate(z, activation, call=call),
+        ops.forward(x, kernel, bias, geometry, activation, options=options),
+        ops.activate(z, activation, options=options),
     )
 
 
@@ -241,15 +241,15 @@ def test_an_activation_within_forward_gives_the_bits_of_one_after_it(name, activ
 @every_dtype
 @pytest.mark.parametrize("activation", ACTIVATIONS[:-1], ids=activation_id)
 def test_the_bits_of_an_activation_do_not_depend_on_the_place_in_the_array(activation, dtype, path):
-    call = Call("direct", 2, path)
+    options = ComputeOptions("direct", 2, path)
     z, dy = 8 * numbers(20_000, dtype, 1), numbers(20_000, dtype, 2)
-    y = ops.activate(z, activation, call=call)
-    dz = ops.activation_gradient(y, dy, activation, call)
+    y = ops.activate(z, activation, options=options)
+    dz = ops.activation_gradient(y, dy, activation, options)
     for first in (0, 1, 7, 15, 16_370, 19_000):
         for length in (1, 2, 3, 7, 8, 9, 15, 16, 17, 33, 100):
             some = slice(first, first + length)
-            assert_same_bits(ops.activate(z[some], activation, call=call), y[some])
-            alone = ops.activation_gradient(y[some], dy[some], activation, call)
+            assert_same_bits(ops.activate(z[some], activation, options=options), y[some])
+            alone = ops.activation_gradient(y[some], dy[some], activation, options)
             assert_same_bits(alone, dz[some])
 
 
@@ -257,13 +257,13 @@ def test_the_bits_of_an_activation_do_not_depend_on_the_place_in_the_array(activ
 @every_dtype
 @pytest.mark.parametrize("columns", [1, 2, 7, 8, 15, 17, 33, 100])
 def test_the_bits_of_a_softmax_do_not_depend_on_the_other_rows(columns, dtype, path):
-    call, softmax = Call("direct", 2, path), Activation("softmax")
+    options, softmax = ComputeOptions("direct", 2, path), Activation("softmax")
     z, dy = 8 * numbers((40, columns), dtype, 1), numbers((40, columns), dtype, 2)
-    y = ops.activate(z, softmax, call=call)
-    dz = ops.activation_gradient(y, dy, softmax, call)
+    y = ops.activate(z, softmax, options=options)
+    dz = ops.activation_gradient(y, dy, softmax, options)
     for rows in [slice(n, n + 1) for n in range(40)] + [slice(3, 20)]:
-        assert_same_bits(ops.activate(z[rows], softmax, call=call), y[rows])
-        assert_same_bits(ops.activation_gradient(y[rows], dy[rows], softmax, call), dz[rows])
+        assert_same_bits(ops.activate(z[rows], softmax, options=options), y[rows])
+        assert_same_bits(ops.activation_gradient(y[rows], dy[rows], softmax, options), dz[rows])
 
 
 # ---------------------------------------------------------------- against chains in Python
@@ -333,10 +333,10 @@ def test_forward_is_one_chain_over_k_ascending_then_the_bias(geometry, dtype, pa
     for n, p, f in np.ndindex(*target.shape):
         weights = kernel[0 if geometry.shared else p, :, f]
         target[n, p, f] = chain(zip(rows[n, taps[p]], weights, strict=True), STEP[path], dtype)
-    call = Call("direct", 1, path)
-    assert_same_bits(ops.forward(x, kernel, None, geometry, call=call), expected)
+    options = ComputeOptions("direct", 1, path)
+    assert_same_bits(ops.forward(x, kernel, None, geometry, options=options), expected)
     expected += bias if geometry.shared else bias.reshape(geometry.output_shape)
-    assert_same_bits(ops.forward(x, kernel, bias, geometry, call=call), expected)
+    assert_same_bits(ops.forward(x, kernel, bias, geometry, options=options), expected)
 
 
 @every_path
@@ -355,7 +355,9 @@ def test_the_gradient_of_the_input_is_one_chain_over_p_then_f_ascending(geometry
             for f in range(geometry.filters)
         ]
         flat[n, tap] = chain(pairs, STEP[path], dtype)
-    assert_same_bits(ops.input_gradient(dy, kernel, geometry, Call("direct", 1, path)), expected)
+    assert_same_bits(
+        ops.input_gradient(dy, kernel, geometry, ComputeOptions("direct", 1, path)), expected
+    )
 
 
 @every_path
@@ -371,7 +373,9 @@ def test_the_gradient_of_the_kernel_is_one_chain_over_n_ascending(geometry, dtyp
         positions = range(geometry.positions) if geometry.shared else [p]  # first over those
         pairs = [(flat[n, taps[q, k]], by_p[n, q, f]) for q in positions for n in range(rows)]
         expected[p, k, f] = chain(pairs, STEP[path], dtype)
-    assert_same_bits(ops.kernel_gradient(x, dy, geometry, Call("direct", 1, path)), expected)
+    assert_same_bits(
+        ops.kernel_gradient(x, dy, geometry, ComputeOptions("direct", 1, path)), expected
+    )
 
 
 @every_path
@@ -381,7 +385,7 @@ def test_a_sum_of_rows_is_one_chain_over_n_ascending(dtype, path):
     expected = np.zeros(17, dtype)
     for row in values:
         expected += row
-    assert_same_bits(ops.sum_rows(values, Call("direct", 1, path)), expected)
+    assert_same_bits(ops.sum_rows(values, ComputeOptions("direct", 1, path)), expected)
 
 
 def test_the_chains_can_tell_fused_from_separate_and_one_order_from_another():

@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from cases import PATHS, assert_within, problem, rounding_of_chains
 
 from lcfast.local_conv import _direct, dispatch, ops, reference
-from lcfast.local_conv.ops import Call
+from lcfast.local_conv.ops import ComputeOptions
+from tests.support.cases import PATHS, assert_within, problem, rounding_of_chains
 
 every_path = pytest.mark.parametrize("path", PATHS)
 
@@ -49,7 +49,7 @@ def test_the_paths_are_some_of_the_three_fastest_first_and_the_last_is_always_th
 @every_path
 def test_a_path_is_found_by_its_name(path):
     assert _direct.PATH_NAMES[dispatch.path_index(path)] == path
-    assert _direct.PATH_NAMES[Call("direct", None, path).path()] == path
+    assert _direct.PATH_NAMES[ComputeOptions("direct", None, path).path()] == path
 
 
 def test_no_name_means_the_fastest_path():
@@ -59,7 +59,7 @@ def test_no_name_means_the_fastest_path():
 @every_path
 def test_every_path_computes(path):
     geometry, x, kernel, bias, _ = problem("6x3-17of4-s1-last", "float32")
-    y = ops.forward(x, kernel, bias, geometry, call=Call("direct", None, path))
+    y = ops.forward(x, kernel, bias, geometry, options=ComputeOptions("direct", None, path))
     magnitude = reference.forward(abs(x), abs(kernel), abs(bias), geometry)
     expected = reference.forward(x, kernel, bias, geometry)
     assert_within(y, expected, rounding_of_chains(geometry.patch_size, magnitude))
@@ -71,7 +71,7 @@ def test_a_path_that_does_not_exist_is_a_value_error(name):
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         dispatch.path_index(name)
     with pytest.raises(ValueError, match=f"^{sentence}$"):
-        Call("direct", None, name).path()
+        ComputeOptions("direct", None, name).path()
 
 
 def test_a_path_that_the_processor_cannot_run_is_a_value_error(monkeypatch):

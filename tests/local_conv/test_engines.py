@@ -4,7 +4,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from cases import (
+
+from lcfast.local_conv import ops, reference, reference_activations
+from lcfast.local_conv.ops import ComputeOptions
+from tests.support.cases import (
     ACTIVATIONS,
     BATCHES,
     DTYPES,
@@ -17,9 +20,6 @@ from cases import (
     problem,
     rounding_of_chains,
 )
-
-from lcfast.local_conv import ops, reference, reference_activations
-from lcfast.local_conv.ops import Call
 
 every_path = pytest.mark.parametrize("path", PATHS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -95,7 +95,9 @@ def test_forward_is_the_reference_for_every_batch(name, dtype, path):
     geometry, x, kernel, bias, _ = problem(name, dtype)
     z, tolerance = forward_reference(name, dtype, True)
     for rows in BATCHES:
-        got = ops.forward(x[:rows], kernel, bias, geometry, call=Call("direct", 2, path))
+        got = ops.forward(
+            x[:rows], kernel, bias, geometry, options=ComputeOptions("direct", 2, path)
+        )
         assert_within(got, z[:rows], tolerance[:rows])
 
 
@@ -109,7 +111,7 @@ def test_forward_is_the_reference_for_every_activation_with_and_without_bias(nam
         for activation in ACTIVATIONS:
             got = ops.forward(
                 x[:13], kernel, bias if with_bias else None, geometry, activation,
-                call=Call("direct", 2, path),
+                options=ComputeOptions("direct", 2, path),
             )  # fmt: skip
             y, allowed = after_activation(activation, z[:13], tolerance[:13])
             assert_within(got, y, allowed)
@@ -122,7 +124,7 @@ def test_the_gradient_of_the_input_is_the_reference_for_every_batch(name, dtype,
     geometry, _, kernel, _, dy = problem(name, dtype)
     dx, tolerance = input_gradient_reference(name, dtype)
     for rows in BATCHES:
-        got = ops.input_gradient(dy[:rows], kernel, geometry, Call("direct", 2, path))
+        got = ops.input_gradient(dy[:rows], kernel, geometry, ComputeOptions("direct", 2, path))
         assert_within(got, dx[:rows], tolerance[:rows])
 
 
@@ -133,7 +135,7 @@ def test_the_gradient_of_the_kernel_is_the_reference(name, dtype, path):
     geometry, x, _, _, dy = problem(name, dtype)
     for rows in GRADIENT_BATCHES:
         dkernel, tolerance = kernel_gradient_reference(name, dtype, rows)
-        got = ops.kernel_gradient(x[:rows], dy[:rows], geometry, Call("direct", 2, path))
+        got = ops.kernel_gradient(x[:rows], dy[:rows], geometry, ComputeOptions("direct", 2, path))
         assert_within(got, dkernel, tolerance)
 
 
@@ -144,7 +146,7 @@ def test_the_gradient_of_the_kernel_is_the_reference_for_every_batch(name, dtype
     geometry, x, _, _, dy = problem(name, dtype)
     for rows in BATCHES[1:]:  # none: see test_arrays.py
         dkernel, tolerance = kernel_gradient_reference(name, dtype, rows)
-        got = ops.kernel_gradient(x[:rows], dy[:rows], geometry, Call("direct", 2, path))
+        got = ops.kernel_gradient(x[:rows], dy[:rows], geometry, ComputeOptions("direct", 2, path))
         assert_within(got, dkernel, tolerance)
 
 
@@ -156,7 +158,9 @@ def test_sums_of_rows_are_the_reference(columns, dtype, path):
     for rows in (*BATCHES, 256, 257, 300):
         total = reference.sum_rows(values[:rows])
         tolerance = rounding_of_chains(rows, reference.sum_rows(np.abs(values[:rows])))
-        assert_within(ops.sum_rows(values[:rows], Call("direct", 2, path)), total, tolerance)
+        assert_within(
+            ops.sum_rows(values[:rows], ComputeOptions("direct", 2, path)), total, tolerance
+        )
 
 
 @every_dtype

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from cases import DTYPES, LAYOUTS
 
 from lcfast.local_conv import _arrays, arrays, ops
 from lcfast.local_conv.geometry import Geometry
+from tests.support.cases import DTYPES, LAYOUTS
 
 SHAPE = (3, 4, 5)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)

@@ -8,7 +8,6 @@ import pickle
 
 import numpy as np
 import pytest
-from cases import GEOMETRIES, SAME_GEOMETRIES
 
 from lcfast.local_conv.geometry import (
     CHANNELS_FIRST,
@@ -19,6 +18,7 @@ from lcfast.local_conv.geometry import (
     sum_clipped,
     valid_output_size,
 )
+from tests.support.cases import GEOMETRIES, SAME_GEOMETRIES
 
 every_geometry = pytest.mark.parametrize("name", GEOMETRIES)
 every_padded_geometry = pytest.mark.parametrize("name", SAME_GEOMETRIES)

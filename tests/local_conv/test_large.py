@@ -8,13 +8,13 @@ import math
 
 import numpy as np
 import pytest
-from cases import assert_same_bits, numbers
 
 from lcfast.local_conv import _direct, dispatch, ops, sparse
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
 from lcfast.local_conv.memory import available_memory
-from lcfast.local_conv.ops import Call
+from lcfast.local_conv.ops import ComputeOptions
 from lcfast.local_conv.plan import forward_plan, input_gradient_plan, kernel_gradient_plan
+from tests.support.cases import assert_same_bits, numbers
 
 LIMIT = 2**31
 FLOAT = np.dtype(np.float32)
@@ -214,4 +214,6 @@ def test_the_largest_matrix_that_32_bits_index_is_taken():
     x = untouched_zeros(1, LIMIT - 1, 1)
     x[0, 1 << 30] = 3
     kernel = sparse.connected(geometry, np.array([5, 7], FLOAT))
-    assert ops.forward(x, kernel, None, geometry, call=Call("sparse", 1)).tolist() == [[[0], [21]]]
+    assert ops.forward(x, kernel, None, geometry, options=ComputeOptions("sparse", 1)).tolist() == [
+        [[0], [21]]
+    ]

@@ -6,11 +6,19 @@ import pickle
 
 import numpy as np
 import pytest
-from cases import DTYPES, GEOMETRIES, PATHS, SAME_GEOMETRIES, assert_same_bits, numbers, problem
 
 from lcfast.local_conv import dispatch, ops, plan, sparse, threads
 from lcfast.local_conv.geometry import Geometry
-from lcfast.local_conv.ops import Call
+from lcfast.local_conv.ops import ComputeOptions
+from tests.support.cases import (
+    DTYPES,
+    GEOMETRIES,
+    PATHS,
+    SAME_GEOMETRIES,
+    assert_same_bits,
+    numbers,
+    problem,
+)
 
 ALL = {**GEOMETRIES, **SAME_GEOMETRIES}
 MAKERS = (plan.forward_plan, plan.input_gradient_plan, plan.kernel_gradient_plan)
@@ -97,7 +105,7 @@ def test_a_printed_plan_names_regime_engine_threads_and_path(path):
     for name in GEOMETRIES:
         geometry, kernel = kernel_of(name)
         for rows in (1, 48):
-            made = ops.plan_of_forward(kernel, geometry, rows, Call("direct", 1, path))
+            made = ops.plan_of_forward(kernel, geometry, rows, ComputeOptions("direct", 1, path))
             words = str(made)
             vectors = "rows, up to" if made.regime == "batch" else f"{made.lanes} {made.regime}"
             assert vectors in words
@@ -110,7 +118,7 @@ def test_a_printed_plan_names_regime_engine_threads_and_path(path):
 def test_a_plan_along_filters_says_how_the_work_is_cut():
     geometry = Geometry((15,), 21, 64, (3,), (1,))
     kernel = numbers(geometry.kernel_shape, "float32", 1)
-    made = ops.plan_of_forward(kernel, geometry, 100, Call("direct", 1, "generic"))
+    made = ops.plan_of_forward(kernel, geometry, 100, ComputeOptions("direct", 1, "generic"))
     assert made.regime == "filters"
     assert made.block == (13, 64, 48)
     assert "tasks of 13 positions x 64 filters x 48 rows" in str(made)
@@ -118,11 +126,11 @@ def test_a_plan_along_filters_says_how_the_work_is_cut():
 
 def test_the_other_engines_say_so():
     geometry, kernel = kernel_of("7x3-1of3-s1-last")
-    assert str(ops.plan_of_forward(kernel, geometry, 5, Call("reference"))) == (
+    assert str(ops.plan_of_forward(kernel, geometry, 5, ComputeOptions("reference"))) == (
         "reference engine: plain loops in the widest precision; 1 thread"
     )
     held = sparse.connected(geometry, np.zeros(geometry.connections, np.float32))
-    made = ops.plan_of_forward(held, geometry, 5, Call("sparse", 1, "generic"))
+    made = ops.plan_of_forward(held, geometry, 5, ComputeOptions("sparse", 1, "generic"))
     assert (made.engine, made.regime, made.threads) == ("sparse", "sparse", 1)
     assert str(made).startswith("sparse engine: a matrix in CSR form, vectors of ")
     assert str(made).endswith("; 1 thread, generic")

@@ -2,12 +2,20 @@
 
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, DTYPES, GEOMETRIES, PATHS, SAME_GEOMETRIES, assert_same_bits, numbers
 
 from lcfast.local_conv import _direct, dispatch, ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
-from lcfast.local_conv.ops import Activation, Call
+from lcfast.local_conv.ops import Activation, ComputeOptions
 from lcfast.local_conv.plan import Plan, forward_plan, input_gradient_plan, kernel_gradient_plan
+from tests.support.cases import (
+    ACTIVATIONS,
+    DTYPES,
+    GEOMETRIES,
+    PATHS,
+    SAME_GEOMETRIES,
+    assert_same_bits,
+    numbers,
+)
 
 every_path = pytest.mark.parametrize("path", PATHS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -85,15 +93,17 @@ class Problem:
         self.bias = numbers(geometry.bias_size, dtype, 3)
         self.dy = numbers((rows, *geometry.output_shape), dtype, 4)
 
-    def results(self, rows, call, lanes, activation=TANH):
+    def results(self, rows, options, lanes, activation=TANH):
         """What the regime can compute, by name."""
         g, x, dy, found = self.geometry, self.x[rows], self.dy[rows], {}
         if g.output_columns >= lanes:
-            found["forward"] = ops.forward(x, self.kernel, self.bias, g, activation, call=call)
-            found["no bias"] = ops.forward(x, self.kernel, None, g, call=call)
-            found["kernel gradient"] = ops.kernel_gradient(x, dy, g, call)
+            found["forward"] = ops.forward(
+                x, self.kernel, self.bias, g, activation, options=options
+            )
+            found["no bias"] = ops.forward(x, self.kernel, None, g, options=options)
+            found["kernel gradient"] = ops.kernel_gradient(x, dy, g, options)
         if takes_input_gradient(g, lanes):
-            found["input gradient"] = ops.input_gradient(dy, self.kernel, g, call)
+            found["input gradient"] = ops.input_gradient(dy, self.kernel, g, options)
         return found
 
 
@@ -112,10 +122,10 @@ def test_the_bits_are_those_of_the_other_regimes(name, dtype, path, regime):
     case, lanes = Problem(ALL[name], dtype), lanes_of(dtype, path)
     for rows in (1, 2, 8, 13):
         regime("filters", lanes)
-        expected = case.results(slice(rows), Call("direct", 1, path), lanes)
+        expected = case.results(slice(rows), ComputeOptions("direct", 1, path), lanes)
         for threads, vectors in ((1, 1), (2, 2), (3, 1), (1, 50)):
             regime("positions", lanes, vectors)
-            got = case.results(slice(rows), Call("direct", threads, path), lanes)
+            got = case.results(slice(rows), ComputeOptions("direct", threads, path), lanes)
             assert_same_results(got, expected)
 
 
@@ -123,14 +133,18 @@ def test_the_bits_are_those_of_the_other_regimes(name, dtype, path, regime):
 @every_dtype
 @pytest.mark.parametrize("name", list(LONG)[::5])
 def test_the_bits_do_not_depend_on_the_batch_or_the_regime(name, dtype, path, regime):
-    case, lanes, call = Problem(ALL[name], dtype), lanes_of(dtype, path), Call("direct", 2, path)
+    case, lanes, options = (
+        Problem(ALL[name], dtype),
+        lanes_of(dtype, path),
+        ComputeOptions("direct", 2, path),
+    )
     regime("filters", lanes)
-    whole = case.results(slice(ROWS), call, lanes)
+    whole = case.results(slice(ROWS), options, lanes)
     whole.pop("kernel gradient", None)
     regime("positions", lanes, 2)
     for rows in range(1, ROWS + 1):
         some = {what: result[:rows] for what, result in whole.items()}
-        assert_same_results(case.results(slice(rows), call, lanes), some)
+        assert_same_results(case.results(slice(rows), options, lanes), some)
 
 
 @every_path
@@ -138,11 +152,11 @@ def test_the_bits_do_not_depend_on_the_batch_or_the_regime(name, dtype, path, re
 @pytest.mark.parametrize("name", list(LONG)[::9])
 def test_every_activation_has_the_same_bits(name, activation, path, regime):
     case, lanes = Problem(ALL[name], "float32", 9), lanes_of("float32", path)
-    call = Call("direct", 2, path)
+    options = ComputeOptions("direct", 2, path)
     regime("filters", lanes)
-    expected = case.results(slice(9), call, lanes, activation)
+    expected = case.results(slice(9), options, lanes, activation)
     regime("positions", lanes, 1)
-    assert_same_results(case.results(slice(9), call, lanes, activation), expected)
+    assert_same_results(case.results(slice(9), options, lanes, activation), expected)
 
 
 @every_path
@@ -150,14 +164,14 @@ def test_every_activation_has_the_same_bits(name, activation, path, regime):
 @pytest.mark.parametrize("name", LONG)
 def test_what_lies_beside_a_row_does_not_reach_it(name, dtype, path, regime):
     case, lanes = Problem(LONG[name], dtype, 11), lanes_of(dtype, path)
-    call = Call("direct", 1, path)
+    options = ComputeOptions("direct", 1, path)
     regime("positions", lanes, 2)
-    expected = case.results(slice(11), call, lanes)
+    expected = case.results(slice(11), options, lanes)
     for row in (0, 4, 10):
         poisoned = Problem(LONG[name], dtype, 11)
         poisoned.x, poisoned.dy = np.full_like(case.x, np.nan), np.full_like(case.dy, np.inf)
         poisoned.x[row], poisoned.dy[row] = case.x[row], case.dy[row]
-        got = poisoned.results(slice(11), call, lanes)
+        got = poisoned.results(slice(11), options, lanes)
         for what in got.keys() - {"kernel gradient"}:
             assert_same_bits(got[what][row], expected[what][row])
 
@@ -172,13 +186,13 @@ def test_a_gradient_that_underflows_to_minus_zero_stays_so(dtype, path, regime):
     kernel = np.full(geometry.kernel_shape, least, dtype)
     dy = np.full((3, *geometry.output_shape), -least, dtype)
     dy[:, 1:-1] = 0.0
-    call = Call("direct", 1, path)
+    options = ComputeOptions("direct", 1, path)
     regime("filters", lanes)
-    expected = ops.input_gradient(dy, kernel, geometry, call)
+    expected = ops.input_gradient(dy, kernel, geometry, options)
     if path != "generic":  # which rounds the product before it adds to 0.0
         assert np.signbit(expected[:, 0]).all()
     regime("positions", lanes, 1)
-    assert_same_bits(ops.input_gradient(dy, kernel, geometry, call), expected)
+    assert_same_bits(ops.input_gradient(dy, kernel, geometry, options), expected)
 
 
 @pytest.mark.skipif("avx512" not in dispatch.PATHS, reason="the sizes are those of 16 lanes")

@@ -5,12 +5,12 @@ import pickle
 
 import numpy as np
 import pytest
-from cases import DTYPES, PATHS, assert_same_bits
 
 import lcfast
 from lcfast.local_conv import _shortcut, ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
-from lcfast.local_conv.ops import LINEAR, Activation, Call
+from lcfast.local_conv.ops import LINEAR, Activation, ComputeOptions
+from tests.support.cases import DTYPES, PATHS, assert_same_bits
 
 RELU = Activation("relu")
 
@@ -43,17 +43,17 @@ def taken(monkeypatch):
 @pytest.mark.parametrize("rows", [1, 2, 7, 8, 31, 64])
 @pytest.mark.parametrize("data_format", [CHANNELS_FIRST, CHANNELS_LAST])
 def test_a_call_made_before_has_the_bits_of_the_first(taken, rows, path, dtype, data_format):
-    geometry, call = small(data_format), Call(kernel_path=path)
+    geometry, options = small(data_format), ComputeOptions(kernel_path=path)
     for bias_given in (True, False):
         x, kernel, bias = arrays(geometry, rows, dtype)
         bias = bias if bias_given else None
-        first = ops.forward(x, kernel, bias, geometry, RELU, call=call)
-        again = ops.forward(x, kernel, bias, geometry, RELU, call=call)
+        first = ops.forward(x, kernel, bias, geometry, RELU, options=options)
+        again = ops.forward(x, kernel, bias, geometry, RELU, options=options)
         if rows in (1, 64):  # along filters, along the batch
             assert taken[-1] is again
         assert_same_bits(again, first)
         out = np.full_like(first, np.nan)
-        assert ops.forward(x, kernel, bias, geometry, RELU, out, call) is out
+        assert ops.forward(x, kernel, bias, geometry, RELU, out, options) is out
         assert_same_bits(out, first)
 
 
@@ -64,7 +64,7 @@ def test_the_first_call_of_a_kind_goes_the_long_way(taken):
     assert taken == [None]
     ops.forward(x, kernel, bias, geometry, RELU)
     assert taken == [None, None]
-    ops.forward(x, kernel, bias, geometry, RELU, call=Call(threads=2))
+    ops.forward(x, kernel, bias, geometry, RELU, options=ComputeOptions(threads=2))
     assert taken == [None, None, None]
 
 

@@ -4,7 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from cases import (
+
+from lcfast.local_conv import ops, sparse, weight_layouts
+from lcfast.local_conv.dispatch import PATHS
+from lcfast.local_conv.geometry import Geometry
+from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support.cases import (
     GEOMETRIES,
     SAME_GEOMETRIES,
     assert_same_bits,
@@ -13,17 +18,12 @@ from cases import (
     rounding_of_chains,
 )
 
-from lcfast.local_conv import layouts, ops, sparse
-from lcfast.local_conv.dispatch import PATHS
-from lcfast.local_conv.geometry import Geometry
-from lcfast.local_conv.ops import Activation, Call
-
 ALL = {**GEOMETRIES, **SAME_GEOMETRIES}
 LOCAL = [name for name, g in ALL.items() if not g.shared and g.patch_size * g.filters < 20_000]
 every_local_geometry = pytest.mark.parametrize("name", LOCAL)
 every_same_geometry = pytest.mark.parametrize("name", SAME_GEOMETRIES)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-REFERENCE = Call("reference")
+REFERENCE = ComputeOptions("reference")
 
 
 class Problem:
@@ -33,7 +33,7 @@ class Problem:
         self.geometry = geometry = ALL[name]
         self.x = numbers((rows, *geometry.input_shape), dtype, 1)
         self.vector = numbers(geometry.connections, dtype, 2)
-        self.kernel = layouts.kernel_of_vector(self.vector, geometry)
+        self.kernel = weight_layouts.kernel_of_vector(self.vector, geometry)
         self.sparse = sparse.connected(geometry, self.vector)
         self.bias = numbers(geometry.bias_size, dtype, 3)
         self.dy = numbers((rows, *geometry.output_shape), dtype, 4)
@@ -47,26 +47,26 @@ def magnitudes(operation, *arrays, **options):
 @each_dtype
 @every_local_geometry
 def test_the_sparse_engine_gives_what_loops_give(name, dtype, path):
-    case, call = Problem(name, dtype), Call("sparse", None, path)
+    case, options = Problem(name, dtype), ComputeOptions("sparse", None, path)
     g = case.geometry
 
-    expected = ops.forward(case.x, case.kernel, case.bias, g, call=REFERENCE)
-    size = magnitudes(ops.forward, case.x, case.kernel, case.bias, g, call=REFERENCE)
-    got = ops.forward(case.x, case.sparse, case.bias, g, call=call)
+    expected = ops.forward(case.x, case.kernel, case.bias, g, options=REFERENCE)
+    size = magnitudes(ops.forward, case.x, case.kernel, case.bias, g, options=REFERENCE)
+    got = ops.forward(case.x, case.sparse, case.bias, g, options=options)
     assert_within(got, expected, rounding_of_chains(g.patch_size + 2, size))
 
     expected = ops.input_gradient(case.dy, case.kernel, g, REFERENCE)
     size = magnitudes(ops.input_gradient, case.dy, case.kernel, g, REFERENCE)
-    got = ops.input_gradient(case.dy, case.sparse, g, call)
+    got = ops.input_gradient(case.dy, case.sparse, g, options)
     assert_within(got, expected, rounding_of_chains(g.patch_size * g.filters + 2, size))
 
     expected = ops.kernel_gradient(case.x, case.dy, g, REFERENCE)
     size = magnitudes(ops.kernel_gradient, case.x, case.dy, g, REFERENCE)
-    got = ops.kernel_gradient(case.x, case.dy, g, call)
+    got = ops.kernel_gradient(case.x, case.dy, g, options)
     assert_within(
         got,
-        layouts.vector_of_kernel(expected, g),
-        layouts.vector_of_kernel(rounding_of_chains(len(case.x) + 2, size), g),
+        weight_layouts.vector_of_kernel(expected, g),
+        weight_layouts.vector_of_kernel(rounding_of_chains(len(case.x) + 2, size), g),
     )
 
 
@@ -74,26 +74,26 @@ def test_the_sparse_engine_gives_what_loops_give(name, dtype, path):
 @each_dtype
 @every_same_geometry
 def test_the_direct_engine_pads_as_keras_does(name, dtype, path):
-    case, call = Problem(name, dtype), Call("direct", None, path)
+    case, options = Problem(name, dtype), ComputeOptions("direct", None, path)
     g = case.geometry
 
-    expected = ops.forward(case.x, case.kernel, case.bias, g, call=REFERENCE)
-    size = magnitudes(ops.forward, case.x, case.kernel, case.bias, g, call=REFERENCE)
-    got = ops.forward(case.x, case.kernel, case.bias, g, call=call)
+    expected = ops.forward(case.x, case.kernel, case.bias, g, options=REFERENCE)
+    size = magnitudes(ops.forward, case.x, case.kernel, case.bias, g, options=REFERENCE)
+    got = ops.forward(case.x, case.kernel, case.bias, g, options=options)
     assert_within(got, expected, rounding_of_chains(g.patch_size + 2, size))
 
     expected = ops.input_gradient(case.dy, case.kernel, g, REFERENCE)
     size = magnitudes(ops.input_gradient, case.dy, case.kernel, g, REFERENCE)
-    got = ops.input_gradient(case.dy, case.kernel, g, call)
+    got = ops.input_gradient(case.dy, case.kernel, g, options)
     assert_within(got, expected, rounding_of_chains(g.patch_size * g.filters + 2, size))
 
     expected = ops.kernel_gradient(case.x, case.dy, g, REFERENCE)
-    got = layouts.vector_of_kernel(ops.kernel_gradient(case.x, case.dy, g, call), g)
+    got = weight_layouts.vector_of_kernel(ops.kernel_gradient(case.x, case.dy, g, options), g)
     size = magnitudes(ops.kernel_gradient, case.x, case.dy, g, REFERENCE)
     assert_within(
         got,
-        layouts.vector_of_kernel(expected, g),
-        layouts.vector_of_kernel(rounding_of_chains(len(case.x) + 2, size), g),
+        weight_layouts.vector_of_kernel(expected, g),
+        weight_layouts.vector_of_kernel(rounding_of_chains(len(case.x) + 2, size), g),
     )
 
 
@@ -128,21 +128,21 @@ def test_every_way_through_the_loops_gives_the_exact_integers(name, prune, path)
     vector = random.integers(-3, 4, geometry.connections).astype(np.float32)
     kernel = sparse.connected(geometry, vector, prune)
     bias = random.integers(-9, 9, geometry.bias_size).astype(np.float32)
-    call, relu = Call("sparse", None, path), Activation("relu")
+    options, relu = ComputeOptions("sparse", None, path), Activation("relu")
     for rows in (1, 2, 3, 4, 15, 16, 17, 33, 64, 70):
         x = random.integers(-3, 4, (rows, *geometry.input_shape)).astype(np.float32)
         expected = in_csr_order(x.reshape(rows, -1), kernel, bias)
-        y = ops.forward(x, kernel, bias, geometry, call=call)
+        y = ops.forward(x, kernel, bias, geometry, options=options)
         np.testing.assert_array_equal(y.reshape(rows, -1), expected)
-        y = ops.forward(x, kernel, bias, geometry, relu, call=call)
+        y = ops.forward(x, kernel, bias, geometry, relu, options=options)
         np.testing.assert_array_equal(y.reshape(rows, -1), np.maximum(expected, 0))
         dy = random.integers(-3, 4, (rows, *geometry.output_shape)).astype(np.float32)
         flat, matrix = dy.reshape(rows, -1), kernel.pattern.matrix(kernel.numbers)
-        dx = ops.input_gradient(dy, kernel, geometry, call)
+        dx = ops.input_gradient(dy, kernel, geometry, options)
         np.testing.assert_array_equal(dx.reshape(rows, -1), flat @ matrix)
         whole = sparse.pattern_of(geometry)
         products = flat[:, whole.rows] * x.reshape(rows, -1)[:, whole.indices]
-        dkernel = ops.kernel_gradient(x, dy, geometry, call)
+        dkernel = ops.kernel_gradient(x, dy, geometry, options)
         np.testing.assert_array_equal(dkernel, products.sum(0))
 
 
@@ -154,13 +154,13 @@ def test_the_bits_of_a_row_are_those_it_has_alone(name, dtype, threads_for_any_w
     kernel = sparse.connected(geometry, numbers(geometry.connections, dtype, 2))
     bias = numbers(geometry.bias_size, dtype, 3)
     fused = [path for path in PATHS if path != "generic"] or ["generic"]
-    calls = [Call("sparse", threads, path) for path in fused for threads in (1, 2, 3)]
+    calls = [ComputeOptions("sparse", threads, path) for path in fused for threads in (1, 2, 3)]
     relu = Activation("elu", 0.7)
-    y = ops.forward(x, kernel, bias, geometry, relu, call=calls[0])
-    for call in calls:
-        assert_same_bits(ops.forward(x, kernel, bias, geometry, relu, call=call), y)
+    y = ops.forward(x, kernel, bias, geometry, relu, options=calls[0])
+    for options in calls:
+        assert_same_bits(ops.forward(x, kernel, bias, geometry, relu, options=options), y)
         for first, last in [(0, 1), (5, 8), (7, 40), (130, 131)]:
-            got = ops.forward(x[first:last], kernel, bias, geometry, relu, call=call)
+            got = ops.forward(x[first:last], kernel, bias, geometry, relu, options=options)
             assert_same_bits(got, y[first:last])
 
 
@@ -175,24 +175,24 @@ def test_the_bits_depend_neither_on_batch_nor_threads_nor_path(name, dtype, thre
     answers = []
     for path in fused:
         for threads in (1, 2, 3):
-            call = Call("sparse", threads, path)
+            options = ComputeOptions("sparse", threads, path)
             answers.append(
                 [
-                    ops.forward(case.x, case.sparse, case.bias, g, call=call),
-                    ops.input_gradient(case.dy, case.sparse, g, call),
-                    ops.kernel_gradient(case.x, case.dy, g, call),
+                    ops.forward(case.x, case.sparse, case.bias, g, options=options),
+                    ops.input_gradient(case.dy, case.sparse, g, options),
+                    ops.kernel_gradient(case.x, case.dy, g, options),
                 ]
             )
     for answer in answers[1:]:
         for got, expected in zip(answer, answers[0], strict=True):
             assert_same_bits(got, expected)
     y, dx, _ = answers[0]
-    call = Call("sparse")
+    options = ComputeOptions("sparse")
     for first, last in [(0, 1), (3, 20), (20, 90), (70, 150), (1, 66)]:
-        got = ops.forward(case.x[first:last], case.sparse, case.bias, g, call=call)
+        got = ops.forward(case.x[first:last], case.sparse, case.bias, g, options=options)
         assert_same_bits(got, y[first:last])
         assert_same_bits(
-            ops.input_gradient(case.dy[first:last], case.sparse, g, call), dx[first:last]
+            ops.input_gradient(case.dy[first:last], case.sparse, g, options), dx[first:last]
         )
 
 
@@ -200,8 +200,8 @@ def test_nan_and_infinity_reach_the_outputs_that_see_them():
     case = Problem("7x3-1of3-s1-last", "float32")
     x = case.x.copy()
     x[0, 2, 1], x[1, 4, 0] = np.nan, np.inf
-    got = ops.forward(x, case.sparse, case.bias, case.geometry, call=Call("sparse"))
-    expected = ops.forward(x, case.kernel, case.bias, case.geometry, call=REFERENCE)
+    got = ops.forward(x, case.sparse, case.bias, case.geometry, options=ComputeOptions("sparse"))
+    expected = ops.forward(x, case.kernel, case.bias, case.geometry, options=REFERENCE)
     np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
     np.testing.assert_array_equal(np.isinf(got), np.isinf(expected))
 
@@ -209,23 +209,26 @@ def test_nan_and_infinity_reach_the_outputs_that_see_them():
 @every_same_geometry
 def test_no_rows_give_no_rows(name):
     case = Problem(name, "float32", rows=0)
-    call = Call("sparse")
-    assert ops.forward(case.x, case.sparse, None, case.geometry, call=call).shape == case.dy.shape
-    assert ops.input_gradient(case.dy, case.sparse, case.geometry, call).shape == case.x.shape
-    assert not ops.kernel_gradient(case.x, case.dy, case.geometry, call).any()
+    options = ComputeOptions("sparse")
+    assert (
+        ops.forward(case.x, case.sparse, None, case.geometry, options=options).shape
+        == case.dy.shape
+    )
+    assert ops.input_gradient(case.dy, case.sparse, case.geometry, options).shape == case.x.shape
+    assert not ops.kernel_gradient(case.x, case.dy, case.geometry, options).any()
 
 
 def test_pruned_weights_change_no_answer():
     case = Problem("7x3-1of3-s1-last", "float64")
     pruned = sparse.connected(case.geometry, case.vector, prune=True)
     assert pruned.pattern.nnz == np.count_nonzero(case.vector) < len(case.vector)
-    call = Call("sparse")
-    whole = ops.forward(case.x, case.sparse, None, case.geometry, call=call)
+    options = ComputeOptions("sparse")
+    whole = ops.forward(case.x, case.sparse, None, case.geometry, options=options)
     np.testing.assert_array_equal(
-        ops.forward(case.x, pruned, None, case.geometry, call=call), whole
+        ops.forward(case.x, pruned, None, case.geometry, options=options), whole
     )
-    dx = ops.input_gradient(case.dy, case.sparse, case.geometry, call)
-    np.testing.assert_array_equal(ops.input_gradient(case.dy, pruned, case.geometry, call), dx)
+    dx = ops.input_gradient(case.dy, case.sparse, case.geometry, options)
+    np.testing.assert_array_equal(ops.input_gradient(case.dy, pruned, case.geometry, options), dx)
     restored = pruned.vector(case.geometry.connections)
     np.testing.assert_array_equal(restored, case.vector)
 
@@ -234,9 +237,9 @@ def test_a_kernel_of_zeros_alone_may_be_pruned_to_nothing():
     geometry = Geometry((6,), 2, 3, (2,), (1,))
     nothing = sparse.connected(geometry, np.zeros(geometry.connections, "f4"), prune=True)
     x = np.ones((70, 6, 2), "f4")
-    assert not ops.forward(x, nothing, None, geometry, call=Call("sparse")).any()
+    assert not ops.forward(x, nothing, None, geometry, options=ComputeOptions("sparse")).any()
     dy = np.ones((70, 5, 3), "f4")
-    assert not ops.input_gradient(dy, nothing, geometry, Call("sparse")).any()
+    assert not ops.input_gradient(dy, nothing, geometry, ComputeOptions("sparse")).any()
 
 
 def test_a_pattern_is_made_once_for_each_geometry():

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import assert_same_bits, problem
 
 import lcfast
 from lcfast.local_conv import _direct, cores, ops, threads
-from lcfast.local_conv.ops import Call
+from lcfast.local_conv.ops import ComputeOptions
+from tests.support.cases import assert_same_bits, problem
 
 needs_openmp = pytest.mark.skipif(not _direct.HAS_OPENMP, reason="built without OpenMP")
 CORES = cores.usable_cores()
@@ -165,7 +165,7 @@ def libgomp_is_in_proc():
 
 def forward(count):
     geometry, x, kernel, bias, _ = problem(NAME, "float32")
-    return ops.forward(x, kernel, bias, geometry, call=Call("direct", count))
+    return ops.forward(x, kernel, bias, geometry, options=ComputeOptions("direct", count))
 
 
 @needs_openmp

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from cases import DTYPES, PATHS, assert_same_bits
 
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import Geometry
-from lcfast.local_conv.ops import Activation, Call
+from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support.cases import DTYPES, PATHS, assert_same_bits
 
 TAPS, FILTERS = 2100, 1003  # no multiple of anything
 
@@ -24,11 +24,11 @@ def test_few_rows_have_the_bits_of_many(wide, path):
     geometry, x, kernel, bias = wide
     assert TAPS * FILTERS >= 1 << 21
     tanh = Activation("tanh")
-    whole = ops.forward(x, kernel, bias, geometry, tanh, call=Call(kernel_path=path))
+    whole = ops.forward(x, kernel, bias, geometry, tanh, options=ComputeOptions(kernel_path=path))
     for rows in (1, 2, 5):
         for threads in (1, 2, 3):
-            call = Call(threads=threads, kernel_path=path)
-            part = ops.forward(x[2 : 2 + rows], kernel, bias, geometry, tanh, call=call)
+            options = ComputeOptions(threads=threads, kernel_path=path)
+            part = ops.forward(x[2 : 2 + rows], kernel, bias, geometry, tanh, options=options)
             assert_same_bits(part, whole[2 : 2 + rows])
 
 

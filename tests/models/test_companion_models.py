@@ -1,11 +1,11 @@
 """Models full of companion layers, with integer inputs, as tf_keras saved and computed them."""
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits, assert_within
 
 MODELS = pytest.mark.parametrize("name", ["words_and_numbers", "pixels"])
 

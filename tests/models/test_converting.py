@@ -1,15 +1,15 @@
 """Conversion: another implementation, another data format, the same answers."""
 
 import click.testing
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
 from lcfast.cli.convert import convert as command
 from lcfast.models import folded
 from lcfast.models.converting import convert
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
 
 LAST, FIRST = "channels_last", "channels_first"
 EPS = 2.0**-52

@@ -4,14 +4,14 @@ import io
 import json
 import zipfile
 
-import goldens
 import h5py
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
 from lcfast import ModelFileError
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
 
 
 class Scale(lcfast.Layer):

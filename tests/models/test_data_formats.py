@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
 from lcfast.models.converting import convert
+from tests.support.cases import assert_same_bits
 
 FIRST, LAST = "channels_first", "channels_last"
 

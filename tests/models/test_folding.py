@@ -3,14 +3,14 @@
 import copy
 import threading
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
 from lcfast.models import folded
 from lcfast.models.profiling import Profile
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
 
 LAST, FIRST = "channels_last", "channels_first"
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}

@@ -1,10 +1,10 @@
 """The graph between inputs and outputs: which layers, in which order."""
 
-import goldens
 import numpy as np
 import pytest
 
 import lcfast
+from tests.support import goldens
 
 
 def summary_names(name):

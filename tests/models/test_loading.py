@@ -5,12 +5,14 @@ import shutil
 import subprocess
 import sys
 
-import goldens
 import h5py
 import numpy as np
 import pytest
-from cases import assert_same_bits
-from model_configs import (
+
+import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
+from tests.support.model_configs import (
     FUNCTIONAL,
     config_of,
     copied,
@@ -20,8 +22,6 @@ from model_configs import (
     sequential,
     with_config,
 )
-
-import lcfast
 
 # ---------------------------------------------------------------- what is loaded
 

@@ -7,15 +7,15 @@ import subprocess
 import sys
 import zipfile
 
-import goldens
 import h5py
 import numpy as np
 import pytest
-from cases import assert_same_bits
-from model_configs import LARGEST, accepts_only_a_model_or_a_refusal, damage
 
 import lcfast
 from lcfast import ModelFileError
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
+from tests.support.model_configs import LARGEST, accepts_only_a_model_or_a_refusal, damage
 
 # The file, and the case of containers.npz that it belongs to.
 FILES = {

@@ -5,10 +5,12 @@ import json
 import random
 import tracemalloc
 
-import goldens
 import pytest
-from cases import assert_same_bits
-from model_configs import (
+
+import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
+from tests.support.model_configs import (
     FUNCTIONAL,
     LARGEST,
     accepts_only_a_model_or_a_refusal,
@@ -23,8 +25,6 @@ from model_configs import (
     sequential,
     with_config,
 )
-
-import lcfast
 
 # ---------------------------------------------------------------- odd graphs
 

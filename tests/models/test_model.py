@@ -1,12 +1,12 @@
 """Whole models against Keras's goldens: outputs, gradients, sizes, memory, refusals."""
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
-from model_cases import EVERY_MODEL, as_given, as_list, forked, small
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits, assert_within
+from tests.support.model_cases import EVERY_MODEL, as_given, as_list, forked, small
 
 
 def bound(expected):

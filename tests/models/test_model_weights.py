@@ -6,13 +6,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits
-from model_cases import EVERY_MODEL, small
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
+from tests.support.model_cases import EVERY_MODEL, small
 
 # ---------------------------------------------------------------- weights
 

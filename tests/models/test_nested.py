@@ -3,12 +3,12 @@
 import copy
 import json
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits, assert_within
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits, assert_within
 
 LOADED = [name for name in goldens.NESTED_MODELS if name != "inner_and_outer"]
 EPS = np.finfo("f4").eps

@@ -2,13 +2,13 @@
 
 import sys
 
-import goldens
 import numpy as np
 import pytest
-from cases import LAYOUTS, assert_same_bits
-from model_cases import EVERY_MODEL, as_given, as_list, part, rows, small
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import LAYOUTS, assert_same_bits
+from tests.support.model_cases import EVERY_MODEL, as_given, as_list, part, rows, small
 
 ONE_OUTPUT = [name for name in goldens.MODELS if "two_outputs" not in name]
 

@@ -11,15 +11,15 @@ import subprocess
 import sys
 import zipfile
 
-import goldens
 import h5py
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
 from lcfast import ModelFileError
 from lcfast.models import saving
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
 
 HAS_KERAS = importlib.util.find_spec("tf_keras") is not None
 KERAS_PYTHON = os.environ.get("LCFAST_KERAS_PYTHON") or (sys.executable if HAS_KERAS else None)
@@ -121,7 +121,7 @@ def test_the_arrays_lie_where_keras_puts_them(name, tmp_path):
     path = goldens.model_path(name)
     lcfast.load_model(path).save(tmp_path / "model.h5")
 
-    def places(file_path):
+    def weight_refs(file_path):
         with h5py.File(file_path) as file:
             found = {}
             file["model_weights"].visititems(
@@ -136,7 +136,7 @@ def test_the_arrays_lie_where_keras_puts_them(name, tmp_path):
             for place, value in found.items()
         }
 
-    assert places(tmp_path / "model.h5") == places(path)
+    assert weight_refs(tmp_path / "model.h5") == weight_refs(path)
 
 
 @pytest.mark.parametrize("name", goldens.MODELS)

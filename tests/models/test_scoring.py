@@ -3,16 +3,16 @@
 import subprocess
 import sys
 
-import goldens
 import h5py
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
 from lcfast.local_conv import threads
 from lcfast.models import blocks, scoring
 from lcfast.models.summary import summary_data
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
 
 
 @pytest.fixture(scope="module")

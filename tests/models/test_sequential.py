@@ -5,12 +5,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
 
 
 def dense(units, **options):

@@ -2,11 +2,11 @@
 
 import json
 
-import goldens
 import pytest
 
 import lcfast
 from lcfast.models.summary import summary_data
+from tests.support import goldens
 
 EVERY_MODEL = pytest.mark.parametrize("name", goldens.MODELS)
 

@@ -3,12 +3,12 @@
 All weights of the golden have one shape, so an order that is wrong gives a wrong answer.
 """
 
-import goldens
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 import lcfast
+from tests.support import goldens
+from tests.support.cases import assert_same_bits
 
 GOLDEN = goldens.arrays("wrapped")
 

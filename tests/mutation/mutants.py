@@ -1,6 +1,6 @@
-"""Mutants of geometry.py and layouts.py: each must fail a test of its module, or be explained.
+"""Mutants of geometry.py and weight_layouts.py: each must fail a test, or be explained.
 
-    python tests/mutation/mutants.py [geometry] [layouts]       # `make mutants`, half an hour
+    python tests/mutation/mutants.py [geometry] [weight_layouts]   # `make mutants`, half an hour
 
 cosmic-ray changes one operator, number or decorator of a module at a time. A forked process has
 each mutant in the place of the module, so no file is written, and runs the module's own tests.
@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TESTS = {
     "geometry": "tests/local_conv/test_geometry.py",
-    "layouts": "tests/local_conv/test_layouts.py",
+    "weight_layouts": "tests/local_conv/test_weight_layouts.py",
 }
 SECONDS, BYTES = 120, 8 << 30
 """What the tests of a mutant may take: some would never end, or fill the memory."""

@@ -22,10 +22,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import answers
 import numpy as np
 
 import lcfast
+from tests.support import answers
 
 CALLERS = 3
 GOLDENS = Path(__file__).parents[1] / "golden"

@@ -2,10 +2,10 @@
 
 import os
 
-import answers
 import numpy as np
 
 import lcfast
+from tests.support import answers
 
 THREADS = 3
 

@@ -10,12 +10,12 @@ import sys
 import threading
 import time
 
-import answers
 import numpy as np
 import pytest
 
 import lcfast
 from lcfast.local_conv import _direct
+from tests.support import answers
 
 pytestmark = [
     pytest.mark.skipif(not _direct.HAS_OPENMP, reason="built without OpenMP"),

@@ -6,12 +6,12 @@ import os
 import subprocess
 import sys
 
-import answers
 import pytest
 
 import lcfast
 from lcfast.local_conv import _direct
 from lcfast.local_conv.threads import limited_threads
+from tests.support import answers
 
 pytestmark = pytest.mark.skipif(not _direct.HAS_OPENMP, reason="built without OpenMP")
 # OpenMP reads its environment when it is loaded, so each case has an interpreter of its own.

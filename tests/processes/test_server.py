@@ -10,11 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-import answers
 import pytest
 import served
 
 from lcfast.local_conv import _direct
+from tests.support import answers
 
 pytest.importorskip("gunicorn")
 pytestmark = [

@@ -3,11 +3,11 @@
 import sys
 import threading
 
-import answers
 import numpy as np
 import pytest
 
 import lcfast
+from tests.support import answers
 
 CALLERS, CALLS, SETS = 64, 20, 4
 

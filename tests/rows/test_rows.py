@@ -10,7 +10,7 @@ import pytest
 
 from lcfast import rows
 from lcfast.rows import Output, Reached
-from lcfast.rows.unfinished import Unfinished, identity_of_input
+from lcfast.rows.resumable import Unfinished, identity_of_input
 
 ARRAY = np.arange(7 * 6, dtype=np.int16).reshape(7, 2, 3)
 OUTPUT = Output("scores", (2, 3), np.dtype(np.float32))

@@ -3,14 +3,14 @@
 import time
 import zipfile
 
-import hostile_files
 import numpy as np
 import pytest
-from hostile_configs import functional, layer, sequential
 
 import lcfast
 from lcfast.errors import ModelFileError
 from lcfast.io import weights_tree
+from tests.support import hostile_files
+from tests.support.hostile_configs import functional, layer, sequential
 
 LONGEST = 5  # seconds
 

@@ -8,17 +8,15 @@ import re
 import tempfile
 from pathlib import Path
 
-import goldens
 import h5py
-import hostile_configs
-import hostile_files
 import numpy as np
 import pytest
-from hostile_configs import configs
-from hostile_files import CONTAINERS, FILES
-from watching import read_watched, touched
 
 import lcfast
+from tests.support import goldens, hostile_configs, hostile_files
+from tests.support.hostile_configs import configs
+from tests.support.hostile_files import CONTAINERS, FILES
+from tests.support.watching import read_watched, touched
 
 LONGEST = 5  # seconds
 MEMORY = re.compile(r"MemoryError|nable to allocate|an't allocate|memory allocation failed")

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from cases import assert_same_bits
 
 from lcfast.local_conv import ops
 from lcfast.vocabulary import activations
+from tests.support.cases import assert_same_bits
 
 NAMES = (
     "elu", "exponential", "gelu", "hard_sigmoid", "leaky_relu", "linear", "log_softmax", "mish",

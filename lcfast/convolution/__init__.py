@@ -1,0 +1,1 @@
+"""Dilated, grouped and transposed convolutions, and sums, on the kernels of local_conv."""

@@ -1,0 +1,1 @@
+"""What every layer is made of: configuration, weights, calls, losses, the symbolic side."""
