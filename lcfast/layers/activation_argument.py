@@ -1,4 +1,4 @@
-"""What layers apply to their product: an activation by name, a function or an activation layer."""
+"""The `activation` argument of a layer: a name, a function or an activation layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lcfast.vocabulary import activations
 from lcfast.vocabulary.activations import ActivationFunction, CustomActivation
 
 AnyActivation = ActivationFunction | CustomActivation | Layer
-# (activation, out) -> activation(z), for the ones that the kernels know
+# (activation, out) -> activation(z), for the activations that the kernels implement
 Product = Callable[[ops.Activation, np.ndarray | None], np.ndarray]
 
 ACTIVATION_LAYERS: dict[str, type[Layer]] = {
@@ -23,14 +23,14 @@ ACTIVATION_LAYERS: dict[str, type[Layer]] = {
 
 
 def resolve(identifier: Any, owner: Layer) -> AnyActivation:
-    """Return what `owner` was given as its activation.
+    """Return the activation that `identifier` denotes for the layer `owner`.
 
     Raises
     ------
     ValueError
-        If lcfast has no such activation, or it is a layer that `owner` cannot apply.
+        If lcfast has no such activation, or `owner` cannot apply it.
     TypeError
-        If it could name none.
+        If `identifier` has a type that cannot denote an activation.
     """
     kind: Any = identifier
     config: Any = {}
@@ -45,8 +45,8 @@ def resolve(identifier: Any, owner: Layer) -> AnyActivation:
     kind = type(layer).__name__
     if isinstance(layer, PReLU) or kind not in ACTIVATION_LAYERS:
         raise ValueError(
-            f"Layer {owner.name} cannot have a {kind} as its activation; call it as a layer of "
-            "its own on the output."
+            f"Layer {owner.name} cannot have a {kind} as its activation; call it as a "
+            "separate layer on the output."
         )
     if layer.dtype != owner.dtype:
         raise ValueError(
@@ -57,7 +57,7 @@ def resolve(identifier: Any, owner: Layer) -> AnyActivation:
 
 
 def runs_over_an_axis(activation: AnyActivation) -> bool:
-    """Whether a number of the output may depend on others than its own input."""
+    """Whether an output element may depend on more than one input element."""
     if isinstance(activation, ActivationFunction):
         return activation.name in ("softmax", "log_softmax")
     return isinstance(activation, Softmax | CustomActivation)
@@ -82,10 +82,10 @@ def activated(
 def linearized(
     activation: AnyActivation, product: Product, options: ops.ComputeOptions = ops.DEFAULT_OPTIONS
 ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """Y = activation(z), and the function dy -> dz; the bits of y are those of `activated`."""
+    """Y = activation(z), and the function dy -> dz; y is bit-identical to that of `activated`."""
     if isinstance(activation, CustomActivation):
         raise TypeError(
-            f"The activation {activation.name} is a function that lcfast knows no gradient of."
+            f"The activation {activation.name} is a custom function, so its gradient is unknown."
         )
     if isinstance(activation, Layer):
         z = product(ops.LINEAR, None)

@@ -1,4 +1,4 @@
-"""Activations that are layers of their own, with parameters: ReLU, LeakyReLU, PReLU and others."""
+"""Activation layers with parameters: ReLU, LeakyReLU, PReLU and others."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lcfast.vocabulary.activations import as_rows, leaky, rectified, rectified_s
 
 
 def rounded(value: Any, name: str, dtype: str, least: float = -np.inf) -> float:
-    """A parameter as the layer's dtype holds it, which is what Keras writes."""
+    """A parameter rounded to the layer's dtype, as Keras writes it."""
     with np.errstate(over="ignore"):
         return float(np.dtype(dtype).type(arguments.number(value, name, least)))
 
 
 class KernelActivation(Layer):
-    """The body of layers that are one of the kernels' activations with a parameter."""
+    """Base class of layers that apply an activation of the kernels, with a parameter."""
 
     kernel: ops.Activation
 
@@ -54,7 +54,7 @@ class ReLU(Layer):
     Raises
     ------
     ValueError
-        If a number is negative or is no number.
+        If a number is negative or not a number.
 
     References
     ----------
@@ -112,14 +112,14 @@ class LeakyReLU(KernelActivation):
     Parameters
     ----------
     alpha : float
-        Slope below 0; 0.3 by default, where the activation "leaky_relu" has 0.2.
+        Slope below 0; 0.3 by default (the activation "leaky_relu" has 0.2).
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `alpha` is no number.
+        If `alpha` is not a number.
 
     References
     ----------
@@ -148,14 +148,14 @@ class ELU(KernelActivation):
     Parameters
     ----------
     alpha : float
-        What the output falls to, with a minus.
+        The output tends to -alpha as x tends to -infinity.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `alpha` is negative or is no number.
+        If `alpha` is negative or not a number.
 
     References
     ----------
@@ -179,7 +179,7 @@ class ELU(KernelActivation):
 
 
 class Softmax(Layer):
-    """exp(x), divided by its sum along an axis, or along several together.
+    """exp(x) divided by its sum along one axis, or along several axes jointly.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ class Softmax(Layer):
     Raises
     ------
     ValueError
-        If `axis` is no integer and no sequence of different ones, or the input has no such axis.
+        If `axis` is not an integer or a sequence of distinct ones, or the input lacks the axis.
 
     References
     ----------
@@ -259,7 +259,7 @@ class ThresholdedReLU(Layer):
     Raises
     ------
     ValueError
-        If `theta` is negative or is no number.
+        If `theta` is negative or not a number.
 
     References
     ----------
@@ -293,21 +293,21 @@ class ThresholdedReLU(Layer):
 
 
 class PReLU(Layer):
-    """x where it is positive, alpha * x where it is not, with a weight alpha for each place.
+    """x where it is positive, alpha * x where it is not; alpha is a weight per element of a row.
 
     Parameters
     ----------
     alpha_initializer, alpha_regularizer, alpha_constraint
         As in Keras.
     shared_axes : int or sequence of int, optional
-        The axes, counted with the batch as 0, along which one alpha serves all places.
+        Axes along which alpha is shared; the batch is axis 0.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size, weights.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -338,7 +338,7 @@ class PReLU(Layer):
         self.shared_axes: list[int] | None = None if shared_axes is None else axes
 
     def build(self, input_shape: Any) -> None:
-        """Make the weight alpha, of the shape of a row, with 1 for the shared axes."""
+        """Create the weight alpha, with the shape of a row and size 1 along shared axes."""
         shape = list(arguments.checked_shape(input_shape, "input_shape"))
         for axis in self.shared_axes or ():
             if axis >= len(shape):
@@ -350,13 +350,13 @@ class PReLU(Layer):
         sizes = tuple(size for size in shape[1:] if size is not None)
         if len(sizes) < len(shape) - 1:
             raise ValueError(
-                f"Layer {self.name} needs to know each size of its input but the batch and the "
+                f"Layer {self.name} needs every size of its input except the batch and the "
                 f"shared axes. Received: {tuple(input_shape)}."
             )
         self.finish_build([WeightSlot("alpha", sizes, self.alpha_initializer, True)])
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError unless alpha has the sizes of the input, or 1 where it is shared."""
+        """Raise ValueError unless the input has the shape of alpha, except along shared axes."""
         sizes = self.weight_shapes()[0]
         shared = self.shared_axes or ()
         fits = len(shape) == len(sizes) + 1 and all(
@@ -379,14 +379,14 @@ class PReLU(Layer):
         """The output, and the function (dy) -> (dx, [dalpha])."""
 
         def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-            # At 0 Keras takes neither slope.
+            # The gradient at 0 is 0, as in Keras.
             slope = np.where(inputs < 0, weights[0], (inputs > 0).astype(inputs.dtype))
             return dy * slope, [self._sum_where_shared(dy * np.minimum(inputs, 0))]
 
         return self.forward(weights, inputs), pullback
 
     def _sum_where_shared(self, values: np.ndarray) -> np.ndarray:
-        """The sum over the batch and the shared axes, one chain for each alpha."""
+        """The sum over the batch and the shared axes, one ascending chain for each alpha."""
         shared = sorted({0, *(self.shared_axes or ())})
         rows = np.moveaxis(values, shared, range(len(shared)))
         count = int(np.prod(rows.shape[: len(shared)]))

@@ -1,4 +1,4 @@
-"""The configs of locally connected layers that Keras 1 wrote, in the names of Keras 2."""
+"""Translate the configs of locally connected layers from Keras 1 to Keras 2."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ _OF_SHAPE = ("input_dim", "input_length")
 
 
 def in_keras_2(config: dict[str, Any], dimensions: int) -> dict[str, Any]:
-    """Return a config in Keras 2's names: its own where it has them already.
+    """Return a config with Keras 2's argument names; Keras 2 configs stay as they are.
 
     Parameters
     ----------
     config : dict
-        Of LocallyConnected1D or LocallyConnected2D, of any version of Keras.
+        The config of a LocallyConnected1D or LocallyConnected2D from any version of Keras.
     dimensions : int
-        1 or 2. Before Keras 2 (and in it, until TensorFlow 1.13) a LocallyConnected1D without
+        1 or 2. In Keras 1 and in TensorFlow before 1.13, a LocallyConnected1D without
         `data_format` is channels_last, whatever keras.json says.
 
     Returns
     -------
     dict
-        A new one.
+        A new dict.
 
     Raises
     ------
     ValueError
-        If an argument is there in both names, or a `dim_ordering` is unknown.
+        If an argument is given under both names, or `dim_ordering` is unknown.
     """
     translated: dict[str, Any] = {}
     for old, value in config.items():
@@ -52,11 +52,13 @@ def in_keras_2(config: dict[str, Any], dimensions: int) -> dict[str, Any]:
             continue
         new = _RENAMED.get(old, old)
         if new in translated or (new != old and new in config):
-            raise ValueError(f"The config gives `{new}` twice, as `{old}` too.")
+            raise ValueError(f"The config has both `{new}` and its old name `{old}`; remove one.")
         translated[new] = _data_format(value) if old == "dim_ordering" else value
     if "nb_row" in config or "nb_col" in config:
         if "kernel_size" in translated:
-            raise ValueError("The config gives `kernel_size` twice, as `nb_row` and `nb_col` too.")
+            raise ValueError(
+                "The config has both `kernel_size` and `nb_row`, `nb_col`; remove one."
+            )
         translated["kernel_size"] = (config.get("nb_row"), config.get("nb_col"))
     if any(config.get(name) is not None for name in _OF_SHAPE):
         shape = (config.get("input_length"), config.get("input_dim"))

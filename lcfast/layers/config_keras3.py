@@ -1,11 +1,11 @@
-"""The configs of layers that Keras 3 wrote, in the names of Keras 2."""
+"""Translate the configs of layers from Keras 3 to Keras 2."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# What Keras 3 writes down and Keras 2 does not have, with the value that changes nothing.
+# Arguments that only Keras 3 has, with the value that has no effect.
 _ADDED: dict[str, Any] = {
     "quantization_config": None,
     "input_axes": None,  # of an initializer
@@ -16,7 +16,7 @@ _RENAMED = {
     "InputLayer": {"batch_shape": "batch_input_shape"},
     "LeakyReLU": {"negative_slope": "alpha"},
 }
-# What is said of a property that is switched off, or of speed alone.
+# Arguments without effect on the result: of a feature that is off, or of speed.
 _VOID = {
     "BatchNormalization": ("renorm_clipping", "renorm_momentum"),
     "LSTM": ("use_cudnn", "seed"),
@@ -29,27 +29,27 @@ _COMPUTED_IN = ("float32", "float64")
 
 
 def in_keras_2(class_name: str, config: Mapping[str, Any], is_keras_3: bool) -> dict[str, Any]:
-    """Return the config of a layer, or of what it is configured with, in Keras 2's names.
+    """Return the config of a layer, initializer, ... with Keras 2's argument names.
 
     Parameters
     ----------
     class_name : str
-        Of the layer, initializer, regularizer, ...
+        Class of the layer, initializer, regularizer, ...
     config : dict
-        Of any version of Keras; what is in Keras 2's names already stays as it is.
+        The config from any version of Keras; Keras 2 names stay as they are.
     is_keras_3 : bool
-        Whether Keras 3 wrote it, in which hard_sigmoid is another function.
+        Whether Keras 3 wrote the config; its hard_sigmoid is a different function.
 
     Returns
     -------
     dict
-        A new one.
+        A new dict.
 
     Raises
     ------
     ValueError
-        If an argument is there in both names, the numbers are neither float32 nor float64, or
-        an activation means something else in Keras 2.
+        If an argument is given under both names, the dtype is neither float32 nor float64, or
+        an activation is a different function in Keras 2.
 
     Examples
     --------
@@ -68,7 +68,9 @@ def in_keras_2(class_name: str, config: Mapping[str, Any], is_keras_3: bool) -> 
             continue
         new = renamed.get(name, name)
         if new != name and new in config:
-            raise ValueError(f"The config gives `{new}` twice, as `{name}` too.")
+            raise ValueError(
+                f"The config has both `{new}` and Keras 3's name `{name}`; remove one."
+            )
         if name == "dtype":
             _check_policy(value)
         if is_keras_3 and name.endswith("activation"):
@@ -78,7 +80,7 @@ def in_keras_2(class_name: str, config: Mapping[str, Any], is_keras_3: bool) -> 
 
 
 def _inner_in_keras_2(value: Any, is_keras_3: bool) -> Any:
-    """What a layer is configured with: {"class_name": ..., "config": {...}}, or a plain value."""
+    """Translate a nested {"class_name": ..., "config": {...}}; plain values stay."""
     match value:
         case {"class_name": str(kind), "config": dict(config)}:
             return {**value, "config": in_keras_2(kind, config, is_keras_3)}
@@ -90,8 +92,8 @@ def _check_policy(dtype: Any) -> None:
         case {"class_name": str(kind), "config": {"name": str(name)}}:
             if kind not in _POLICIES or name not in _COMPUTED_IN:
                 raise ValueError(
-                    f"The dtype policy is {name} ({kind}), which lcfast does not compute in; set "
-                    "it to float32 in Keras, give that model the weights and save it again."
+                    f"The dtype policy is {name} ({kind}); lcfast supports float32 and float64. "
+                    "Build the model in Keras with float32, set the weights and save it again."
                 )
 
 

@@ -1,4 +1,4 @@
-"""Conv1D and Conv2D: a local convolution whose positions share one kernel."""
+"""Conv1D and Conv2D: one kernel shared by all positions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lcfast.local_conv import ops
 
 
 class Conv(Convolution):
-    """The body that Conv1D and Conv2D share."""
+    """The shared base class of Conv1D and Conv2D."""
 
     takes_groups = True
     filters: int
@@ -83,7 +83,7 @@ class Conv(Convolution):
     def linear_part(
         self, weights: Record, x: np.ndarray
     ) -> tuple[activation_argument.Product, Pull]:
-        """The convolution, and its pullback."""
+        """The convolution and its pullback."""
         where = self.conv(x.shape[1:-1], x.shape[-1], self.filters, self.groups)
         kernel, bias, options = weights[0], self.bias_of(weights), self._compute_options
 
@@ -109,14 +109,14 @@ class Conv1D(Conv):
     kernel_size, strides : int or sequence of one int
         Length of the receptive field and the step between two of them, in time steps.
     padding : str
-        "valid", "same", or "causal": an output sees no input that comes after it.
+        "valid", "same", or "causal": an output reads no later input.
     data_format : str, optional
         "channels_last" (the default, as in Keras), "channels_first", or None, which takes
         `lcfast.image_data_format()`.
     dilation_rate : int or sequence of one int
-        Step between two inputs that a window sees; more than 1 only with strides of 1.
+        Step between two inputs of a receptive field; more than 1 only with strides of 1.
     groups : int
-        Groups of channels, each of which has filters of its own; both numbers are multiples of it.
+        Groups of channels, each with its own filters; divides the channels and the filters.
     activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, \
 bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engine, **kwargs
         As in `LocallyConnected1D`.
@@ -124,7 +124,7 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -156,9 +156,9 @@ class Conv2D(Conv):
     data_format : str, optional
         "channels_last" or "channels_first"; None takes `lcfast.image_data_format()`.
     dilation_rate : int or sequence of two ints
-        Steps between two pixels that a window sees; more than 1 only with strides of 1.
+        Steps between two pixels of a receptive field; more than 1 only with strides of 1.
     groups : int
-        Groups of channels, each of which has filters of its own; both numbers are multiples of it.
+        Groups of channels, each with its own filters; divides the channels and the filters.
     activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, \
 bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engine, **kwargs
         As in `LocallyConnected2D`.
@@ -166,7 +166,7 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The body that all convolutions share: sizes, data formats, and what goes around the product."""
+"""Base class of all convolutions: sizes, data formats, bias and activation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from lcfast.layers.linear_base import LinearLayer
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
 
-# dz -> (dx, gradients of the weights), all with their channels last
+# dz -> (dx, gradients of the weights), all channels_last
 Pull = Callable[[np.ndarray], tuple[np.ndarray, list[np.ndarray]]]
 
 
 class Convolution(LinearLayer, abc.ABC):
-    """A convolution of any kind; it computes channels_last, whatever its data format.
+    """Any convolution; it computes in channels_last, whatever its data format.
 
-    A subclass says which weights there are, and gives the product and its pullback.
+    A subclass defines the weights, the product and its pullback.
     """
 
     spatial_dimensions: ClassVar[int]
@@ -71,8 +71,8 @@ class Convolution(LinearLayer, abc.ABC):
             )
         if self.groups > 1 and not self.takes_groups:
             raise ValueError(
-                f"Layer {self.name} ({type(self).__name__}) takes no groups, only Conv1D and "
-                f"Conv2D do. Received: groups={self.groups}."
+                f"Layer {self.name} ({type(self).__name__}) does not support groups, only Conv1D "
+                f"and Conv2D do. Received: groups={self.groups}."
             )
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
@@ -86,14 +86,14 @@ class Convolution(LinearLayer, abc.ABC):
     def linear_part(
         self, weights: Record, x: np.ndarray
     ) -> tuple[activation_argument.Product, Pull]:
-        """What the activation is applied to, and its pullback; channels last."""
+        """The product with the kernel, and its pullback; channels_last."""
 
     def output_channels(self, channels: int | None) -> int | None:
-        """Channels of the output of an input of so many; None is unknown."""
+        """Channels of the output for an input of `channels` channels; None if unknown."""
         return self.filters
 
     def output_size(self, size: Shape) -> Shape:
-        """Positions along each spatial dimension; None is unknown."""
+        """Positions along each spatial dimension; None where unknown."""
         return tuple(
             None if n is None else padding_rules.output_size(n, k, s, self.padding, d)
             for n, k, s, d in zip(
@@ -104,7 +104,7 @@ class Convolution(LinearLayer, abc.ABC):
     # ------------------------------------------------------------ shapes
 
     def checked_channels(self, input_shape: Any) -> int:
-        """The channels of an input that the layer can be built for."""
+        """The number of channels of an input, checked."""
         _, channels = self._split(input_shape)
         if not channels:
             raise ValueError(
@@ -129,7 +129,7 @@ class Convolution(LinearLayer, abc.ABC):
         return (input_shape[0], *output_size, self.output_channels(channels))
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError unless rank and channels are those that the layer was built for."""
+        """Raise ValueError unless rank and channels match those that the layer was built for."""
         if self._split(shape)[1] != self.channels:
             raise ValueError(
                 f"Layer {self.name} was built for inputs of {self.channels} channels. "
@@ -138,7 +138,7 @@ class Convolution(LinearLayer, abc.ABC):
         self.compute_output_shape(shape)
 
     def conv(self, size: tuple[int, ...], channels: int, filters: int, groups: int) -> ConvGeometry:
-        """How a kernel of the layer's size lies on an input."""
+        """The geometry of the layer's kernel on an input."""
         how = self.kernel_size, self.strides, self.dilation_rate, groups, self.padding
         return arranged(size, channels, filters, *how)
 
@@ -147,7 +147,7 @@ class Convolution(LinearLayer, abc.ABC):
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """y[n,p,f] = activation(sum_k x[n,p,k] kernel[k,f] + bias[f]), in the layer's own way."""
+        """y[n,p,f] = activation(sum_k x[n,p,k] kernel[k,f] + bias[f]), in `data_format`."""
         product, _ = self.linear_part(weights, self._with_channels_last(inputs))
         return activation_argument.activated(self.activation, self._in_own_format(product), out)
 
@@ -167,11 +167,11 @@ class Convolution(LinearLayer, abc.ABC):
         return y, pullback
 
     def bias_of(self, weights: Record) -> np.ndarray | None:
-        """The bias, the last of the weights, if the layer has one."""
+        """The bias (the last weight), or None."""
         return weights[-1] if self.use_bias else None
 
     def bias_gradients(self, dz: np.ndarray) -> list[np.ndarray]:
-        """The gradient of the bias, one sum over rows and positions, or none."""
+        """The gradient of the bias, summed over rows and positions; empty without a bias."""
         if not self.use_bias:
             return []
         return [ops.sum_rows(dz.reshape(-1, dz.shape[-1]), self._compute_options)]
@@ -182,7 +182,7 @@ class Convolution(LinearLayer, abc.ABC):
         return np.ascontiguousarray(np.moveaxis(array, 1, -1))
 
     def _in_own_format(self, product: activation_argument.Product) -> activation_argument.Product:
-        """The product in the layer's data format, in which softmax has its axis."""
+        """The product in the layer's data format, whose last axis softmax uses."""
         if self.data_format == CHANNELS_LAST:
             return product
 
@@ -196,7 +196,7 @@ class Convolution(LinearLayer, abc.ABC):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a layer from what `get_config` gave, in the names of Keras 1 too."""
+        """Make a layer from a config of `get_config`, or one that uses Keras 1's argument names."""
         return super().from_config(in_keras_2(config, cls.spatial_dimensions))
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Dense: every input to every unit; one position of local_conv's tile."""
+"""Dense: a local convolution with one position that reads all features."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lcfast.local_conv.geometry import Geometry
 
 @lru_cache(maxsize=256)
 def dense_geometry(features: int, units: int) -> Geometry:
-    """One position that sees all features."""
+    """One position that reads all features."""
     return Geometry((1,), features, units, (1,), (1,))
 
 
@@ -41,7 +41,7 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -104,7 +104,7 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
         return (*input_shape[:-1], self.units)
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError unless the last axis is the one that the layer was built for."""
+        """Raise ValueError unless the last axis has the size that the layer was built for."""
         if len(shape) < 2 or shape[-1] != self.features:
             raise ValueError(
                 f"Layer {self.name} was built for inputs whose last axis is {self.features}. "

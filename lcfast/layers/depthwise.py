@@ -16,7 +16,7 @@ from lcfast.vocabulary import constraints, initializers, regularizers
 
 
 class DepthwiseConv(Convolution):
-    """The body that DepthwiseConv1D and DepthwiseConv2D share."""
+    """The shared base class of DepthwiseConv1D and DepthwiseConv2D."""
 
     def __init__(
         self,
@@ -70,13 +70,13 @@ class DepthwiseConv(Convolution):
         self.finish_build([kernel, *bias])
 
     def output_channels(self, channels: int | None) -> int | None:
-        """Channels of the output of an input of so many; None is unknown."""
+        """Channels of the output of an input of `channels` channels; None if unknown."""
         return None if channels is None else channels * self.depth_multiplier
 
     def linear_part(
         self, weights: Record, x: np.ndarray
     ) -> tuple[activation_argument.Product, Pull]:
-        """The convolution of each channel, and its pullback."""
+        """The convolution of each channel and its pullback."""
         channels = x.shape[-1]
         filters = channels * self.depth_multiplier
         where = self.conv(x.shape[1:-1], channels, filters, channels)
@@ -107,7 +107,7 @@ class DepthwiseConv(Convolution):
 
 
 class DepthwiseConv1D(DepthwiseConv):
-    """Convolve each channel of a sequence with filters of its own.
+    """Convolve each channel of a sequence with its own filters.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ bias_constraint, engine, **kwargs
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -139,7 +139,7 @@ bias_constraint, engine, **kwargs
 
 @arguments.with_defaults(strides=(1, 1), dilation_rate=(1, 1))
 class DepthwiseConv2D(DepthwiseConv):
-    """Convolve each channel of an image with filters of its own.
+    """Convolve each channel of an image with its own filters.
 
     Parameters
     ----------
@@ -152,9 +152,9 @@ class DepthwiseConv2D(DepthwiseConv):
     data_format : str, optional
         "channels_last" or "channels_first"; None takes `lcfast.image_data_format()`.
     dilation_rate : int or sequence of two ints
-        Steps between two pixels that a window sees; more than 1 only with strides of 1.
+        Steps between two pixels of a receptive field; more than 1 only with strides of 1.
     depthwise_initializer, depthwise_regularizer, depthwise_constraint
-        First values, penalty and constraint of the kernel.
+        Initial values, penalty and constraint of the kernel.
     activation, use_bias, bias_initializer, bias_regularizer, activity_regularizer, \
 bias_constraint, engine, **kwargs
         As in `LocallyConnected2D`.
@@ -162,7 +162,7 @@ bias_constraint, engine, **kwargs
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------

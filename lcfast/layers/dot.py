@@ -18,12 +18,12 @@ from lcfast.layers.merging import Merge
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import Geometry
 
-LEAST_SQUARE = 1e-12  # TensorFlow's: a vector shorter than its root is not made one of length 1
+LEAST_SQUARE = 1e-12  # as in TensorFlow: smaller squared norms are clamped to this
 
 
 @lru_cache(maxsize=64)
 def batch_geometry(rows: int, size: int, columns: int) -> Geometry:
-    """A product for each row of the batch: the rows are positions, each with its own kernel."""
+    """One product per row of the batch: rows are positions, each with its own kernel."""
     return Geometry((rows,), size, columns, (1,), (1,))
 
 
@@ -42,7 +42,7 @@ class Dot(Merge):
     Raises
     ------
     TypeError, ValueError
-        If `axes` is something else, or the inputs do not have two axes of one size there.
+        If `axes` is invalid, or the two axes of the inputs differ in size.
 
     References
     ----------
@@ -86,8 +86,8 @@ class Dot(Merge):
         sizes = {shape[axis] for shape, axis in zip(shapes, axes, strict=True)} - {None}
         if len(batches) > 1 or len(sizes) > 1:
             raise ValueError(
-                f"Layer {self.name} (Dot) needs inputs with equally many rows, and axes of one "
-                f"size at {axes}. Received: {shapes}."
+                f"Layer {self.name} (Dot) needs inputs with the same number of rows, and axes "
+                f"{axes} of the same size. Received: {shapes}."
             )
         first, second = ([*s[1:a], *s[a + 1 :]] for s, a in zip(shapes, axes, strict=True))
         return (batches.pop() if batches else None, *([*first, *second] or [1]))
@@ -115,13 +115,13 @@ class Dot(Merge):
         return {**super().get_config(), "axes": self.axes, "normalize": self.normalize}
 
     def _axes_of(self, shapes: Any) -> list[int]:
-        """The axis of each input, counted from the front."""
+        """The non-negative axis of each input."""
         axes = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
         ranks = [len(shape) for shape in shapes]
         if any(not -rank <= a < rank or a % rank == 0 for a, rank in zip(axes, ranks, strict=True)):
             raise ValueError(
-                f"Layer {self.name} (Dot) runs along axes {self.axes}, which inputs of shapes "
-                f"{[tuple(shape) for shape in shapes]} do not have beside their batch."
+                f"Layer {self.name} (Dot) uses axes {self.axes}, which inputs of shapes "
+                f"{[tuple(shape) for shape in shapes]} do not have besides the batch."
             )
         return [axis % rank for axis, rank in zip(axes, ranks, strict=True)]
 
@@ -131,7 +131,7 @@ class Dot(Merge):
     def _vectors(
         self, x: np.ndarray, axis: int
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-        """The vectors that are multiplied, (batch, vectors, size), and the pullback to `x`."""
+        """The vectors to multiply, (batch, vectors, size), and the pullback to `x`."""
         moved = np.moveaxis(x, axis, -1)
         vectors = moved.reshape(len(x), math.prod(moved.shape[1:-1]), x.shape[axis])
         if self.normalize:

@@ -1,4 +1,4 @@
-"""Layers of their own that give a number for each number: Activation, Masking and a penalty."""
+"""Element-wise layers: Activation, Masking, ActivityRegularization."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lcfast.vocabulary import regularizers
 
 
 class Activation(Layer):
-    """An activation as a layer of its own.
+    """An activation function as a layer.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Activation(Layer):
         self.activation = activation_argument.resolve(activation, self)
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the activation has no axis to run over."""
+        """Raise ValueError if the input lacks the axis of the activation."""
         self.activation.check_input_shape(shape)
 
     def forward(
@@ -71,22 +71,22 @@ class Activation(Layer):
 
 
 class Masking(Layer):
-    """The input, with 0 for each step all of whose numbers are `mask_value`.
+    """The input, with every step whose values all equal `mask_value` set to 0.
 
-    Keras also hands a mask on to the layers after it.  lcfast has no masks: a model in which a
-    later layer would use this one is refused when it is made.
+    Keras also passes a mask to later layers.  lcfast does not support masks: it refuses to create
+    a model in which a later layer would use the mask.
 
     Parameters
     ----------
     mask_value : float
-        What a step that does not count holds.
+        The value that marks a masked step.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `mask_value` is no number.
+        If `mask_value` is not a number.
 
     References
     ----------
@@ -105,7 +105,7 @@ class Masking(Layer):
         self.mask_value = arguments.number(mask_value, "mask_value")
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError unless there is an axis beside the batch."""
+        """Raise ValueError unless there is an axis besides the batch."""
         if len(shape) < 2:
             raise ValueError(
                 f"Layer {self.name} (Masking) needs an input of 2 or more dimensions. "
@@ -129,14 +129,14 @@ class Masking(Layer):
         return {**super().get_config(), "mask_value": self.mask_value}
 
     def _mask(self, inputs: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):  # beyond float32 lies infinity
+        with np.errstate(over="ignore"):  # too large for float32: infinity
             value = inputs.dtype.type(self.mask_value)
         mask: np.ndarray = (inputs != value).any(axis=-1, keepdims=True)
         return mask.astype(inputs.dtype)
 
 
 class ActivityRegularization(Layer):
-    """The input as it is, with a penalty on it among `losses`.
+    """The identity, with a penalty on the input in `losses`.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class ActivityRegularization(Layer):
     Raises
     ------
     ValueError
-        If a factor is no number.
+        If a factor is not a number.
 
     References
     ----------

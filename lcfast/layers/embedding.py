@@ -1,4 +1,4 @@
-"""Embedding: a vector for each index, which need not be a small number."""
+"""Embedding: a vector for each integer index."""
 
 from __future__ import annotations
 
@@ -19,26 +19,25 @@ class Embedding(Layer):
     Parameters
     ----------
     input_dim : int
-        Rows of the table: indices are less.
+        Rows of the table; indices are smaller.
     output_dim : int
-        Numbers in a row.
+        Length of a row.
     embeddings_initializer, embeddings_regularizer, activity_regularizer, embeddings_constraint
         As in Keras.
     mask_zero : bool
-        Whether Keras would hand a mask on to the layers after it, off where the index is 0.
-        lcfast has no masks: a model in which a later layer would use it is refused when it is
-        made.
+        Whether Keras would pass a mask to later layers that excludes index 0.  lcfast does not
+        support masks: it refuses to create a model in which a later layer would use the mask.
     input_length : int or sequence of int or None, optional
-        Shape of a row of indices, where it is fixed.
+        Shape of a row of indices, if fixed.
     sparse : bool
-        False: lcfast gives dense arrays.
+        Must be False: lcfast returns dense arrays.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size, weights.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes, or an index is no row of the table.
+        If an argument is invalid, or an index is outside the table.
 
     References
     ----------
@@ -73,7 +72,7 @@ class Embedding(Layer):
         row = lengths if isinstance(lengths, tuple) else (lengths or None,)
         kwargs.setdefault("input_shape", row)
         match kwargs.get("batch_input_shape"):
-            case [batch, [*sizes]]:  # so Keras writes an input_length of several sizes
+            case [batch, [*sizes]]:  # how Keras writes an input_length of several sizes
                 kwargs["batch_input_shape"] = (batch, *sizes)
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.input_dim = arguments.positive_int(input_dim, "input_dim")
@@ -84,7 +83,7 @@ class Embedding(Layer):
         self.mask_zero = arguments.checked_flag(mask_zero, "mask_zero")
         if arguments.checked_flag(sparse, "sparse"):
             raise ValueError(
-                f"Layer {self.name} (Embedding) asks for sparse outputs; lcfast gives dense ones."
+                f"Layer {self.name} (Embedding) has sparse=True; only dense outputs are supported."
             )
 
     def build(self, input_shape: Any) -> None:
@@ -129,7 +128,7 @@ class Embedding(Layer):
 
         def pullback(dy: np.ndarray) -> tuple[None, list[np.ndarray]]:
             gradient = np.zeros_like(weights[0])
-            np.add.at(gradient, indices, dy)  # one index after the other
+            np.add.at(gradient, indices, dy)  # in the order of the indices
             return None, [gradient]
 
         return weights[0][indices], pullback
@@ -149,7 +148,7 @@ class Embedding(Layer):
         }
 
     def _indices(self, inputs: np.ndarray) -> np.ndarray:
-        """The indices as integers, rounded towards 0 as Keras does, all of them in the table."""
+        """The indices as integers, rounded towards 0 as in Keras, checked against the table."""
         exact = inputs.astype(np.float64) if inputs.dtype.kind == "f" else inputs
         inside = (exact > -1) & (exact < self.input_dim)  # False for NaN too
         if not inside.all():
@@ -165,5 +164,5 @@ def _checked_length(length: Any) -> int | tuple[int | None, ...] | None:
     if length is None or isinstance(length, list | tuple):
         return None if length is None else arguments.checked_shape(length, "input_length")
     if arguments.as_integer(length) == 0:
-        return 0  # Keras takes it for none
+        return 0  # Keras treats it as None
     return arguments.positive_int(length, "input_length")

@@ -17,21 +17,21 @@ from lcfast.local_conv.geometry import CHANNELS_FIRST
 
 
 class GlobalPooling(Layer, abc.ABC):
-    """The body that the four global pooling layers share.
+    """The shared base class of the four global pooling layers.
 
     Parameters
     ----------
     data_format : str, optional
         "channels_last" or "channels_first"; None takes `lcfast.image_data_format()`.
     keepdims : bool
-        Whether the spatial dimensions stay, of size 1.
+        Whether to keep the spatial dimensions with size 1.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes, or the input has no positions.
+        If an argument is invalid, or the input has no positions.
 
     References
     ----------
@@ -48,7 +48,7 @@ class GlobalPooling(Layer, abc.ABC):
         self.keepdims = arguments.checked_flag(keepdims, "keepdims")
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the rank is wrong or there is no position."""
+        """Raise ValueError if the rank is wrong or there is no position."""
         self.compute_output_shape(shape)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
@@ -62,7 +62,7 @@ class GlobalPooling(Layer, abc.ABC):
         axes = self._axes()
         if any(shape[axis] == 0 for axis in axes):
             raise ValueError(
-                f"Layer {self.name} ({type(self).__name__}) pools over all positions, and an "
+                f"Layer {self.name} ({type(self).__name__}) pools over all positions, but an "
                 f"input of shape {shape} has none."
             )
         if self.keepdims:
@@ -112,14 +112,14 @@ class GlobalMaxPooling(GlobalPooling):
     """Maximum over all positions."""
 
     def _pool(self, inputs: np.ndarray) -> np.ndarray:
-        # Of 0.0 and -0.0 either may come out as the larger; the sum is 0.0 for both.
+        # maximum(0.0, -0.0) may return either; adding 0.0 makes both 0.0.
         y: np.ndarray = inputs.max(axis=self._axes(), keepdims=True) + inputs.dtype.type(0)
         return y
 
     def _pull(self, inputs: np.ndarray, pooled: np.ndarray, dy: np.ndarray) -> np.ndarray:
         """All positions that hold the maximum share the gradient, as in TensorFlow."""
         here = (inputs == pooled).astype(inputs.dtype)
-        with np.errstate(invalid="ignore"):  # NaN equals nothing
+        with np.errstate(invalid="ignore"):  # NaN != NaN
             return here / sum_over(here, self._axes()) * dy  # type: ignore[no-any-return]
 
 
@@ -149,7 +149,7 @@ class GlobalMaxPooling1D(GlobalMaxPooling):
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -173,14 +173,14 @@ class GlobalMaxPooling2D(GlobalMaxPooling):
     data_format : str, optional
         "channels_last" or "channels_first"; None takes `lcfast.image_data_format()`.
     keepdims : bool
-        Whether rows and columns stay, of size 1.
+        Whether to keep rows and columns with size 1.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes, or the input has no pixels.
+        If an argument is invalid, or the input has no pixels.
 
     References
     ----------
@@ -208,7 +208,7 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -235,7 +235,7 @@ class GlobalAveragePooling2D(GlobalAveragePooling):
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------

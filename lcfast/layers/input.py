@@ -1,4 +1,4 @@
-"""InputLayer and Input: where a graph begins."""
+"""InputLayer and Input: the inputs of a graph."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from lcfast.layers.core.weights import Record
 
 
 class InputLayer(Layer):
-    """The entry of a graph; it passes arrays on.
+    """An input of a graph; returns its input.
 
     Parameters
     ----------
     input_shape : tuple of int or None, optional
         Shape of a row.
     batch_size : int, optional
-        Rows in a batch, where that is fixed.
+        Rows in a batch, if fixed.
     batch_input_shape : tuple of int or None, optional
-        Both of these at once, the batch first.
+        Both of these together, batch first.
     dtype : str, optional
         "float32" (the default), "float64", "float16", "bool" or an integer type such as "int32":
-        what inputs are converted to.
+        the dtype that inputs are converted to.
     sparse, ragged, optional : bool
-        False: lcfast takes dense arrays, and all of them.
+        Must be False: lcfast takes dense arrays, and every input is required.
     name : str, optional
-        Name; made from the class where it is missing.
+        Name; derived from the class if missing.
 
     Raises
     ------
     ValueError
-        If there is no shape, or sparse or ragged inputs are asked for.
+        If there is no shape, or `sparse`, `ragged` or `optional` is True.
 
     References
     ----------
@@ -71,8 +71,8 @@ class InputLayer(Layer):
         )
         if sparse or ragged or optional:
             raise ValueError(
-                f"Layer {self.name} asks for sparse, ragged or optional inputs; lcfast takes "
-                "dense ones."
+                f"Layer {self.name} has sparse, ragged or optional inputs; lcfast supports "
+                "dense, required inputs only."
             )
         if self.batch_input_shape is None:
             raise ValueError(f"Layer {self.name} (InputLayer) needs a shape: give input_shape.")
@@ -81,12 +81,12 @@ class InputLayer(Layer):
 
     @classmethod
     def automatic_name(cls) -> str:
-        """Keras counts inputs from one: input_1, input_2."""
+        """Keras numbers inputs from 1: input_1, input_2."""
         return numbered_name("input", first=1)
 
     @property
     def tensor(self) -> SymbolicTensor:
-        """The symbolic tensor that stands for the input."""
+        """The symbolic tensor of the input."""
         return self._nodes[0].outputs[0]
 
     def forward(
@@ -101,7 +101,7 @@ class InputLayer(Layer):
         return inputs, lambda dy: (dy if is_real else None, [])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Return a layer of its own with the same name, and a tensor of its own."""
+        """Return an independent layer with the same name and a new tensor."""
         twin = super().__deepcopy__(memo)
         twin._nodes.append(Node(twin, (), self.tensor.shape))
         return twin
@@ -142,7 +142,7 @@ def Input(  # noqa: N802 (Keras's name)
     shape : tuple of int or None
         Shape of a row, without the batch.
     batch_size : int, optional
-        Rows in a batch, where that is fixed.
+        Rows in a batch, if fixed.
     name : str, optional
         Name of the InputLayer.
     dtype : str, optional

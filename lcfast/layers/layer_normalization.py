@@ -1,4 +1,4 @@
-"""LayerNormalization: each row by its own mean and variance."""
+"""LayerNormalization: normalise each row by its own mean and variance."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lcfast.vocabulary import constraints, initializers, regularizers
 
 
 class LayerNormalization(Layer):
-    """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, with those of each row itself.
+    """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, with the row's own statistics.
 
     Parameters
     ----------
     axis : int or sequence of int
-        The axes that mean and variance run over, and gamma and beta have; -1 is the last.
+        The axes that mean and variance are taken over; gamma and beta have their sizes.
     epsilon : float
         Added to the variance.
     center, scale : bool
-        Whether beta is added, whether gamma multiplies.
+        Whether to add beta, whether to multiply by gamma.
     beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, \
 gamma_constraint
         As in Keras.
@@ -34,7 +34,7 @@ gamma_constraint
     Raises
     ------
     TypeError, ValueError
-        If an argument is not one that the layer takes, or the input has no such axes.
+        If an argument is invalid, or the input has no such axes.
 
     References
     ----------
@@ -84,7 +84,7 @@ gamma_constraint
 
     @property
     def axis(self) -> int | list[int]:
-        """The axes, counted from the front in a list once the layer is built."""
+        """The axes; a list of non-negative integers once the layer is built."""
         return list(self._axes) if self._written_as_list else self._axes[0]
 
     def build(self, input_shape: Any) -> None:
@@ -143,7 +143,7 @@ gamma_constraint
             if self.center:
                 gradients.append(sum_over(dy, others))
             dz = dy * self._along_axes(weights[0], inputs.ndim) if self.scale else dy
-            # Mean and variance depend on x too: what follows them is taken out of the gradient.
+            # Mean and variance depend on x too, so their terms are subtracted from the gradient.
             dx = dz - self._mean(dz) - normalized * self._mean(dz * normalized)
             return dx * inverse, [gradient.reshape(self.sizes) for gradient in gradients]
 
@@ -166,14 +166,14 @@ gamma_constraint
         }
 
     def _axes_of(self, shape: Any) -> tuple[int, ...]:
-        """The axes, counted from the front, of an input of `shape`."""
+        """The non-negative axes of an input of `shape`."""
         rank = len(shape)
         inside = all(-rank <= axis < rank for axis in self._axes)
         axes = tuple(axis % rank for axis in self._axes) if inside else ()
         if not axes or 0 in axes or len(set(axes)) < len(axes):
             raise ValueError(
                 f"Layer {self.name} normalises the axes {self.axis}, which an input of shape "
-                f"{tuple(shape)} does not have beside its batch, each once."
+                f"{tuple(shape)} does not have besides the batch."
             )
         return axes
 
@@ -182,7 +182,7 @@ gamma_constraint
         return mean
 
     def _normalized(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(x - mean) / sqrt(variance + epsilon), and 1 / that root."""
+        """(x - mean) / sqrt(variance + epsilon), and 1 / sqrt(variance + epsilon)."""
         centred = inputs - self._mean(inputs)
         variance = self._mean(centred * centred)
         inverse = 1 / np.sqrt(variance + inputs.dtype.type(self.epsilon))
@@ -197,6 +197,6 @@ gamma_constraint
         return y
 
     def _along_axes(self, weight: np.ndarray, ndim: int) -> np.ndarray:
-        """A weight in a shape that broadcasts; as in Keras its numbers are never reordered."""
+        """A weight in a shape that broadcasts; its elements keep their order, as in Keras."""
         sizes = dict(zip(self._axes, self.sizes, strict=True))
         return weight.reshape([sizes.get(axis, 1) for axis in range(ndim)])

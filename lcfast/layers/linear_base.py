@@ -1,4 +1,4 @@
-"""What the layers on local_conv's tile share: kernel, bias, activation and their config."""
+"""Base class of the layers with a kernel: kernel, bias, activation and their config."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _ARGUMENTS = (
 
 
 class LinearLayer(Layer):
-    """A layer with a kernel, perhaps a bias, and an activation, in Keras's arguments.
+    """A layer with a kernel, an optional bias and an activation, with Keras's arguments.
 
-    A subclass says which geometry an input has, and builds kernel and bias for it.
+    A subclass defines the geometry of an input, and builds kernel and bias for it.
     """
 
-    geometry: Geometry | None = None  # where the built layer has the same for every input
+    geometry: Geometry | None = None  # set if it is the same for every input
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class LinearLayer(Layer):
         self._compute_options = ops.ComputeOptions(engine=self.chosen_engine())
 
     def chosen_engine(self) -> str:
-        """The engine that computes; Dense and Conv have no sparse one."""
+        """The engine in use; Dense and Conv have no sparse engine."""
         if self.engine == "sparse":
             raise ValueError(
                 f"Layer {self.name} ({type(self).__name__}) has no sparse engine; leave `engine` "
@@ -100,9 +100,9 @@ class LinearLayer(Layer):
         )
 
     def plan(self, batch: int = 1) -> ops.Plan:
-        """Return how a call on a batch computes: `print(layer.plan(32))` says it in words.
+        """Return how a call on a batch is computed; `print(layer.plan(32))` describes it.
 
-        A plan changes how fast an answer is there, never its bits.
+        A plan affects the speed only; the result is bit-identical.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class LinearLayer(Layer):
         Raises
         ------
         ValueError
-            If the layer is not built, or takes inputs of any size, as Conv does.
+            If the layer is not built, or accepts inputs of any size, as Conv does.
 
         Examples
         --------
@@ -131,14 +131,14 @@ class LinearLayer(Layer):
         rows = arguments.positive_int(batch, "batch")
         if self.geometry is None:
             raise ValueError(
-                f"Layer {self.name} has no plan: it is not built yet, or takes inputs of any size."
+                f"Layer {self.name} has no plan: it is not built, or accepts inputs of any size."
             )
         return ops.plan_of_forward(self.own_record()[0], self.geometry, rows, self._compute_options)
 
     def build_kernel_and_bias(
         self, kernel_shape: tuple[int, ...], bias_shape: tuple[int, ...]
     ) -> None:
-        """Make the weights in the shapes in which Keras stores them."""
+        """Create the weights in the shapes that Keras stores."""
         kernel = WeightSlot(
             "kernel", kernel_shape, self.kernel_initializer, True,
             self.kernel_regularizer, self.kernel_constraint,
@@ -146,7 +146,7 @@ class LinearLayer(Layer):
         self.finish_build([kernel, *self.bias_slots(bias_shape)])
 
     def bias_slots(self, bias_shape: tuple[int, ...]) -> list[WeightSlot]:
-        """The slot of the bias, or none."""
+        """The slot of the bias; empty without a bias."""
         if not self.use_bias:
             return []
         return [
@@ -171,7 +171,7 @@ class LinearLayer(Layer):
     def activated_rows(
         self, weights: Record, x: np.ndarray, geometry: Geometry, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """The output for rows of `geometry.input_shape`, after the layer's own activation."""
+        """The output for rows of `geometry.input_shape`, with the layer's activation."""
         activation = self.activation
         if isinstance(activation, ActivationFunction):
             bias = weights[1] if self.use_bias else None
@@ -182,27 +182,27 @@ class LinearLayer(Layer):
     def product(
         self, weights: Record, x: np.ndarray, geometry: Geometry
     ) -> activation_argument.Product:
-        """What an activation is applied to, as a function of the activation."""
+        """The product with the kernel, as a function of the activation applied to it."""
         return lambda kernel, out: self.forward_rows(weights, x, geometry, kernel, out)
 
     def pull_rows(
         self, weights: Record, x: np.ndarray, dz: np.ndarray, geometry: Geometry
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """(dx, [dkernel, dbias]) from the gradient of what the activation is applied to."""
+        """(dx, [dkernel, dbias]) from the gradient of the activation's input."""
         kernel = weights[0]
         if isinstance(kernel, np.ndarray):
             kernel = kernel.reshape(geometry.kernel_shape)
         dx = ops.input_gradient(dz, kernel, geometry, self._compute_options)
         gradients = [ops.kernel_gradient(x, dz, geometry, self._compute_options)]
         if self.use_bias:
-            # A shared bias is summed over the positions too, as further rows.
+            # A shared bias is summed over the positions as well, treated as further rows.
             gradients.append(
                 ops.sum_rows(dz.reshape(-1, geometry.bias_size), self._compute_options)
             )
         return dx, self.stored_gradients(gradients)
 
     def stored_gradients(self, gradients: list[np.ndarray]) -> list[np.ndarray]:
-        """The gradients of kernel and bias in the shapes in which Keras stores them."""
+        """The gradients of kernel and bias in the shapes that Keras stores."""
         shapes = self.weight_shapes()
         return [dw.reshape(shape) for dw, shape in zip(gradients, shapes, strict=True)]
 
@@ -215,11 +215,11 @@ class LinearLayer(Layer):
         return y, lambda dy: self.pull_rows(weights, x, pull(dy), geometry)
 
     def linear_arguments(self) -> dict[str, Any]:
-        """The arguments that all of them have, as objects: not every one has a name in a file."""
+        """The arguments of every linear layer, as objects, since not all can be serialized."""
         return {name: getattr(self, name) for name in _ARGUMENTS}
 
     def linear_config(self) -> dict[str, Any]:
-        """The part of the config that all of them have, in Keras's order."""
+        """The config entries of every linear layer, in Keras's order."""
         return {
             "activation": activation_argument.serialize(self.activation),
             "use_bias": self.use_bias,

@@ -25,31 +25,31 @@ class LocallyConnected1D(LocallyConnected):
         Name of an activation, a function of an array, or an activation layer without weights,
         such as LeakyReLU; None is linear.
     use_bias : bool
-        Whether a bias is added.
+        Whether to add a bias.
     kernel_initializer, bias_initializer : str, dict or callable
-        First values of the weights.
+        Initial values of the weights.
     kernel_regularizer, bias_regularizer, activity_regularizer : str, dict or callable, optional
-        Penalties of the weights and the output, listed by `losses`; scoring ignores them.
+        Penalties of the weights and the output, listed in `losses`; inference ignores them.
     kernel_constraint, bias_constraint : str, dict or callable, optional
-        What `apply_constraints` projects the weights with; scoring ignores them.
+        Projections used by `apply_constraints`; inference ignores them.
     implementation : int
-        Which weights are stored, as in Keras.
+        Layout of the stored weights, as in Keras.
         1: a kernel of shape (output steps, kernel_size * channels, F);
-        2: a dense one of shape (*input shape, *output shape), whose values that
-        connect nothing are dropped and come back as 0; 3: the connected weights as
-        one vector.
+        2: a dense kernel of shape (*input shape, *output shape); values without a
+        connection are dropped and returned as 0;
+        3: the connected weights as one vector.
     engine : str, optional
-        What computes: "direct", "sparse" (CSR), "reference" (naive loops) or "auto"; None: direct
-        for implementation 1, sparse for 2 and 3.  Never part of the config.
+        "direct", "sparse" (CSR) or "auto"; None means direct for implementation 1, sparse for 2
+        and 3.  Never part of the config.
     prune : bool
-        For the sparse engine: compute without the weights that are exactly zero.
+        For the sparse engine: leave out weights that are exactly zero.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size, weights, dynamic.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -86,31 +86,31 @@ class LocallyConnected2D(LocallyConnected):
         Name of an activation, a function of an array, or an activation layer without weights,
         such as LeakyReLU; None is linear.
     use_bias : bool
-        Whether a bias is added.
+        Whether to add a bias.
     kernel_initializer, bias_initializer : str, dict or callable
-        First values of the weights.
+        Initial values of the weights.
     kernel_regularizer, bias_regularizer, activity_regularizer : str, dict or callable, optional
-        Penalties of the weights and the output, listed by `losses`; scoring ignores them.
+        Penalties of the weights and the output, listed in `losses`; inference ignores them.
     kernel_constraint, bias_constraint : str, dict or callable, optional
-        What `apply_constraints` projects the weights with; scoring ignores them.
+        Projections used by `apply_constraints`; inference ignores them.
     implementation : int
-        Which weights are stored, as in Keras.
+        Layout of the stored weights, as in Keras.
         1: a kernel of shape (output rows * columns, kernel rows *
-        columns * channels, F); 2: a dense one of shape (*input shape, *output shape), whose
-        values that connect nothing are dropped and come back as 0; 3: the connected weights as
-        one vector.
+        columns * channels, F); 2: a dense kernel of shape (*input shape, *output
+        shape); values without a connection are dropped and returned as 0; 3: the connected
+        weights as one vector.
     engine : str, optional
-        What computes: "direct", "sparse" (CSR), "reference" (naive loops) or "auto"; None: direct
-        for implementation 1, sparse for 2 and 3.  Never part of the config.
+        "direct", "sparse" (CSR) or "auto"; None means direct for implementation 1, sparse for 2
+        and 3.  Never part of the config.
     prune : bool
-        For the sparse engine: compute without the weights that are exactly zero.
+        For the sparse engine: leave out weights that are exactly zero.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size, weights, dynamic.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------

@@ -1,6 +1,6 @@
-"""The body that LocallyConnected1D and LocallyConnected2D share.
+"""The shared base class of LocallyConnected1D and LocallyConnected2D.
 
-They differ in the number of spatial dimensions alone, and in the defaults of their arguments.
+They differ only in the number of spatial dimensions and in default arguments.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ Self = TypeVar("Self", bound="LocallyConnected")
 class LocallyConnected(LinearLayer):
     """A convolution whose filters are not shared between positions.
 
-    The record holds the kernel in the form of the engine: (P, K, F) for direct and reference, a
-    SparseKernel for sparse.  What Keras stores is made of it on demand.
+    The record holds the kernel in the engine's format: (P, K, F) for direct, a SparseKernel for
+    sparse.  The arrays that Keras stores are computed from it on demand.
     """
 
     spatial_dimensions: ClassVar[int]
@@ -91,25 +91,25 @@ class LocallyConnected(LinearLayer):
         self.prune = arguments.checked_flag(prune, "prune")
         if self.prune and self.chosen_engine() != "sparse":
             raise ValueError(
-                f"Layer {self.name} was asked to prune, which only the sparse engine can; give "
-                "engine='sparse', or leave `prune` out."
+                f"Layer {self.name} has prune=True, which needs the sparse engine; give "
+                "engine='sparse', or omit `prune`."
             )
 
     # ------------------------------------------------------------ shapes
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights for an input of this shape.
+        """Create the weights for an input of this shape.
 
         Parameters
         ----------
         input_shape : tuple of int or None
-            The batch (None where it is not fixed), then the sizes of `data_format`.
+            The batch (None if not fixed), then the sizes in the order of `data_format`.
 
         Raises
         ------
         ValueError
             If the rank is wrong, a size is unknown, the kernel does not fit into the input, or
-            the implementation is none of Keras's.
+            the implementation is not 1, 2 or 3.
         """
         if self.implementation not in (1, 2, 3) or isinstance(self.implementation, bool):
             raise ValueError(f"Unrecognized implementation mode: {self.implementation}.")
@@ -139,7 +139,7 @@ class LocallyConnected(LinearLayer):
         return (input_shape[0], *output_size, self.filters)
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError unless `shape` is the one that the layer was built for."""
+        """Raise ValueError unless the layer was built for `shape`."""
         geometry = self._built_geometry()
         if tuple(shape[1:]) != geometry.input_shape:
             expected = ", ".join(["batch", *map(str, geometry.input_shape)])
@@ -155,7 +155,7 @@ class LocallyConnected(LinearLayer):
         return self.linearize_rows(weights, inputs, self._built_geometry())
 
     def chosen_engine(self) -> str:
-        """The engine that computes; None follows the implementation, "auto" the geometry."""
+        """The engine in use; None follows the implementation, "auto" the geometry."""
         if self.engine == "auto":
             return fastest_engine(self.geometry) if self.geometry else "direct"
         return self.engine or ("direct" if self.implementation == 1 else "sparse")
@@ -163,7 +163,7 @@ class LocallyConnected(LinearLayer):
     # ------------------------------------------------------------ weights
 
     def pack(self, stored: Record) -> Any:
-        """Return the record that computes: the kernel in the engine's form, the bias flat."""
+        """Return the record: the kernel in the engine's format, the bias flat."""
         geometry = self._built_geometry()
         kernel: Any
         if self._compute_options.engine == "sparse":
@@ -191,7 +191,7 @@ class LocallyConnected(LinearLayer):
         return (self._stored_kernel(kernel), *record[1:])
 
     def initialize_weights(self) -> None:
-        """Give all weights new values; implementation 2 draws those alone that connect."""
+        """Draw new values of all weights; for implementation 2 only the connected ones."""
         kernel = self._slots[0]
         draw = initializers.independent(kernel.initializer, kernel.shape)
         if self.implementation != 2 or draw is None:
@@ -203,7 +203,7 @@ class LocallyConnected(LinearLayer):
         self.swap_own_record((self._kernel_of_vector(vector), *rest))
 
     def stored_gradients(self, gradients: list[np.ndarray]) -> list[np.ndarray]:
-        """The gradients of kernel and bias in the shapes in which Keras stores them."""
+        """The gradients of kernel and bias in the shapes that Keras stores."""
         shapes = self.weight_shapes()
         return [self._stored_kernel(gradients[0])] + [
             dw.reshape(shape) for dw, shape in zip(gradients[1:], shapes[1:], strict=True)
@@ -212,13 +212,13 @@ class LocallyConnected(LinearLayer):
     def to_sparse(self) -> Any:
         """Return the layer's kernel as a matrix, (inputs x outputs), in CSR form.
 
-        With it `x.reshape(len(x), -1) @ matrix + bias.ravel()` is the output before the
-        activation, flattened.
+        `x.reshape(len(x), -1) @ matrix + bias.ravel()` is the flattened output before the
+        activation.
 
         Returns
         -------
         scipy.sparse.csr_array
-            A copy; with `prune` without the weights that are zero.
+            A copy; with `prune`, without the weights that are zero.
 
         Examples
         --------
@@ -233,12 +233,12 @@ class LocallyConnected(LinearLayer):
         if not isinstance(kernel, sparse.SparseKernel):
             kernel = sparse.connected(geometry, weight_layouts.vector_of_kernel(kernel, geometry))
         pattern, numbers = kernel.transposed
-        return pattern.matrix(numbers).copy()  # its indices too are shared with other layers
+        return pattern.matrix(numbers).copy()  # other layers share its index arrays
 
     def with_implementation(self: Self, implementation: int, engine: str | None = None) -> Self:
-        """Return a layer that computes the same with the weights of another implementation.
+        """Return an equivalent layer with the weights of another implementation.
 
-        Weights that implementation 2 stores and never uses are dropped.
+        The unconnected weights that implementation 2 stores are dropped.
 
         Parameters
         ----------
@@ -254,8 +254,8 @@ class LocallyConnected(LinearLayer):
         Raises
         ------
         ValueError
-            If the layer is not built, or implementation 1 is asked for with padding "same", which
-            Keras does not have.
+            If the layer is not built, or for implementation 1 with padding "same", which Keras
+            does not have.
 
         Examples
         --------
@@ -270,7 +270,7 @@ class LocallyConnected(LinearLayer):
         return self._converted(changes, vector, rest)
 
     def with_data_format(self: Self, data_format: str) -> Self:
-        """Return a layer that computes the same on inputs and outputs of another data format.
+        """Return an equivalent layer for inputs and outputs in another data format.
 
         Parameters
         ----------
@@ -284,7 +284,7 @@ class LocallyConnected(LinearLayer):
         Raises
         ------
         ValueError
-            If the layer is not built, or its activation is softmax, whose last axis would move.
+            If the layer is not built, or its activation is softmax, whose axis would change.
 
         Examples
         --------
@@ -301,8 +301,8 @@ class LocallyConnected(LinearLayer):
         if target != self.data_format:
             if activation_argument.runs_over_an_axis(self.activation):
                 raise ValueError(
-                    f"Layer {self.name} applies {self.activation.name}, which runs over the last "
-                    f"axis (or may do so); with data_format={target!r} that would be another one."
+                    f"Layer {self.name} applies {self.activation.name}, which may run over the "
+                    f"last axis; with data_format={target!r} that is a different axis."
                 )
             if self.batch_input_shape is not None:
                 changes["batch_input_shape"] = _moved_shape(self.batch_input_shape, target)
@@ -311,7 +311,7 @@ class LocallyConnected(LinearLayer):
         return self._converted({**changes, "prune": self.prune}, vector, rest)
 
     def _converted(self: Self, changes: dict[str, Any], vector: np.ndarray, rest: Any) -> Self:
-        """A layer with changed arguments and these weights."""
+        """A copy of the layer with changed arguments and these weights."""
         unchanged = {**super().get_config(), **self._shape_config(), **self.linear_arguments()}
         layer = type(self)(**{**unchanged, **changes})
         layer.await_weights()
@@ -323,7 +323,7 @@ class LocallyConnected(LinearLayer):
         return layer
 
     def _vector_and_rest(self) -> tuple[np.ndarray, Any]:
-        """The vector of all connections, and the bias, of one record."""
+        """The vector of all connected weights, and the bias, from one record."""
         geometry = self._built_geometry()
         kernel, *rest = self.own_record()
         if isinstance(kernel, sparse.SparseKernel):
@@ -331,21 +331,21 @@ class LocallyConnected(LinearLayer):
         return weight_layouts.vector_of_kernel(kernel, geometry), rest
 
     def _kernel_of_vector(self, vector: np.ndarray) -> Any:
-        """The engine's form of the numbers of all connections."""
+        """The engine's format of the vector of all connected weights."""
         geometry = self._built_geometry()
         if self._compute_options.engine == "sparse":
             return sparse.connected(geometry, read_only(vector), self.prune)
         return read_only(weight_layouts.kernel_of_vector(vector, geometry))
 
     def _stored_kernel(self, kernel: np.ndarray) -> np.ndarray:
-        """What Keras stores, of a kernel or the vector of all connections."""
+        """The array that Keras stores, from a kernel or the vector of all connected weights."""
         geometry = self._built_geometry()
         if self.implementation == 2:
             check_memory(
                 weight_layouts.dense_bytes(geometry, kernel.dtype),
                 f"The kernel of layer {self.name} as implementation 2 stores it",
                 "use layer.with_implementation(1) or layer.with_implementation(3), which store the "
-                "connections alone",
+                "connected weights only",
             )
         if self._compute_options.engine == "sparse":
             return weight_layouts.stored_of_vector(kernel, geometry, self.implementation)
@@ -355,7 +355,7 @@ class LocallyConnected(LinearLayer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a layer from what `get_config` gave, in the names of Keras 1 too."""
+        """Make a layer from a config of `get_config`, or one that uses Keras 1's argument names."""
         return super().from_config(in_keras_2(config, cls.spatial_dimensions))
 
     def get_config(self) -> dict[str, Any]:
@@ -363,7 +363,7 @@ class LocallyConnected(LinearLayer):
         return {**super().get_config(), **self._shape_config(), **self.linear_config()}
 
     def _shape_config(self) -> dict[str, Any]:
-        """The part of the configuration that says which weights there are."""
+        """The config entries that determine the weights."""
         return {
             "filters": self.filters,
             "kernel_size": self.kernel_size,
@@ -424,23 +424,23 @@ class LocallyConnected(LinearLayer):
 
 
 def fastest_engine(geometry: Geometry) -> str:
-    """The engine of "auto": a function of the geometry alone, so that the bits stay the same.
+    """The engine of "auto": a function of the geometry only, so results stay bit-identical.
 
-    With one or two filters and no padding direct was 1.0 to 2.5 times as fast as sparse for forward
-    and both gradients together, in the mean (windows of 3 to 400 inputs, batch 1, 32 and 512).
+    With one or two filters and no padding, direct was 1.0 to 2.5 times as fast as sparse for
+    forward and both gradients together (mean; 3 to 400 taps, batch 1, 32 and 512).
     """
     padded = geometry.padded is not geometry
     return "sparse" if geometry.filters <= 2 and padded else "direct"
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
-    """`array`, which nobody may change any more."""
+    """`array`, made read-only."""
     array.flags.writeable = False
     return array
 
 
 def _moved_shape(shape: Shape, data_format: str) -> Shape:
-    """A shape of the other data format, batch first, in `data_format`."""
+    """A shape (batch first) converted from the other data format to `data_format`."""
     if data_format == CHANNELS_LAST:
         return (shape[0], *shape[2:], shape[1])
     return (shape[0], shape[-1], *shape[1:-1])

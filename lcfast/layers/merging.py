@@ -1,4 +1,4 @@
-"""Layers with several inputs: Concatenate, and those that join number by number."""
+"""Layers with several inputs: Concatenate and the element-wise merges."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Merge(Layer, abc.ABC):
     takes_list = True
 
     def build(self, input_shape: Any) -> None:
-        """Check that the shapes go together."""
+        """Check that the shapes are compatible."""
         self.check_input_shape(input_shape)
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError unless there are shapes, and they go together."""
+        """Raise ValueError unless there is a list of compatible shapes."""
         if not isinstance(shape, list) or not shape:
             raise ValueError(
                 f"Layer {self.name} ({type(self).__name__}) takes a list of one or more inputs. "
@@ -36,9 +36,9 @@ class Merge(Layer, abc.ABC):
 
 
 class ElementwiseMerge(Merge):
-    """Layers that join their inputs number by number, two at a time, in their order.
+    """Layers that combine their inputs element by element, from the first to the last.
 
-    Sizes of 1 are broadcast; an input with fewer axes gets axes of size 1 after its batch.
+    Axes of size 1 are broadcast; an input with fewer axes gets axes of size 1 after the batch.
     """
 
     verb: ClassVar[str]
@@ -85,25 +85,25 @@ class ElementwiseMerge(Merge):
 
     @abc.abstractmethod
     def _join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """The answer for two inputs."""
+        """The result for two inputs."""
 
     @abc.abstractmethod
     def _pull(
         self, first: np.ndarray, second: np.ndarray, dy: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The gradients of both, before what was broadcast is summed."""
+        """The gradients of both, before the sum over broadcast axes."""
 
     def _finish(self, total: np.ndarray, count: int) -> np.ndarray:
-        """What is done once with the answer for `count` inputs; it is linear."""
+        """A linear operation on the result for `count` inputs."""
         return total
 
     def _partial_answers(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The answers for one input, for two, and so on."""
+        """The results for the first input, the first two, and so on."""
         return list(itertools.accumulate(_aligned(inputs), self._join))
 
 
 class Add(ElementwiseMerge):
-    """The sum of the inputs, added in their order; sizes of 1 are broadcast.
+    """The sum of the inputs, added in their order; axes of size 1 are broadcast.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class Add(ElementwiseMerge):
 
 
 class Subtract(ElementwiseMerge):
-    """The first input minus the second; sizes of 1 are broadcast.
+    """The first input minus the second; axes of size 1 are broadcast.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class Subtract(ElementwiseMerge):
     verb = "subtract"
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError unless there are two shapes, and they go together."""
+        """Raise ValueError unless there are two shapes, and they are compatible."""
         super().check_input_shape(shape)
         if len(shape) != 2:
             raise ValueError(
@@ -177,7 +177,7 @@ class Subtract(ElementwiseMerge):
 
 
 class Multiply(ElementwiseMerge):
-    """The product of the inputs, number by number; sizes of 1 are broadcast.
+    """The product of the inputs, element by element; axes of size 1 are broadcast.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ class Multiply(ElementwiseMerge):
 
 
 class Average(Add):
-    """The sum of the inputs, divided by their number; sizes of 1 are broadcast.
+    """The sum of the inputs, divided by their number; axes of size 1 are broadcast.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ class Average(Add):
 
 
 class Maximum(ElementwiseMerge):
-    """The largest of the inputs, number by number; sizes of 1 are broadcast.
+    """The largest of the inputs, element by element; axes of size 1 are broadcast.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ class Maximum(ElementwiseMerge):
 
 
 class Minimum(ElementwiseMerge):
-    """The smallest of the inputs, number by number; sizes of 1 are broadcast.
+    """The smallest of the inputs, element by element; axes of size 1 are broadcast.
 
     Parameters
     ----------
@@ -294,7 +294,7 @@ class Minimum(ElementwiseMerge):
 
 
 class Concatenate(Merge):
-    """The inputs one after the other along one axis.
+    """The inputs concatenated along one axis.
 
     Parameters
     ----------
@@ -306,7 +306,7 @@ class Concatenate(Merge):
     Raises
     ------
     ValueError
-        If `axis` is no integer, or the other sizes differ.
+        If `axis` is not an integer, or the other sizes differ.
 
     References
     ----------
@@ -324,11 +324,11 @@ class Concatenate(Merge):
         self.axis = arguments.integer(axis, "axis")
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        """Return the shape of the joined inputs of the shapes in the list `input_shape`."""
+        """Return the shape of the output for inputs of the shapes in the list `input_shape`."""
         shapes = [arguments.checked_shape(shape, "input_shape") for shape in input_shape]
         rank = len(shapes[0])
         problem = f"Layer {self.name} cannot join inputs of shapes {shapes} along axis {self.axis}."
-        fits = -rank <= self.axis < rank and self.axis % rank != 0  # rows are never joined to rows
+        fits = -rank <= self.axis < rank and self.axis % rank != 0  # axis 0 is the batch
         if any(len(shape) != rank for shape in shapes) or not fits:
             raise ValueError(problem)
         joined: list[int | None] = []
@@ -345,7 +345,7 @@ class Concatenate(Merge):
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """Y = the inputs side by side."""
+        """Y = concatenate(x, axis)."""
         return np.concatenate(inputs, axis=self.axis)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
@@ -364,11 +364,11 @@ class Concatenate(Merge):
 
 
 def _with_rank(shape: Shape, rank: int) -> Shape:
-    """A shape with axes of size 1 after the batch, as many as are missing."""
+    """A shape padded to `rank` axes with axes of size 1 after the batch."""
     return (shape[0], *[1] * (rank - len(shape)), *shape[1:])
 
 
 def _aligned(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The inputs with equally many axes."""
+    """The inputs with the same number of axes."""
     rank = max(x.ndim for x in inputs)
     return [x.reshape([size or 0 for size in _with_rank(x.shape, rank)]) for x in inputs]

@@ -1,4 +1,4 @@
-"""Layers that act in training alone, and pass their input on when a model scores."""
+"""Dropout and noise layers: active in training only; inference returns the input."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lcfast.layers.core.weights import Record
 
 
 class Noise(Layer, abc.ABC):
-    """The body of layers that act in training only."""
+    """Base class of layers that change nothing except in training."""
 
-    rank: int | None = None  # of the input, where the layer needs a certain one
+    rank: int | None = None  # of the input, if the layer needs a fixed rank
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the rank is wrong."""
+        """Raise ValueError if the rank is wrong."""
         if self.rank is not None and len(shape) != self.rank:
             raise ValueError(
                 f"Layer {self.name} ({type(self).__name__}) needs an input of {self.rank} "
@@ -31,8 +31,8 @@ class Noise(Layer, abc.ABC):
         """Y = x."""
         if training and self._acts():
             raise ValueError(
-                f"Layer {self.name} was called with training=True; lcfast scores and drops nothing "
-                "and adds no noise."
+                f"Layer {self.name} was called with training=True; lcfast only does inference, "
+                "without dropout or noise."
             )
         return inputs  # type: ignore[no-any-return]
 
@@ -46,25 +46,25 @@ class Noise(Layer, abc.ABC):
 
     @abc.abstractmethod
     def _acts(self) -> bool:
-        """Whether training would change the output."""
+        """Whether the layer changes its input in training."""
 
 
 class Dropout(Noise):
-    """The input as it is: dropout acts in training only.
+    """The identity: dropout is active in training only.
 
     Parameters
     ----------
     rate : float
-        Share that training would drop, from 0 up to 1.
+        Fraction of the inputs that training drops, from 0 to 1.
     noise_shape, seed
-        Kept with the layer; they matter in training only.
+        Stored in the config; only training uses them.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `rate` is no number from 0 to 1, or where the layer is called with training=True.
+        If `rate` is not a number from 0 to 1, or the layer is called with training=True.
 
     References
     ----------
@@ -99,19 +99,19 @@ class Dropout(Noise):
 
 
 class SpatialDropout1D(Dropout):
-    """The input as it is: in training whole channels of a sequence would be dropped.
+    """The identity: training would drop whole channels of a sequence.
 
     Parameters
     ----------
     rate : float
-        Share that training would drop, from 0 up to 1.
+        Fraction of the inputs that training drops, from 0 to 1.
     **kwargs
         noise_shape, seed; name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `rate` is no number from 0 to 1, or where the layer is called with training=True.
+        If `rate` is not a number from 0 to 1, or the layer is called with training=True.
 
     References
     ----------
@@ -131,21 +131,21 @@ class SpatialDropout1D(Dropout):
 
 
 class SpatialDropout2D(Dropout):
-    """The input as it is: in training whole channels of an image would be dropped.
+    """The identity: training would drop whole channels of an image.
 
     Parameters
     ----------
     rate : float
-        Share that training would drop, from 0 up to 1.
+        Fraction of the inputs that training drops, from 0 to 1.
     data_format : str, optional
-        Kept with the layer, but not in its config, as in Keras; it matters in training only.
+        Not part of the config, as in Keras; only training uses it.
     **kwargs
         noise_shape, seed; name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes, or where it is called with training=True.
+        If an argument is invalid, or the layer is called with training=True.
 
     References
     ----------
@@ -166,21 +166,21 @@ class SpatialDropout2D(Dropout):
 
 
 class GaussianNoise(Noise):
-    """The input as it is: in training normal numbers would be added.
+    """The identity: training would add Gaussian noise.
 
     Parameters
     ----------
     stddev : float
-        Their standard deviation.
+        Standard deviation of the noise.
     seed : int, optional
-        Kept with the layer; it matters in training only.
+        Stored in the config; only training uses it.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `stddev` is no number of 0 or more, or where the layer is called with training=True.
+        If `stddev` is not a number >= 0, or the layer is called with training=True.
 
     References
     ----------
@@ -207,21 +207,21 @@ class GaussianNoise(Noise):
 
 
 class GaussianDropout(Noise):
-    """The input as it is: in training it would be multiplied by normal numbers around 1.
+    """The identity: training would multiply by Gaussian noise with mean 1.
 
     Parameters
     ----------
     rate : float
-        From 0 to 1; their standard deviation is sqrt(rate / (1 - rate)).
+        From 0 to 1; the standard deviation is sqrt(rate / (1 - rate)).
     seed : int, optional
-        Kept with the layer; it matters in training only.
+        Stored in the config; only training uses it.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `rate` is no number from 0 to 1, or where the layer is called with training=True.
+        If `rate` is not a number from 0 to 1, or the layer is called with training=True.
 
     References
     ----------
@@ -248,22 +248,21 @@ class GaussianDropout(Noise):
 
 
 class AlphaDropout(Noise):
-    """The input as it is: in training some numbers would become that to which selu falls.
+    """The identity: training would set some elements to the negative limit of selu.
 
     Parameters
     ----------
     rate : float
-        Share that training would drop, from 0 up to 1.
+        Fraction of the inputs that training drops, from 0 to 1.
     noise_shape, seed
-        Kept with the layer, `noise_shape` not in its config, as in Keras; they matter in training
-        only.
+        `noise_shape` is not part of the config, as in Keras; only training uses them.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `rate` is no number from 0 to 1, or where the layer is called with training=True.
+        If `rate` is not a number from 0 to 1, or the layer is called with training=True.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""BatchNormalization as it scores: with the moving statistics."""
+"""BatchNormalization in inference: with the moving statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lcfast.layers.core.weights import Record, WeightSlot
 from lcfast.local_conv import ops
 from lcfast.vocabulary import constraints, initializers, regularizers
 
-# What Keras takes as further arguments, and what would change the statistics.
+# Further arguments of Keras that would change the statistics.
 _OF_TRAINING = ("renorm", "virtual_batch_size", "adjustment")
 
 
@@ -22,24 +22,24 @@ class BatchNormalization(Layer):
     Parameters
     ----------
     axis : int or list of one int
-        The axis with a mean and a variance of its own for each entry; -1 is the last.
+        The axis that keeps its own mean and variance per index; -1 is the last.
     momentum : float
-        Kept with the layer; it matters in training only.
+        Stored in the config; only training uses it.
     epsilon : float
         Added to the variance.
     center, scale : bool
-        Whether beta is added, whether gamma multiplies.
+        Whether to add beta, whether to multiply by gamma.
     beta_initializer, gamma_initializer, moving_mean_initializer, \
 moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint
         As in Keras.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size, weights; renorm,
-        virtual_batch_size and adjustment only where they are off, fused whatever it is.
+        virtual_batch_size and adjustment only if off; fused is ignored.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes, or where it is called with training=True.
+        If an argument is invalid, or the layer is called with training=True.
 
     References
     ----------
@@ -81,7 +81,7 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
         if missing:
             raise ValueError(
                 f"Layer {self.name} (BatchNormalization) has {', '.join(missing)}, which lcfast "
-                "does not have."
+                "does not support."
             )
         self.axis = number
         self._axis_in_config: int | list[int] = (
@@ -107,7 +107,7 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
         if not self._has_axis(shape):
             raise ValueError(
                 f"Layer {self.name} normalises axis {self.axis}, which an input of shape {shape} "
-                "does not have beside its batch."
+                "does not have besides the batch."
             )
         self._axis_in_config = [self.axis % len(shape)]
         self.size = shape[self.axis]
@@ -138,7 +138,7 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
         self.finish_build(slots)
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError unless the axis has the size that the layer was built for."""
+        """Raise ValueError unless the layer was built for this size of the axis."""
         if not self._has_axis(shape) or shape[self.axis] != self.size:
             raise ValueError(
                 f"Layer {self.name} was built for inputs whose axis {self.axis} is {self.size}. "
@@ -151,7 +151,7 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
         """Y = (x - mean) * (gamma / sqrt(variance + epsilon)) + beta, element by element."""
         if training:
             raise ValueError(
-                f"Layer {self.name} was called with training=True; lcfast scores with the moving "
+                f"Layer {self.name} was called with training=True; lcfast uses the moving "
                 "statistics and does not compute those of a batch."
             )
         mean, factor, beta = self._along_axis(weights, inputs.ndim)
@@ -202,7 +202,7 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
         }
 
     def _has_axis(self, shape: Any) -> bool:
-        """Whether inputs of `shape` have the axis, and it is not the batch."""
+        """Whether inputs of `shape` have the axis and it is not the batch."""
         rank = len(shape)
         return rank > 1 and -rank <= self.axis < rank and self.axis % rank != 0
 
@@ -219,6 +219,6 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
         return weights[-2].reshape(shape), factor.reshape(shape), beta
 
     def _sum(self, values: np.ndarray) -> np.ndarray:
-        """The sum over every axis but one, one chain whatever the batch."""
+        """The sum over every axis but one, one ascending chain for any batch."""
         rows = np.moveaxis(values, self.axis, -1).reshape(-1, values.shape[self.axis])
         return ops.sum_rows(rows)

@@ -1,4 +1,4 @@
-"""ZeroPadding and Cropping in 1D and 2D: zeros put around the positions, or positions cut off."""
+"""ZeroPadding and Cropping in 1D and 2D: add zeros at the borders, or remove positions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import Record
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
 
-Margins = tuple[tuple[int, int], ...]  # (before, behind) of each spatial dimension
+Margins = tuple[tuple[int, int], ...]  # (before, after) of each spatial dimension
 
 
 class Border(Layer, abc.ABC):
-    """The body that padding and cropping share: what lies before and behind each dimension."""
+    """Base class of padding and cropping: margins before and after each dimension."""
 
     spatial_dimensions: ClassVar[int]
     margins: Margins
@@ -38,19 +38,19 @@ class Border(Layer, abc.ABC):
         return tuple(shape)
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the rank is wrong, or nothing would be left."""
+        """Raise ValueError if the rank is wrong, or nothing would be left."""
         self.compute_output_shape(shape)
 
     @abc.abstractmethod
     def _size(self, size: int, margin: int) -> int:
-        """How many positions the output has along a dimension of `size`."""
+        """Positions of the output along a dimension of `size`."""
 
     def _axes(self) -> tuple[int, ...]:
         first = 2 if self.data_format == CHANNELS_FIRST else 1
         return tuple(range(first, first + self.spatial_dimensions))
 
     def _inside(self, rank: int) -> tuple[slice, ...]:
-        """Where the array without margins lies in the one with them."""
+        """The slices of the inner array within the padded array."""
         inside = [slice(None)] * rank
         for axis, (before, behind) in zip(self._axes(), self.margins, strict=True):
             inside[axis] = slice(before, -behind or None)
@@ -110,19 +110,19 @@ class Cropping(Border):
 
 
 class ZeroPadding1D(ZeroPadding):
-    """Zeros before and behind a sequence.
+    """Zeros before and after a sequence.
 
     Parameters
     ----------
     padding : int or sequence of two ints
-        How many on either side, or before and behind.
+        Count on either side, or (before, after).
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `padding` is something else.
+        If `padding` is invalid.
 
     References
     ----------
@@ -153,8 +153,7 @@ class ZeroPadding2D(ZeroPadding):
     Parameters
     ----------
     padding : int, or sequence of two ints or of two pairs of ints
-        How many on every side; above and below, left and right; or ((above, below), (left,
-        right)).
+        Count on every side; (rows, columns); or ((top, bottom), (left, right)).
     data_format : str, optional
         "channels_last" or "channels_first"; None takes `lcfast.image_data_format()`.
     **kwargs
@@ -163,7 +162,7 @@ class ZeroPadding2D(ZeroPadding):
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -196,14 +195,14 @@ class Cropping1D(Cropping):
     Parameters
     ----------
     cropping : int or sequence of two ints
-        How many on either side, or before and behind.
+        Count on either side, or (before, after).
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `cropping` is something else, or nothing is left of the input.
+        If `cropping` is invalid, or nothing is left of the input.
 
     References
     ----------
@@ -243,7 +242,7 @@ class Cropping2D(Cropping):
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes, or nothing is left of the input.
+        If an argument is invalid, or nothing is left of the input.
 
     References
     ----------
@@ -271,13 +270,13 @@ class Cropping2D(Cropping):
 
 
 def _margin(value: Any, name: str) -> tuple[int, int]:
-    """(before, behind) of one number for both, or of two."""
+    """(before, after) from one integer for both, or from two."""
     pair = value if isinstance(value, list | tuple) else (value, value)
     sizes = [arguments.as_integer(size) for size in pair]
     checked = [size for size in sizes if size is not None and 0 <= size <= arguments.LARGEST_SIZE]
     if len(sizes) != 2 or len(checked) != 2:
         raise ValueError(
-            f"The `{name}` argument must be an integer of 0 or more, or a tuple of two, for each "
+            f"The `{name}` argument must be an integer >= 0, or a tuple of two, for each "
             f"dimension. Received: {arguments.short(value)}."
         )
     return checked[0], checked[1]

@@ -1,4 +1,4 @@
-"""Max and average pooling in 1D and 2D: element-wise over the taps of a window, in fixed order."""
+"""Max and average pooling in 1D and 2D: over the elements of a window, in fixed order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lcfast.local_conv.geometry import CHANNELS_FIRST
 
 
 class Pooling(Layer, abc.ABC):
-    """The body that the four pooling layers share.
+    """The shared base class of the four pooling layers.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Pooling(Layer, abc.ABC):
     strides : int or sequence of ints, optional
         Step between two windows; None means `pool_size`.
     padding : str
-        "valid" or "same"; what "same" adds is never part of a maximum or an average.
+        "valid" or "same"; the padding is never part of a maximum or an average.
     data_format : str, optional
         "channels_last" or "channels_first"; None takes `lcfast.image_data_format()`.
     **kwargs
@@ -37,7 +37,7 @@ class Pooling(Layer, abc.ABC):
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -45,7 +45,7 @@ class Pooling(Layer, abc.ABC):
     """
 
     spatial_dimensions: ClassVar[int]
-    outside: ClassVar[float]  # what padding holds: neutral in the reduction
+    outside: ClassVar[float]  # value of the padding: neutral in the reduction
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Pooling(Layer, abc.ABC):
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """y[n,p,c] = maximum or average over the taps of window p."""
+        """y[n,p,c] = maximum or average over the elements of window p."""
         return self._pool(self._padded(inputs), inputs)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
@@ -116,7 +116,7 @@ class Pooling(Layer, abc.ABC):
         }
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the rank is wrong or no window fits."""
+        """Raise ValueError if the rank is wrong or no window fits."""
         self.compute_output_shape(shape)
 
     @abc.abstractmethod
@@ -136,7 +136,7 @@ class Pooling(Layer, abc.ABC):
         return [(first + i, window, stride) for i, (window, stride) in enumerate(sizes)]
 
     def _inside(self, shape: tuple[int, ...]) -> tuple[slice, ...]:
-        """Where the input lies in the padded input."""
+        """The slices of the input within the padded input."""
         inside = [slice(None)] * len(shape)
         for axis, window, stride in self._axes():
             before, _ = padding_rules.pads(shape[axis], window, stride, self.padding)
@@ -154,7 +154,7 @@ class Pooling(Layer, abc.ABC):
         return padded
 
     def _taps(self, output_shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-        """For each tap of the window, row by row, where it lies in the padded input."""
+        """The slices of the padded input for each element of the window, row by row."""
         axes = self._axes()
         for tap in itertools.product(*(range(window) for _, window, _ in axes)):
             where = [slice(None)] * len(output_shape)
@@ -181,7 +181,7 @@ class MaxPooling(Pooling):
     def _pull(
         self, padded: np.ndarray, y: np.ndarray, dy: np.ndarray, dx: np.ndarray, inputs: np.ndarray
     ) -> None:
-        """The first tap that holds the maximum gets the gradient, as in TensorFlow."""
+        """The first element that holds the maximum gets the gradient, as in TensorFlow."""
         taken = np.zeros(y.shape, bool)
         for where in self._taps(y.shape):
             here = (padded[where] == y) & ~taken
@@ -190,7 +190,7 @@ class MaxPooling(Pooling):
 
 
 class AveragePooling(Pooling):
-    """Average over the taps of each window that lie in the input."""
+    """Average over the elements of each window, without padding."""
 
     outside = 0.0
 
@@ -209,7 +209,7 @@ class AveragePooling(Pooling):
             dx[where] += share
 
     def _counts(self, output_shape: tuple[int, ...], inputs: np.ndarray) -> np.ndarray:
-        """Taps of each window that lie in the input, in a shape that broadcasts."""
+        """Elements of each window without padding, in a shape that broadcasts."""
         counts = np.ones((1,) * len(output_shape), inputs.dtype)
         for axis, window, stride in self._axes():
             size = inputs.shape[axis]
@@ -234,7 +234,7 @@ class MaxPooling1D(MaxPooling):
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -270,7 +270,7 @@ class MaxPooling2D(MaxPooling):
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -298,7 +298,7 @@ class AveragePooling1D(AveragePooling):
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -326,7 +326,7 @@ class AveragePooling2D(AveragePooling):
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------

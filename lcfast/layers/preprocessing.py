@@ -1,4 +1,4 @@
-"""Layers that bring raw numbers into shape: Rescaling and Normalization."""
+"""Preprocessing layers: Rescaling and Normalization."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import Record, WeightSlot
 
-LEAST_ROOT = 1e-7  # Keras's backend.epsilon(): a smaller standard deviation counts as this
+LEAST_ROOT = 1e-7  # Keras's backend.epsilon(): lower bound of the standard deviation
 
 
 class Rescaling(Layer):
@@ -22,16 +22,16 @@ class Rescaling(Layer):
     Parameters
     ----------
     scale : float or sequence of float
-        Factor, or one for each entry of the last axis.
+        Factor, or one for each index of the last axis.
     offset : float or sequence of float
-        Likewise, added.
+        Added after scaling; shape as `scale`.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If an argument holds anything but numbers, or does not fit to the input.
+        If an argument is not numeric, or does not broadcast to the input.
 
     References
     ----------
@@ -50,12 +50,12 @@ class Rescaling(Layer):
         self.offset = numbers(offset, "offset")
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where scale or offset do not fit to the input."""
+        """Raise ValueError if scale or offset do not broadcast to the input."""
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if np.ndim(value) > len(shape) - 1 or not _repeats_to(np.shape(value), shape):
                 raise ValueError(
                     f"The `{name}` of layer {self.name} (Rescaling) has shape {np.shape(value)}, "
-                    f"which does not fit to rows of shape {tuple(shape)[1:]}."
+                    f"which does not broadcast to rows of shape {tuple(shape)[1:]}."
                 )
 
     def forward(
@@ -78,23 +78,23 @@ class Rescaling(Layer):
 
 
 class Normalization(Layer):
-    """(x - mean) / sqrt(variance), with those that Keras's `adapt` found or the caller gives.
+    """(x - mean) / sqrt(variance), from Keras's `adapt` or from the arguments.
 
     Parameters
     ----------
     axis : int, sequence of int or None
-        The axes with a mean and a variance of their own for each entry; None: one for all.
+        The axes that keep their own mean and variance per index; None: one for all.
     mean, variance : float or sequence of float, optional
-        Given both, they are no weights; else the layer has the weights mean, variance and count.
+        Constants instead of the weights mean, variance and count; give both or neither.
     invert : bool
-        Whether the layer goes the other way: x * sqrt(variance) + mean.
+        Whether to compute the inverse: x * sqrt(variance) + mean.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size, weights.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes, or does not fit to the input.
+        If an argument is invalid, or does not broadcast to the input.
 
     References
     ----------
@@ -168,7 +168,7 @@ class Normalization(Layer):
         return arguments.checked_shape(input_shape, "input_shape")
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError unless the axes have the sizes that the layer was built for."""
+        """Raise ValueError unless the layer was built for these sizes of the axes."""
         if any(axis >= len(shape) or shape[axis] != size for axis, size in self.kept.items()):
             raise ValueError(
                 f"Layer {self.name} was built for inputs with the sizes {self.kept} along its "
@@ -195,7 +195,7 @@ class Normalization(Layer):
             dx = dy * root if self.invert else dy / root
             if self.mean is not None:
                 return dx, []
-            # By the root: x * root has the slope x, (x - mean) / root has -(x - mean) / root**2.
+            # Derivative by root: x for x * root, -(x - mean) / root**2 for (x - mean) / root.
             by_root = dy * inputs if self.invert else -dx * (inputs - mean) / root
             by_mean = dy if self.invert else -dx
             slope = np.where(root > least, 0.5 / root, 0)
@@ -228,7 +228,7 @@ class Normalization(Layer):
 
 
 def numbers(value: Any, name: str) -> Any:
-    """A number as a float, a sequence or an array of numbers as tuples of floats."""
+    """A number as a float; a sequence or an array as nested tuples of floats."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if not isinstance(value, list | tuple):
@@ -243,7 +243,7 @@ def numbers(value: Any, name: str) -> Any:
 
 
 def _repeats_to(shape: tuple[int, ...], target: Any) -> bool:
-    """Whether an array of `shape` gives one of `target` where it is repeated, and no larger one."""
+    """Whether `shape` broadcasts to `target`."""
     sizes = (1,) * (len(shape) - len(target)) + tuple(target)
     sizes = sizes[len(sizes) - len(shape) :]
     return all(own in (1, size) for own, size in zip(shape, sizes, strict=True))

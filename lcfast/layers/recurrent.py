@@ -1,4 +1,4 @@
-"""What SimpleRNN, LSTM and GRU share: their weights, their walk through time and its way back."""
+"""Base class of SimpleRNN, LSTM and GRU: weights, the loop over time and its gradient."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _SERIALIZERS: dict[str, Callable[[Any], Any]] = {
 
 
 class Recurrent(Layer, abc.ABC):
-    """A layer that walks through time, with the arguments that all three have.
+    """A recurrent layer, with the arguments that all three share.
 
-    A subclass says how many gates it has, which states, and gives the cell of a record.
+    A subclass defines the number of gates, the states and the cell.
     """
 
     gates: ClassVar[int]
     states: ClassVar[int] = 1
-    cell_name: ClassVar[str]  # the first part of the names of Keras's weights
-    arguments_in_order: ClassVar[tuple[str, ...]]  # of the cell, as Keras lists them in a config
+    cell_name: ClassVar[str]  # prefix of the names of Keras's weights
+    arguments_in_order: ClassVar[tuple[str, ...]]  # of the cell, in the order of Keras's config
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Recurrent(Layer, abc.ABC):
         implementation: Any = 2,
         **layer_arguments: Any,
     ) -> None:
-        layer_arguments.pop("enable_caching_device", None)  # matters to TensorFlow alone
+        layer_arguments.pop("enable_caching_device", None)  # used by TensorFlow only
         if "input_dim" in layer_arguments and "input_shape" not in layer_arguments:
             steps = layer_arguments.pop("input_length", None)
             layer_arguments["input_shape"] = (steps, layer_arguments.pop("input_dim"))
@@ -97,20 +97,20 @@ class Recurrent(Layer, abc.ABC):
         self.implementation = _checked_implementation(implementation, self.recurrent_dropout)
         if arguments.checked_flag(return_state, "return_state"):
             raise ValueError(
-                f"Layer {self.name} is to return its states; lcfast's layers have one output. "
-                "Leave return_state out, or take the last step of return_sequences=True."
+                f"Layer {self.name} has return_state=True; lcfast's layers have one output. "
+                "Omit return_state, or take the last step of return_sequences=True."
             )
         if arguments.checked_flag(stateful, "stateful"):
             raise ValueError(
-                f"Layer {self.name} is to keep its states from call to call (stateful=True); in "
-                "lcfast an answer depends on its input alone. Give whole sequences."
+                f"Layer {self.name} has stateful=True; in lcfast an output depends on its "
+                "input only. Give whole sequences."
             )
         self.features: int | None = None
 
     # ------------------------------------------------------------ shapes and weights
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights: kernel, recurrent_kernel and bias, the gates side by side."""
+        """Create the weights kernel, recurrent_kernel and bias, gates concatenated."""
         shape = arguments.checked_shape(input_shape, "input_shape")
         if len(shape) != 3 or not shape[2]:
             raise ValueError(
@@ -164,11 +164,10 @@ class Recurrent(Layer, abc.ABC):
             )
 
     def check_batch_first(self) -> None:
-        """Raise ValueError where time comes first, which no model can tell from rows."""
+        """Raise ValueError for time_major=True: in a model the batch comes first."""
         if self.time_major:
             raise ValueError(
-                f"Layer {self.name} takes time before the batch (time_major=True); in a model the "
-                "batch comes first."
+                f"Layer {self.name} has time_major=True; in a model the batch comes first."
             )
 
     def _connect(self, inputs: Any) -> Any:
@@ -179,10 +178,10 @@ class Recurrent(Layer, abc.ABC):
 
     @abc.abstractmethod
     def cell(self, weights: Record) -> Cell:
-        """One time step with these weights."""
+        """The cell with these weights."""
 
     def input_bias(self, weights: Record) -> np.ndarray | None:
-        """What is added to the product of the inputs."""
+        """The bias of the product with the inputs, or None."""
         return weights[2] if self.use_bias else None
 
     def forward(
@@ -191,7 +190,8 @@ class Recurrent(Layer, abc.ABC):
         """The last state h, or that of every step."""
         if training and (self.dropout or self.recurrent_dropout):
             raise ValueError(
-                f"Layer {self.name} was called with training=True; lcfast scores and drops nothing."
+                f"Layer {self.name} was called with training=True; lcfast only does inference, "
+                "without dropout."
             )
         cell, products = self.cell(weights), self._input_products(weights, self._steps(inputs))
         states = self._first_states(products)
@@ -242,11 +242,11 @@ class Recurrent(Layer, abc.ABC):
         return y, pullback
 
     def bias_gradient(self, dz: np.ndarray, of_products: list[Any]) -> np.ndarray:
-        """The gradient of the bias, one chain over all steps and rows."""
+        """The gradient of the bias, one ascending chain over all steps and rows."""
         return ops.sum_rows(dz.reshape(-1, dz.shape[-1]))
 
     def _input_products(self, weights: Record, steps: np.ndarray) -> np.ndarray:
-        """What the inputs of all steps come to at once, z: (steps, rows, gates * units)."""
+        """The product of the inputs of all steps with the kernel: (steps, rows, gates * units)."""
         features, columns = weights[0].shape
         rows = steps.reshape(-1, 1, features)
         geometry = dense_geometry(features, columns)
@@ -258,18 +258,20 @@ class Recurrent(Layer, abc.ABC):
         return (zeros,) * self.states
 
     def _in_time(self, array: np.ndarray) -> np.ndarray:
-        """An input or output with time first."""
+        """An input or output, transposed to time first."""
         return array if self.time_major else array.swapaxes(0, 1)
 
     def _as_batch(self, steps: np.ndarray) -> np.ndarray:
-        """What has time first, as the caller sees it."""
+        """A time-first array in the caller's layout."""
         return np.ascontiguousarray(steps if self.time_major else steps.swapaxes(0, 1))
 
     def _steps(self, inputs: np.ndarray) -> np.ndarray:
-        """The inputs in the order in which they are walked through, (steps, rows, features)."""
+        """The inputs in processing order, (steps, rows, features)."""
         steps = self._in_time(inputs)
-        if len(steps) == 0:  # of a model whose sequences may have any length
-            raise ValueError(f"Layer {self.name} was given sequences without a step; it needs one.")
+        if len(steps) == 0:  # in a model with sequences of any length
+            raise ValueError(
+                f"Layer {self.name} was given sequences of length 0; the minimum is 1."
+            )
         return np.ascontiguousarray(steps[::-1] if self.go_backwards else steps)
 
     # ------------------------------------------------------------ configuration
@@ -295,7 +297,7 @@ class Recurrent(Layer, abc.ABC):
 
 
 def _checked_implementation(implementation: Any, recurrent_dropout: float) -> int:
-    """1 or 2, which compute the same; Keras's 0 is an old name of 1."""
+    """1 or 2, with the same result; 0 is an old name of 1 in Keras."""
     number = arguments.as_integer(implementation)
     if number not in (0, 1, 2):
         raise ValueError(f"The `implementation` must be 1 or 2. Received: {implementation!r}.")

@@ -1,8 +1,8 @@
-"""One time step of each recurrent layer, and how gradients go back through it.
+"""One time step of each recurrent layer, and its pullback.
 
-A cell is made of the weights that a call took and knows no time: `step` takes what the inputs of
-one step come to, z (rows, gates * units), and the states before it, and gives the states after it.
-Every product is one of local_conv's tile, so a row does not depend on its batch.
+A cell holds the weights of one call and is applied one step at a time: `step` takes the product of
+the step's inputs with the kernel, z (rows, gates * units), and the states before the step, and
+returns the states after it.  Products use local_conv, so a row does not depend on its batch.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Linearized = tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]
 
 @dataclass(frozen=True, eq=False)
 class RecurrentProduct:
-    """States times a part of the recurrent kernel.
+    """The product of states with a part of the recurrent kernel.
 
     Parameters
     ----------
     kernel : ndarray, shape (units, columns)
         Contiguous.
     bias : ndarray, shape (columns,), or None
-        What is added; only the GRU whose reset gate acts after the product has one.
+        Added to the product; only used by the GRU with reset_after.
     """
 
     kernel: np.ndarray
@@ -46,7 +46,7 @@ class RecurrentProduct:
         return ops.forward(x, self.kernel, self.bias, geometry).reshape(-1, columns)
 
     def state_gradient(self, dy: np.ndarray) -> np.ndarray:
-        """The gradient of the states, of that of the product."""
+        """The gradient of the states from the gradient of the product."""
         return dense_input_gradient(dy, self.kernel)
 
 
@@ -58,7 +58,7 @@ def dense_input_gradient(dy: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def dense_kernel_gradient(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """(features, units) from (rows, features) and (rows, units), one chain over the rows."""
+    """(features, units) from (rows, features) and (rows, units), ascending over the rows."""
     features, units = x.shape[-1], dy.shape[-1]
     geometry = dense_geometry(features, units)
     rows = x.reshape(-1, 1, features), dy.reshape(-1, 1, units)
@@ -67,16 +67,16 @@ def dense_kernel_gradient(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Cell(abc.ABC):
-    """What all cells are made of.
+    """Base class of all cells.
 
     Parameters
     ----------
     units : int
         Size of a state.
     activation, recurrent_activation : activation
-        Of the new values, and of the gates.
+        Activations of the new values and of the gates.
     products : tuple of RecurrentProduct
-        What the states are multiplied by.
+        The products with the states.
     """
 
     units: int
@@ -90,10 +90,10 @@ class Cell(abc.ABC):
 
     @abc.abstractmethod
     def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
-        """The states after a step, what went into each product, and the pullback."""
+        """The states after a step, the input of each product, and the pullback."""
 
     def gate(self, z: np.ndarray, number: int) -> np.ndarray:
-        """What one gate is made of: its columns of z."""
+        """The columns of z that belong to one gate."""
         return np.ascontiguousarray(z[:, number * self.units : (number + 1) * self.units])
 
 
@@ -106,7 +106,7 @@ class SimpleCell(Cell):
         return (_applied(self.activation, z + self.products[0].forward(h)),)
 
     def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
-        """The state after a step, what went into the product, and the pullback."""
+        """The state after a step, the input of the product, and the pullback."""
         (h,) = states
         after, pull = _linearized(self.activation, z + self.products[0].forward(h))
 
@@ -129,7 +129,7 @@ class LSTMCell(Cell):
         return o * _applied(self.activation, c), c
 
     def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
-        """The states h and c after a step, what went into the product, and the pullback."""
+        """The states h and c after a step, the input of the product, and the pullback."""
         h, before = states
         z = z + self.products[0].forward(h)
         (i, pull_i), (f, pull_f), (o, pull_o) = (
@@ -152,7 +152,7 @@ class LSTMCell(Cell):
 class GRUCell(Cell):
     """Gates z, r, h, with the reset gate r before the product of the state: h = z h + (1 - z) h'.
 
-    The products are that for z and r, and that of r * h.
+    The products are that of h for the gates z and r, and that of r * h.
     """
 
     def step(self, z: np.ndarray, states: States) -> States:
@@ -165,7 +165,7 @@ class GRUCell(Cell):
         return (update * h + (1 - update) * new,)
 
     def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
-        """The state after a step, what went into the products, and the pullback."""
+        """The state after a step, the inputs of the products, and the pullback."""
         (h,) = states
         gates = z[:, : 2 * self.units] + self.products[0].forward(h)
         (update, pull_update), (reset, pull_reset) = (
@@ -201,7 +201,7 @@ class GRUCellResetAfter(Cell):
         return (update * h + (1 - update) * new,)
 
     def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
-        """The state after a step, what went into the product, and the pullback."""
+        """The state after a step, the input of the product, and the pullback."""
         (h,) = states
         product = self.products[0].forward(h)
         (update, pull_update), (reset, pull_reset) = (
@@ -223,7 +223,7 @@ class GRUCellResetAfter(Cell):
 
 
 def parts_of_kernel(kernel: np.ndarray, *columns: int) -> Sequence[np.ndarray]:
-    """The kernel cut after these columns, each part contiguous."""
+    """The kernel split after these columns, each part contiguous."""
     return [np.ascontiguousarray(part) for part in np.split(kernel, columns, axis=1)]
 
 

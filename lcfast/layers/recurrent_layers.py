@@ -1,4 +1,4 @@
-"""SimpleRNN, LSTM and GRU: Keras's arguments, and the cell that each walks through time with."""
+"""SimpleRNN, LSTM and GRU: Keras's arguments and the cell of each layer."""
 
 from __future__ import annotations
 
@@ -38,34 +38,34 @@ class SimpleRNN(Recurrent):
     units : int
         Size of the state and of the last axis of the output.
     activation : str, dict, callable or Layer
-        Of the new values; None is linear.
+        Activation of the new values; None is linear.
     use_bias : bool
-        Whether a bias is added.
+        Whether to add a bias.
     kernel_initializer, recurrent_initializer, bias_initializer
-        First values of the weights.
+        Initial values of the weights.
     kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer, \
 kernel_constraint, recurrent_constraint, bias_constraint
-        As in `Dense`; those called recurrent are of the recurrent kernel.
+        As in `Dense`; recurrent_* apply to the recurrent kernel.
     dropout, recurrent_dropout : float
-        Kept with the layer; they act in training only.
+        Stored in the config; only training uses them.
     return_sequences : bool
-        Whether the output is the state after every step, (batch, steps, units), or the last one.
+        Whether to return the state after every step, (batch, steps, units), or only the last.
     return_state, stateful : bool
-        False: a layer has one output, and an answer depends on its input alone.
+        Must be False: a layer has one output, and it depends on the input alone.
     go_backwards : bool
-        Whether to walk from the last step to the first; the output is in that order too.
+        Whether to run from the last step to the first; the output is in that order too.
     unroll : bool
-        Kept with the layer; the answer is the same.
+        Stored in the config; the result is the same.
     time_major : bool
-        Whether input and output are (steps, batch, ...); for calls on arrays.
+        Whether input and output are (steps, batch, ...); only for calls on arrays.
     **kwargs
-        implementation, 1 or 2, which compute the same; name, dtype, trainable, input_shape,
+        implementation (1 or 2, same result); name, dtype, trainable, input_shape,
         batch_input_shape, batch_size, weights, dynamic; input_dim and input_length.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -133,51 +133,51 @@ kernel_constraint, recurrent_constraint, bias_constraint
         )
 
     def cell(self, weights: Record) -> Cell:
-        """One time step with these weights."""
+        """The cell with these weights."""
         products = (RecurrentProduct(weights[1]),)
         return SimpleCell(self.units, self.activation, self.recurrent_activation, products)
 
 
 class LSTM(Recurrent):
-    """Long short-term memory: gates i, f, c, o, side by side in the weights.
+    """Long short-term memory; gates i, f, c, o, concatenated in the weights.
 
     Parameters
     ----------
     units : int
         Size of the state and of the last axis of the output.
     activation : str, dict, callable or Layer
-        Of the new values; None is linear.
+        Activation of the new values; None is linear.
     recurrent_activation : str, dict, callable or Layer
-        Of the gates; "hard_sigmoid" in files of Keras before 2.3.
+        Activation of the gates; "hard_sigmoid" in files of Keras before 2.3.
     use_bias : bool
-        Whether a bias is added.
+        Whether to add a bias.
     kernel_initializer, recurrent_initializer, bias_initializer
-        First values of the weights.
+        Initial values of the weights.
     unit_forget_bias : bool
-        Whether the bias of the forget gate begins with ones.
+        Whether the bias of the forget gate is initialised to ones.
     kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer, \
 kernel_constraint, recurrent_constraint, bias_constraint
-        As in `Dense`; those called recurrent are of the recurrent kernel.
+        As in `Dense`; recurrent_* apply to the recurrent kernel.
     dropout, recurrent_dropout : float
-        Kept with the layer; they act in training only.
+        Stored in the config; only training uses them.
     return_sequences : bool
-        Whether the output is the state after every step, (batch, steps, units), or the last one.
+        Whether to return the state after every step, (batch, steps, units), or only the last.
     return_state, stateful : bool
-        False: a layer has one output, and an answer depends on its input alone.
+        Must be False: a layer has one output, and it depends on the input alone.
     go_backwards : bool
-        Whether to walk from the last step to the first; the output is in that order too.
+        Whether to run from the last step to the first; the output is in that order too.
     unroll : bool
-        Kept with the layer; the answer is the same.
+        Stored in the config; the result is the same.
     time_major : bool
-        Whether input and output are (steps, batch, ...); for calls on arrays.
+        Whether input and output are (steps, batch, ...); only for calls on arrays.
     **kwargs
-        implementation, 1 or 2, which compute the same; name, dtype, trainable, input_shape,
+        implementation (1 or 2, same result); name, dtype, trainable, input_shape,
         batch_input_shape, batch_size, weights, dynamic; input_dim and input_length.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -258,52 +258,52 @@ kernel_constraint, recurrent_constraint, bias_constraint
         return _ForgetBias(others) if self.unit_forget_bias and others is not None else others
 
     def cell(self, weights: Record) -> Cell:
-        """One time step with these weights."""
+        """The cell with these weights."""
         products = (RecurrentProduct(weights[1]),)
         return LSTMCell(self.units, self.activation, self.recurrent_activation, products)
 
 
 class GRU(Recurrent):
-    """Gated recurrent unit: gates z, r, h, side by side in the weights.
+    """Gated recurrent unit; gates z, r, h, concatenated in the weights.
 
     Parameters
     ----------
     units : int
         Size of the state and of the last axis of the output.
     activation : str, dict, callable or Layer
-        Of the new values; None is linear.
+        Activation of the new values; None is linear.
     recurrent_activation : str, dict, callable or Layer
-        Of the gates; "hard_sigmoid" in files of Keras before 2.3.
+        Activation of the gates; "hard_sigmoid" in files of Keras before 2.3.
     use_bias : bool
-        Whether a bias is added.
+        Whether to add a bias.
     kernel_initializer, recurrent_initializer, bias_initializer
-        First values of the weights.
+        Initial values of the weights.
     kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer, \
 kernel_constraint, recurrent_constraint, bias_constraint
-        As in `Dense`; those called recurrent are of the recurrent kernel.
+        As in `Dense`; recurrent_* apply to the recurrent kernel.
     dropout, recurrent_dropout : float
-        Kept with the layer; they act in training only.
+        Stored in the config; only training uses them.
     return_sequences : bool
-        Whether the output is the state after every step, (batch, steps, units), or the last one.
+        Whether to return the state after every step, (batch, steps, units), or only the last.
     return_state, stateful : bool
-        False: a layer has one output, and an answer depends on its input alone.
+        Must be False: a layer has one output, and it depends on the input alone.
     go_backwards : bool
-        Whether to walk from the last step to the first; the output is in that order too.
+        Whether to run from the last step to the first; the output is in that order too.
     unroll : bool
-        Kept with the layer; the answer is the same.
+        Stored in the config; the result is the same.
     time_major : bool
-        Whether input and output are (steps, batch, ...); for calls on arrays.
+        Whether input and output are (steps, batch, ...); only for calls on arrays.
     reset_after : bool
-        Whether the reset gate acts after the product of the state, which then has a bias of its
-        own, or before it, as in files of Keras before 2.3.
+        Whether the reset gate is applied after the product with the state, which then has its own
+        bias, or before it, as in files of Keras before 2.3.
     **kwargs
-        implementation, 1 or 2, which compute the same; name, dtype, trainable, input_shape,
+        implementation (1 or 2, same result); name, dtype, trainable, input_shape,
         batch_input_shape, batch_size, weights, dynamic; input_dim and input_length.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -384,11 +384,11 @@ kernel_constraint, recurrent_constraint, bias_constraint
         return (2, columns) if self.reset_after else (columns,)
 
     def input_bias(self, weights: Record) -> np.ndarray | None:
-        """What is added to the product of the inputs."""
+        """The bias of the product with the inputs, or None."""
         return weights[2][0] if self.use_bias and self.reset_after else super().input_bias(weights)
 
     def bias_gradient(self, dz: np.ndarray, of_products: list[Any]) -> np.ndarray:
-        """The gradient of the bias, one chain over all steps and rows."""
+        """The gradient of the bias, one ascending chain over all steps and rows."""
         of_inputs = super().bias_gradient(dz, of_products)
         if not self.reset_after:
             return of_inputs
@@ -396,7 +396,7 @@ kernel_constraint, recurrent_constraint, bias_constraint
         return np.stack([of_inputs, ops.sum_rows(of_states)])
 
     def cell(self, weights: Record) -> Cell:
-        """One time step with these weights."""
+        """The cell with these weights."""
         activations = self.activation, self.recurrent_activation
         if self.reset_after:
             bias = weights[2][1] if self.use_bias else None
@@ -408,7 +408,7 @@ kernel_constraint, recurrent_constraint, bias_constraint
 
 @dataclass(frozen=True)
 class _ForgetBias:
-    """The first bias of an LSTM: ones for the forget gate, what it was given for the others."""
+    """The initial bias of an LSTM: ones for the forget gate, `bias_initializer` elsewhere."""
 
     others: InitializerLike
 

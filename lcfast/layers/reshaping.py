@@ -1,4 +1,4 @@
-"""Layers that move numbers and change none: Flatten, Reshape, Permute and RepeatVector."""
+"""Layers that only rearrange elements: Flatten, Reshape, Permute and RepeatVector."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lcfast.local_conv.geometry import CHANNELS_FIRST
 
 
 class Flatten(Layer):
-    """All axes but the batch as one, channels last.
+    """All axes except the batch joined into one, in channels_last order.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Flatten(Layer):
 
 
 class Reshape(Layer):
-    """The same numbers in another shape.
+    """The input in another shape.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Reshape(Layer):
     Raises
     ------
     ValueError
-        If the numbers do not fit into the shape.
+        If the number of elements does not match the shape.
 
     References
     ----------
@@ -125,7 +125,7 @@ class Reshape(Layer):
         if not fits:
             raise ValueError(
                 f"Layer {self.name} cannot reshape inputs of shape {tuple(input_shape)} to "
-                f"{self.target_shape}: the numbers in a row do not fit."
+                f"{self.target_shape}: the number of elements differs."
             )
         return (
             input_shape[0],
@@ -133,13 +133,13 @@ class Reshape(Layer):
         )
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the numbers do not fit."""
+        """Raise ValueError if the number of elements does not match."""
         self.compute_output_shape(shape)
 
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """Y = x, in another shape."""
+        """Y = reshape(x)."""
         shape = self.compute_output_shape(inputs.shape)
         y: np.ndarray = inputs.reshape([size or 0 for size in shape])
         return y
@@ -158,12 +158,12 @@ class Reshape(Layer):
 
 
 class Permute(Layer):
-    """The same numbers with the axes in another order.
+    """The input with its axes permuted.
 
     Parameters
     ----------
     dims : sequence of int
-        Where each axis of the output comes from, counted from 1, without the batch.
+        The input axis of each output axis, counted from 1, without the batch.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
@@ -207,7 +207,7 @@ class Permute(Layer):
         return tuple(shape[axis] for axis in (0, *self.dims))
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the rank is wrong."""
+        """Raise ValueError if the rank is wrong."""
         self.compute_output_shape(shape)
 
     def forward(
@@ -230,19 +230,19 @@ class Permute(Layer):
 
 
 class RepeatVector(Layer):
-    """A vector, several times, as the steps of a sequence.
+    """A vector repeated as the steps of a sequence.
 
     Parameters
     ----------
     n : int
-        How many steps.
+        Number of steps.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     TypeError
-        If `n` is no integer.
+        If `n` is not an integer.
     ValueError
         If it is not positive.
 
@@ -274,7 +274,7 @@ class RepeatVector(Layer):
         return (shape[0], self.n, shape[1])
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the rank is wrong."""
+        """Raise ValueError if the rank is wrong."""
         self.compute_output_shape(shape)
 
     def forward(

@@ -17,7 +17,7 @@ from lcfast.vocabulary import constraints, initializers, regularizers
 
 
 class SeparableConv(Convolution):
-    """The body that SeparableConv1D and SeparableConv2D share."""
+    """The shared base class of SeparableConv1D and SeparableConv2D."""
 
     filters: int
 
@@ -86,7 +86,7 @@ class SeparableConv(Convolution):
     def linear_part(
         self, weights: Record, x: np.ndarray
     ) -> tuple[activation_argument.Product, Pull]:
-        """Both convolutions, and their pullback."""
+        """Both convolutions and their pullback."""
         channels, options = x.shape[-1], self._compute_options
         depth, ones = channels * self.depth_multiplier, (1,) * self.spatial_dimensions
         own = self.conv(x.shape[1:-1], channels, depth, channels)
@@ -108,8 +108,8 @@ class SeparableConv(Convolution):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a layer from what `get_config` gave, in the names of Keras 1 too."""
-        if "init" in config:  # Keras 1 has one for both kernels
+        """Make a layer from a config of `get_config`, or one that uses Keras 1's argument names."""
+        if "init" in config:  # Keras 1 has one argument for both kernels
             config = dict(config)
             first = config.pop("init")
             config.update(depthwise_initializer=first, pointwise_initializer=first)
@@ -130,14 +130,14 @@ class SeparableConv(Convolution):
 
 
 class SeparableConv1D(SeparableConv):
-    """Convolve each channel of a sequence with filters of its own, then mix the channels.
+    """Convolve each channel of a sequence with its own filters, then mix the channels.
 
     Parameters
     ----------
     filters, kernel_size, strides, dilation_rate, data_format
         As in `SeparableConv2D`, with one dimension.
     padding : str
-        "valid", "same", or "causal": an output sees no input that comes after it.
+        "valid", "same", or "causal": an output reads no later input.
     depth_multiplier, activation, use_bias, depthwise_initializer, pointwise_initializer, \
 bias_initializer, depthwise_regularizer, pointwise_regularizer, bias_regularizer, \
 activity_regularizer, depthwise_constraint, pointwise_constraint, bias_constraint, engine, **kwargs
@@ -146,7 +146,7 @@ activity_regularizer, depthwise_constraint, pointwise_constraint, bias_constrain
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -165,7 +165,7 @@ activity_regularizer, depthwise_constraint, pointwise_constraint, bias_constrain
 
 @arguments.with_defaults(strides=(1, 1), dilation_rate=(1, 1))
 class SeparableConv2D(SeparableConv):
-    """Convolve each channel of an image with filters of its own, then mix the channels.
+    """Convolve each channel of an image with its own filters, then mix the channels.
 
     Parameters
     ----------
@@ -178,13 +178,13 @@ class SeparableConv2D(SeparableConv):
     data_format : str, optional
         "channels_last" or "channels_first"; None takes `lcfast.image_data_format()`.
     dilation_rate : int or sequence of two ints
-        Steps between two pixels that a window sees; more than 1 only with strides of 1.
+        Steps between two pixels of a receptive field; more than 1 only with strides of 1.
     depth_multiplier : int
         Filters of each channel, before the channels are mixed.
     depthwise_initializer, depthwise_regularizer, depthwise_constraint
-        First values, penalty and constraint of the kernel of each channel.
+        Initial values, penalty and constraint of the depthwise kernel.
     pointwise_initializer, pointwise_regularizer, pointwise_constraint
-        The same of the kernel that mixes the channels.
+        The same for the pointwise kernel.
     activation, use_bias, bias_initializer, bias_regularizer, activity_regularizer, \
 bias_constraint, engine, **kwargs
         As in `LocallyConnected2D`.
@@ -192,7 +192,7 @@ bias_constraint, engine, **kwargs
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------

@@ -17,9 +17,9 @@ from lcfast.local_conv import ops
 
 
 class ConvTranspose(Convolution):
-    """The body that Conv1DTranspose and Conv2DTranspose share.
+    """The shared base class of Conv1DTranspose and Conv2DTranspose.
 
-    The convolution that it transposes goes from the layer's output to its input.
+    The transposed convolution maps the layer's output to its input.
     """
 
     filters: int
@@ -85,7 +85,7 @@ class ConvTranspose(Convolution):
         Raises
         ------
         ValueError
-            If no convolution of such an output gives an input of that size.
+            If no convolution maps such an output to an input of that size.
         """
         more = self.output_padding or (None,) * len(size)
         output: Shape = tuple(
@@ -101,10 +101,10 @@ class ConvTranspose(Convolution):
             )
         ):
             raise ValueError(
-                f"Layer {self.name} ({type(self).__name__}) has the output_padding "
-                f"{self.output_padding}, which makes an output of size {output} of an input of "
-                f"size {size}; with padding {self.padding!r} and strides {self.strides} no "
-                "convolution leads back to that. Leave `output_padding` out, or change it."
+                f"Layer {self.name} ({type(self).__name__}) has output_padding "
+                f"{self.output_padding}, which gives output size {output} for input size {size}; "
+                f"no convolution with padding {self.padding!r} and strides {self.strides} maps that "
+                "back. Omit `output_padding`, or change it."
             )
         return output
 
@@ -138,7 +138,7 @@ class ConvTranspose(Convolution):
 
 
 def _checked_output_padding(value: Any, dimensions: int) -> tuple[int, ...] | None:
-    """None, or one number of at least 0 for each dimension."""
+    """None, or one integer >= 0 for each dimension."""
     if value is None:
         return None
     alone = arguments.as_integer(value)
@@ -159,7 +159,7 @@ def _checked_output_padding(value: Any, dimensions: int) -> tuple[int, ...] | No
 
 
 class Conv1DTranspose(ConvTranspose):
-    """Spread each step of a sequence over the window that it would have been made of.
+    """Transposed convolution of a sequence.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -190,7 +190,7 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
 
 @arguments.with_defaults(strides=(1, 1), dilation_rate=(1, 1))
 class Conv2DTranspose(ConvTranspose):
-    """Spread each pixel of an image over the window that it would have been made of.
+    """Transposed convolution of an image.
 
     Parameters
     ----------
@@ -203,11 +203,11 @@ class Conv2DTranspose(ConvTranspose):
         "valid" or "same", of that convolution.
     output_padding : int or sequence of two ints, optional
         Pixels added to the smallest output that the convolution maps to the input, less than
-        the strides; None means as many as Keras's rule gives, size * stride for "same".
+        the strides; None follows Keras's rule: size * stride for "same".
     data_format : str, optional
         "channels_last" or "channels_first"; None takes `lcfast.image_data_format()`.
     dilation_rate : int or sequence of two ints
-        Steps between two pixels that a window sees; more than 1 only with strides of 1.
+        Steps between two pixels of a receptive field; more than 1 only with strides of 1.
     activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, \
 bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engine, **kwargs
         As in `LocallyConnected2D`.
@@ -215,7 +215,7 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes, or no output has the size that
+        If an argument is invalid, or no output has the size that
         `output_padding` asks for.
 
     References

@@ -1,4 +1,4 @@
-"""UpSampling in 1D and 2D: each position several times, or lines drawn between positions."""
+"""UpSampling in 1D and 2D: repeat each position, or interpolate linearly."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ INTERPOLATIONS = ("nearest", "bilinear")
 
 
 class UpSampling1D(Layer):
-    """Each step of a sequence several times.
+    """Each step of a sequence repeated.
 
     Parameters
     ----------
     size : int
-        How many times.
+        Number of repetitions.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If `size` is no positive integer.
+        If `size` is not a positive integer.
 
     References
     ----------
@@ -47,7 +47,7 @@ class UpSampling1D(Layer):
         self.size = arguments.positive_int(size, "size")
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the rank is wrong."""
+        """Raise ValueError if the rank is wrong."""
         self.compute_output_shape(shape)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
@@ -70,24 +70,24 @@ class UpSampling1D(Layer):
 
 
 class UpSampling2D(Layer):
-    """Each pixel of an image several times, or linear interpolation between pixels.
+    """Each pixel of an image repeated, or linear interpolation between pixels.
 
     Parameters
     ----------
     size : int or sequence of two ints
-        How many times in rows and in columns.
+        Factors of rows and columns.
     data_format : str, optional
         "channels_last" or "channels_first"; None takes `lcfast.image_data_format()`.
     interpolation : str
-        "nearest" or "bilinear"; lcfast has none of Keras's others. A layer of float64 interpolates
-        in float64, where Keras does so in float32.
+        "nearest" or "bilinear"; Keras's other modes are not supported. With dtype float64 lcfast
+        interpolates in float64, Keras in float32.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If an argument is not one that the layer takes.
+        If an argument is invalid.
 
     References
     ----------
@@ -112,13 +112,13 @@ class UpSampling2D(Layer):
         self.size = arguments.positive_ints(size, 2, "size")
         if not isinstance(interpolation, str) or interpolation.lower() not in INTERPOLATIONS:
             raise ValueError(
-                f"Layer {self.name} (UpSampling2D) can interpolate by 'nearest' or 'bilinear'. "
+                f"Layer {self.name} (UpSampling2D) supports interpolation='nearest' or 'bilinear'. "
                 f"Received: interpolation={arguments.short(interpolation)}."
             )
         self.interpolation = interpolation.lower()
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the rank is wrong."""
+        """Raise ValueError if the rank is wrong."""
         self.compute_output_shape(shape)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
@@ -131,7 +131,7 @@ class UpSampling2D(Layer):
         """y[n,i,j,c] = x[n,i // size,j // size,c], or an average of the pixels around."""
         enlarge = np.repeat if self.interpolation == "nearest" else interpolate
         y = inputs
-        for axis, factor in reversed(self._factors().items()):  # columns first, as TensorFlow
+        for axis, factor in reversed(self._factors().items()):  # columns first, as in TensorFlow
             y = enlarge(y, factor, axis)
         return y  # type: ignore[no-any-return]
 
@@ -156,7 +156,7 @@ class UpSampling2D(Layer):
         }
 
     def _factors(self) -> dict[int, int]:
-        """How many times along which axis."""
+        """The factor of each axis."""
         first = 2 if self.data_format == CHANNELS_FIRST else 1
         return {first: self.size[0], first + 1: self.size[1]}
 
@@ -191,7 +191,7 @@ def pull_interpolate(dy: np.ndarray, factor: int, axis: int) -> np.ndarray:
 def _neighbours(
     size: int, factor: int, dtype: np.dtype
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The positions below and above each new one, and how far it lies from the lower one."""
+    """The lower and upper neighbour of each new position, and its distance from the lower."""
     scale = dtype.type(1) / dtype.type(factor)
     place = (np.arange(size * factor).astype(dtype) + dtype.type(0.5)) * scale - dtype.type(0.5)
     floor = np.floor(place)
@@ -201,7 +201,7 @@ def _neighbours(
 
 
 def _enlarged(layer: Layer, input_shape: Any, factors: dict[int, int], rank: int) -> Shape:
-    """`input_shape` with some axes several times as long."""
+    """`input_shape` with some axes multiplied by a factor."""
     shape = arguments.checked_shape(input_shape, "input_shape")
     if len(shape) != rank:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Layers around layers: TimeDistributed and Bidirectional."""
+"""Layers that wrap layers: TimeDistributed and Bidirectional."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from lcfast.layers.recurrent import Recurrent
 
 
 class Wrapper(Layer):
-    """A layer that computes with layers that it holds."""
+    """A layer that computes with other layers."""
 
-    _wrapped: ClassVar[tuple[str, ...]] = ("layer",)  # arguments that are layers
+    _wrapped: ClassVar[tuple[str, ...]] = ("layer",)  # names of the arguments that are layers
 
     def await_weights(self) -> None:
-        """Let builds only note the shapes, inside too: the values come from a file."""
+        """Let `build` only record shapes, also in the inner layers; a file provides the values."""
         for layer in self.sublayers():
             layer.await_weights()
 
     def initialize_weights(self) -> None:
-        """Give all weights of the layers inside new values from their initializers."""
+        """Initialise all weights of the inner layers."""
         for layer in self.sublayers():
             layer.initialize_weights()
 
     def in_own_order(self, gradients: list[tuple[Layer, list[np.ndarray]]]) -> list[np.ndarray]:
-        """The gradients of the layers inside, in the order of `get_weights()`."""
+        """The gradients of the inner layers, in the order of `get_weights()`."""
         of_ref = {
             ref: gradient
             for layer, of_layer in gradients
@@ -39,14 +39,14 @@ class Wrapper(Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a layer from what `get_config` gave, or from the config in a model file.
+        """Make a layer from a config of `get_config` or of a model file.
 
         Raises
         ------
         TypeError
-            If the config has a key that the layer does not take.
+            If the config has an unknown key.
         ValueError
-            If a value is not one that the layer takes.
+            If a value is invalid.
         """
         made = {
             name: _layer_of(config[name])
@@ -54,25 +54,25 @@ class Wrapper(Layer):
             if isinstance(config.get(name), dict)
         }
         arguments_of = {**config, **made}
-        if not arguments_of.get("num_constants"):  # some files say that there are none
+        if not arguments_of.get("num_constants"):  # some files store an empty value
             arguments_of.pop("num_constants", None)
         return cls(**arguments_of)
 
 
 class TimeDistributed(Wrapper):
-    """A layer, or a model, applied to every time step.
+    """Apply a layer, or a model, to every time step.
 
     Parameters
     ----------
     layer : Layer
-        With one input and one output.
+        Layer with one input and one output.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size, weights.
 
     Raises
     ------
     ValueError
-        If `layer` is no layer, or takes several inputs.
+        If `layer` is not a layer, or takes several inputs.
 
     References
     ----------
@@ -88,7 +88,7 @@ class TimeDistributed(Wrapper):
 
     def __init__(self, layer: Layer, **kwargs: Any) -> None:
         if not isinstance(layer, Layer):
-            raise ValueError(f"TimeDistributed takes a layer of lcfast. Received: {layer!r}.")
+            raise ValueError(f"TimeDistributed needs an lcfast layer. Received: {layer!r}.")
         kwargs.setdefault("dtype", layer.dtype)
         super().__init__(**kwargs)
         if layer.takes_list:
@@ -98,7 +98,7 @@ class TimeDistributed(Wrapper):
         self.layer = layer
 
     def build(self, input_shape: Any) -> None:
-        """Build the layer inside for one step of an input of this shape."""
+        """Build the inner layer for one step of an input of this shape."""
         shape = arguments.checked_shape(input_shape, "input_shape")
         if len(shape) < 3:
             raise ValueError(
@@ -119,7 +119,7 @@ class TimeDistributed(Wrapper):
         return (*shape[:2], *self.layer.shape_of_output((None, *shape[2:]))[1:])
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError unless the layer inside can take each step."""
+        """Raise ValueError unless the inner layer accepts each step."""
         if len(shape) < 3:
             raise ValueError(
                 f"Layer {self.name} (TimeDistributed) needs an input of 3 or more dimensions, "
@@ -140,14 +140,14 @@ class TimeDistributed(Wrapper):
 
         def pullback(dy: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
             dx, dweights = pull(_all_steps(dy).astype(y.dtype, copy=False))
-            if dx is not None:  # None of what is taken as integers
+            if dx is not None:  # None for integer inputs
                 dx = self._by_steps(dx, inputs)
             return dx, self.in_own_order([(self.layer, dweights)])
 
         return self._by_steps(y, inputs), pullback
 
     def _by_steps(self, y: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-        """What is of all steps as (rows, steps, ...), in the dtype of this layer."""
+        """An array of all steps as (rows, steps, ...), in the dtype of this layer."""
         return y.reshape(*inputs.shape[:2], *y.shape[1:]).astype(self.numpy_dtype, copy=False)
 
     def get_config(self) -> dict[str, Any]:
@@ -156,26 +156,26 @@ class TimeDistributed(Wrapper):
 
 
 class Bidirectional(Wrapper):
-    """A recurrent layer that walks forward through time, and one that walks backward.
+    """Run a recurrent layer forward and a second one backward through time.
 
     Parameters
     ----------
     layer : SimpleRNN, LSTM or GRU
-        Its configuration makes both; its weights are not taken.
+        Both layers are created from its config; its weights are not used.
     merge_mode : str
-        How the outputs are joined: "concat" along the last axis, "sum", "mul" or "ave".
+        How the outputs are combined: "concat" along the last axis, "sum", "mul" or "ave".
     weights : list of ndarray, optional
-        Values to set when the layer is built, those of the forward one first.
+        Values to set when the layer is built, those of the forward layer first.
     backward_layer : SimpleRNN, LSTM or GRU, optional
-        The one that walks backward, with the other `go_backwards`.
+        The backward layer; its `go_backwards` must be the opposite of that of `layer`.
     **kwargs
         name, dtype, trainable, input_shape, batch_input_shape, batch_size.
 
     Raises
     ------
     ValueError
-        If a layer is not recurrent, the two do not go together, or `merge_mode` is None: a layer
-        has one output.
+        If a layer is not recurrent, the two are incompatible, or `merge_mode` is None (a layer has
+        one output).
 
     References
     ----------
@@ -226,7 +226,7 @@ class Bidirectional(Wrapper):
         forward, backward = self.forward_layer, self.backward_layer
         if forward.go_backwards == backward.go_backwards:
             raise ValueError(
-                f"The two layers of {self.name} must walk in different directions, but both have "
+                f"The two layers of {self.name} must run in different directions, but both have "
                 f"go_backwards={forward.go_backwards}."
             )
         for name in ("return_sequences", "time_major", "units"):
@@ -251,7 +251,7 @@ class Bidirectional(Wrapper):
         return (*shape[:-1], self.forward_layer.units + self.backward_layer.units)
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError unless both layers can take it."""
+        """Raise ValueError unless both layers accept the shape."""
         self.forward_layer.check_input_shape(shape)
 
     def _connect(self, inputs: Any) -> Any:
@@ -261,7 +261,7 @@ class Bidirectional(Wrapper):
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """The outputs of both, joined; that of the backward one in the order of time."""
+        """The combined outputs; that of the backward layer is in time order."""
         forward, backward = (
             layer.compute(layer.record(), inputs, training) for layer in self._pair()
         )
@@ -287,7 +287,7 @@ class Bidirectional(Wrapper):
         return self.forward_layer, self.backward_layer
 
     def _turned(self, y: np.ndarray) -> np.ndarray:
-        """The output of the backward layer in the order of time, or its gradient out of it."""
+        """The output of the backward layer in time order, or its gradient from time order."""
         if not self.forward_layer.return_sequences:
             return y
         return y[::-1] if self.forward_layer.time_major else y[:, ::-1]
@@ -302,7 +302,7 @@ class Bidirectional(Wrapper):
     def _parts(
         self, dy: np.ndarray, forward: np.ndarray, backward: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The gradients of the two outputs, of that of the joined one."""
+        """The gradients of the two outputs from the gradient of the combined one."""
         if self.merge_mode == "concat":
             units = self.forward_layer.units
             return dy[..., :units], dy[..., units:]
@@ -332,7 +332,7 @@ def _check_recurrent(layer: Any, name: str) -> None:
 
 
 def _all_steps(x: np.ndarray) -> np.ndarray:
-    """The steps of all rows as rows of their own."""
+    """Reshape (rows, steps, ...) to (rows * steps, ...)."""
     return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
@@ -346,13 +346,13 @@ def _serialized(layer: Layer, name: str) -> dict[str, Any]:
 
 
 def _layer_of(entry: dict[str, Any]) -> Layer:
-    """The layer of an entry in a config; nothing but lcfast's own layers can be named."""
+    """The layer of a config entry; only lcfast's own layers are allowed."""
     kind, config = entry.get("class_name"), entry.get("config")
     classes = {cls.__name__: cls for cls in _subclasses(Layer) if _is_lcfast_s(cls)}
     if not isinstance(kind, str) or kind not in classes or not isinstance(config, dict):
         raise ValueError(
-            f"lcfast has no layer {arguments.short(kind)} to make from a config alone; load the "
-            "whole model, or make the layer and hand it over."
+            f"lcfast has no layer {arguments.short(kind)}; load the whole model with "
+            "custom_objects, or pass a layer object."
         )
     layer: Layer = classes[kind].from_config(config)
     return layer

@@ -1,7 +1,7 @@
 """Activations by their Keras name.
 
-Each one is computed by lcfast's own polynomials in C (see local_conv/c/functions.template.c),
-so that its bits depend neither on the batch nor on how numpy was built.
+All are computed by lcfast's own polynomials in C (local_conv/c/functions.template.c), so results
+are bit-identical for any batch size and any build of numpy.
 
 Source: https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/activations
 """
@@ -21,14 +21,14 @@ from lcfast.vocabulary.registry import Registry, number
 
 @dataclass(frozen=True)
 class ActivationFunction:
-    """An activation: callable on arrays, and known to the kernels, which apply it by themselves.
+    """An activation that is callable on arrays and that the kernels implement.
 
     Parameters
     ----------
     name : str
         Keras's name.
     kernel : ops.Activation
-        What the kernels compute.
+        The activation of the kernels.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class ActivationFunction:
         return ops.activate(as_floats(x), self.kernel)
 
     def check_input_shape(self, shape: Sequence[Any]) -> None:
-        """Raise ValueError where softmax has no axis beside the batch to run over."""
+        """Raise ValueError if softmax has no axis besides the batch."""
         if self.name == "softmax" and len(shape) < 2:
             raise ValueError(f"softmax needs at least 2 axes; its input has shape {tuple(shape)}.")
         if self.name == "log_softmax" and not shape:
@@ -95,12 +95,12 @@ class _OverAxis(ActivationFunction):
 
 @dataclass(frozen=True)
 class CustomActivation:
-    """A function of the caller's as an activation: it scores, but has no gradient and no name.
+    """A user's function as an activation, without gradient and without a name in files.
 
     Parameters
     ----------
     name : str
-        What the errors call it.
+        Name in error messages.
     function : callable
         Takes an array and returns one of the same shape.
     """
@@ -114,14 +114,14 @@ class CustomActivation:
         Raises
         ------
         ValueError
-            If it does not keep the shape.
+            If the shape changes.
         """
         z = as_floats(x)
         y = ops.as_array(self.function(z), z.dtype, f"the output of the activation {self.name}")
         if y.shape != z.shape:
             raise ValueError(
-                f"The activation {self.name} made shape {y.shape} of shape {z.shape}; "
-                "it must keep the shape."
+                f"The activation {self.name} returned shape {y.shape} for shape {z.shape}; "
+                "the shapes must be equal."
             )
         return y
 
@@ -138,11 +138,11 @@ def as_floats(x: Any) -> np.ndarray:
 def as_rows(
     array: np.ndarray, axes: Sequence[int]
 ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """`array` with some axes joined into a last one, and the function that takes it apart again."""
+    """`array` with some axes joined into the last one, and the inverse function."""
     axes = sorted(axes, key=lambda axis: axis % array.ndim)
     last = range(-len(axes), 0)
     moved = np.moveaxis(array, axes, last)
-    # The size by hand: an empty array says nothing about -1.
+    # -1 is ambiguous for empty arrays.
     shape = (*moved.shape[: -len(axes)], math.prod(moved.shape[-len(axes) :]))
     rows = np.ascontiguousarray(moved).reshape(shape)
 
@@ -153,9 +153,9 @@ def as_rows(
 
 
 def leaky(alpha: float) -> ops.Activation:
-    """The leaky ReLU; without a slope a ReLU, so that -infinity becomes 0, not NaN."""
+    """The leaky ReLU; a ReLU if the slope is 0, so that -infinity becomes 0, not NaN."""
     with np.errstate(over="ignore"):
-        slope = float(np.float32(alpha))  # TensorFlow holds it so, whatever the dtype
+        slope = float(np.float32(alpha))  # TensorFlow stores float32 for any dtype
     return ops.Activation("leaky_relu", slope) if slope else relu.kernel
 
 
@@ -164,7 +164,7 @@ def rectified(x: np.ndarray, alpha: float, max_value: float | None, threshold: f
     dtype = x.dtype.type
     if max_value is None and threshold == 0:
         return ops.activate(x, leaky(alpha))
-    below: Any = dtype(0)  # not -0, and not NaN of -infinity times 0
+    below: Any = dtype(0)  # avoids -0 and -infinity * 0 = NaN
     if alpha:
         below = (x - dtype(threshold)) * dtype(alpha)
     limit = _limit(max_value, x.dtype)
@@ -176,7 +176,7 @@ def rectified(x: np.ndarray, alpha: float, max_value: float | None, threshold: f
 def rectified_slope(
     x: np.ndarray, alpha: float, max_value: float | None, threshold: float
 ) -> np.ndarray:
-    """The slope of `rectified`; where it bends, the one that Keras takes."""
+    """The derivative of `rectified`; at its kinks, Keras's choice."""
     dtype = x.dtype.type
     leaks = max_value is None and threshold == 0
     below = dtype(leaky(alpha).alpha if leaks else alpha)
@@ -193,7 +193,7 @@ def rectified_slope(
 
 
 def _limit(max_value: float | None, dtype: np.dtype) -> Any:
-    """The largest output, None where there is none or the dtype does not reach it."""
+    """The largest output; None if unlimited or beyond the range of the dtype."""
     if max_value is None or max_value > float(np.finfo(dtype).max):
         return None
     return dtype.type(max(max_value, 0))
@@ -224,7 +224,7 @@ _ALL = (
 
 
 def _always(activation: ActivationFunction) -> Callable[[], ActivationFunction]:
-    """What the registry calls to make an activation: there is one of each."""
+    """A factory for the registry that returns the same object every time."""
     return lambda: activation
 
 
@@ -239,8 +239,8 @@ def get(identifier: Any) -> ActivationFunction | CustomActivation:
     identifier : str, dict, callable or None
         A name, as Keras spells it; a dict as in a model file ({"class_name": "function",
         "config": "relu"}); an activation of this module; any other function of an array, which
-        then scores, but has no gradient and cannot be saved; None means linear. Layers, and
-        layers alone, also take activation layers, such as LeakyReLU, and their dicts.
+        has no gradient and cannot be saved; None means linear. The `activation` argument of a
+        layer also accepts activation layers, such as LeakyReLU, and their dicts.
 
     Returns
     -------
@@ -249,9 +249,9 @@ def get(identifier: Any) -> ActivationFunction | CustomActivation:
     Raises
     ------
     ValueError
-        If it is none that lcfast has.
+        If lcfast has no such activation.
     TypeError
-        If it could name none.
+        If `identifier` has a type that cannot denote an activation.
 
     References
     ----------
@@ -271,7 +271,7 @@ def get(identifier: Any) -> ActivationFunction | CustomActivation:
 
 
 def serialize(activation: ActivationFunction | CustomActivation) -> str:
-    """Return the name by which Keras finds the activation.
+    """Return Keras's name of the activation.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def serialize(activation: ActivationFunction | CustomActivation) -> str:
     Raises
     ------
     ValueError
-        If it is a function of the caller's: a file could not say what it computes.
+        If it is a user's function, which a file cannot describe.
 
     References
     ----------
@@ -296,13 +296,11 @@ def serialize(activation: ActivationFunction | CustomActivation) -> str:
     if isinstance(activation, ActivationFunction):
         return activation.name
     name = getattr(activation, "name", activation)
-    raise ValueError(
-        f"The activation {name} cannot be serialized: it has no name that Keras knows."
-    )
+    raise ValueError(f"The activation {name} cannot be serialized: Keras has no name for it.")
 
 
 def deserialize(config: Any) -> ActivationFunction:
-    """Return the activation that a name or the dict of a model file stands for, as `get` does.
+    """Return the activation that a name or the dict from a model file denotes, as `get` does.
 
     Parameters
     ----------

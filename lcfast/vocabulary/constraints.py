@@ -1,4 +1,4 @@
-"""Keras's constraints by name: what weights are put back to after a step of training.
+"""Keras's weight constraints by name: projections applied after a training step.
 
 A constraint takes the weights and returns a new array of the same shape and dtype. A norm is
 taken over `axis`: an axis, several of them, or None for all.
@@ -21,32 +21,32 @@ Array = NDArray[Any]
 ConstraintLike = Callable[[Array], Array]
 Axis = int | Sequence[int] | None
 
-EPSILON = 1e-7  # keras.backend.epsilon(): keeps a norm of 0 from being divided by
+EPSILON = 1e-7  # keras.backend.epsilon(): avoids division by a norm of 0
 
 
 class Constraint(Configured):
-    """Base of the constraints: `constraint(w)` is a new array like w."""
+    """Base class: `constraint(w)` returns a new array with the shape and dtype of w."""
 
     def __call__(self, w: ArrayLike) -> Array:
-        """Return the weights nearest to `w` that are allowed, or what Keras takes for them."""
+        """Return the weights `w` projected as Keras does."""
         weights = np.asarray(w)
         if weights.dtype.kind != "f":
             raise ValueError(f"{type(self).__name__} needs weights of floats, not {weights.dtype}.")
-        # numpy before 2.0 makes float64 of an array without axes.
+        # numpy before 2.0 converts 0-d arrays to float64.
         return np.asarray(self._constrained(weights), weights.dtype)
 
     def _constrained(self, w: Array) -> Array:
         raise NotImplementedError(f"{type(self).__name__} needs a __call__ method.")
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this object again, ready for JSON."""
+        """Return the constructor arguments, ready for JSON."""
         config = super().get_config()
         return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
 
 
 @dataclass(frozen=True)
 class MaxNorm(Constraint):
-    """Scale down what has a norm above max_value."""
+    """Scale down weights with a norm above max_value."""
 
     old_arguments: ClassVar[Mapping[str, str | None]] = MappingProxyType({"m": "max_value"})
     max_value: float = 2
@@ -84,7 +84,7 @@ class UnitNorm(Constraint):
 
 @dataclass(frozen=True)
 class MinMaxNorm(Constraint):
-    """Scale every norm towards the range from min_value to max_value, by the share `rate`."""
+    """Move every norm towards [min_value, max_value] by the fraction `rate`."""
 
     old_arguments: ClassVar[Mapping[str, str | None]] = MappingProxyType(
         {"low": "min_value", "high": "max_value"}
@@ -113,8 +113,8 @@ class MinMaxNorm(Constraint):
 class RadialConstraint(Constraint):
     """Make each square ring of a kernel of shape (size, size, channels, filters) constant.
 
-    Keras takes the value of a ring from the diagonal of the lower right quarter; for the
-    innermost one it takes the weight just up and left of the middle. So does this.
+    As in Keras, the value of a ring is taken from the diagonal of the lower right quarter; for the
+    innermost ring, from the weight just above and left of the centre.
     """
 
     def _constrained(self, w: Array) -> Array:
@@ -143,7 +143,7 @@ def _norms(w: Array, axis: Axis) -> Array:
     checked = axis if axis is None or isinstance(axis, int) else tuple(axis)
     try:
         return np.asarray(np.sqrt(np.sum(np.square(w), axis=checked, keepdims=True)))
-    except ValueError:  # an axis that is not there, or is named twice
+    except ValueError:  # an axis that does not exist or is repeated
         raise ValueError(f"axis {axis} does not fit weights of shape {w.shape}.") from None
 
 
@@ -152,7 +152,7 @@ def _clip(norms: Array, low: float, high: float) -> Array:
 
 
 def _checked_axis(axis: Any) -> Axis:
-    """Return the axis as an int, a tuple of ints or None; JSON has made a list of the tuple."""
+    """Return the axis as an int, a tuple of ints or None; JSON turns tuples into lists."""
     if axis is None:
         return None
     several = np.ndim(axis) > 0
@@ -181,7 +181,7 @@ REGISTRY: Registry[ConstraintLike] = Registry(
 
 
 def get(identifier: object) -> ConstraintLike | None:
-    """Return the constraint that a name, a dict or a callable stands for.
+    """Return the constraint that a name, a dict or a callable denotes.
 
     Parameters
     ----------
@@ -202,12 +202,12 @@ def get(identifier: object) -> ConstraintLike | None:
 
 
 def serialize(constraint: object) -> dict[str, Any] | None:
-    """Return the dict, in the dialect of Keras 2, that describes `constraint`.
+    """Return the dict, in Keras 2's format, that describes `constraint`.
 
     Parameters
     ----------
     constraint : object
-        None or an object with a `get_config` method; a plain function is a ValueError.
+        None or an object with a `get_config` method; a plain function raises ValueError.
 
     References
     ----------
@@ -223,7 +223,7 @@ def serialize(constraint: object) -> dict[str, Any] | None:
 
 
 def deserialize(config: object) -> ConstraintLike | None:
-    """Return the constraint that a dict or a name stands for, as `get` does.
+    """Return the constraint that a dict or a name denotes, as `get` does.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Keras's initializers by name: what a new weight is filled with.
+"""Keras's initializers by name: the first values of a weight.
 
-A seeded initializer gives the same array on every call. The stream is numpy's, not TensorFlow's:
-the distributions are Keras's, the numbers are not. Without a seed every call draws afresh.
+A seeded initializer returns the same array on every call. The random generator is numpy's, not
+TensorFlow's: the distributions are Keras's, the values are not. Without a seed every call differs.
 
 Source: https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/initializers
 """
@@ -27,9 +27,9 @@ STD_OF_TRUNCATED_NORMAL = 0.87962566103423978  # of a standard normal cut off at
 
 
 class Initializer(Configured):
-    """Base of the initializers: `initializer(shape, dtype)` is a new array."""
+    """Base class: `initializer(shape, dtype)` returns a new array."""
 
-    # TensorFlow 1 wrote the dtype into the config; it is the layer's to say.
+    # TensorFlow 1 wrote the dtype into the config; the layer decides it.
     old_arguments: ClassVar[Mapping[str, str | None]] = MappingProxyType({"dtype": None})
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class Initializer(Configured):
         """Return a new C-contiguous array of `shape` and `dtype`, float32 or float64."""
         kind = np.dtype(np.float32 if dtype is None else dtype)
         if kind not in (np.float32, np.float64):
-            raise ValueError(f"{type(self).__name__} gives float32 or float64, not {kind}.")
+            raise ValueError(f"{type(self).__name__} supports float32 and float64, not {kind}.")
         return np.require(self._values(_checked_shape(shape), kind), kind, "C")
 
     def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -71,13 +71,13 @@ class Ones(Initializer):
 
 @dataclass(frozen=True)
 class Constant(Initializer):
-    """One number everywhere, or the numbers of an array of as many elements as the weight has."""
+    """A constant, or the elements of an array with the size of the weight."""
 
     value: Any = 0
 
     def __post_init__(self) -> None:
         value = self.value
-        if isinstance(value, Mapping):  # how Keras 3 writes an array: its numbers and its dtype
+        if isinstance(value, Mapping):  # how Keras 3 writes an array: values and dtype
             inner = value.get("config", value)
             value = inner.get("value") if isinstance(inner, Mapping) else None
         try:
@@ -93,13 +93,15 @@ class Constant(Initializer):
         if numbers.size == 1:
             return np.full(shape, numbers.item(), dtype)
         if numbers.size != math.prod(shape):
-            raise ValueError(f"Constant's {numbers.size} numbers do not fill the shape {shape}.")
+            raise ValueError(
+                f"Constant has {numbers.size} values, which do not fill the shape {shape}."
+            )
         return numbers.reshape(shape)
 
 
 @dataclass(frozen=True)
 class RandomUniform(Initializer):
-    """Drawn evenly between minval and maxval."""
+    """Drawn from a uniform distribution between minval and maxval."""
 
     minval: float = -0.05
     maxval: float | None = 0.05
@@ -124,7 +126,7 @@ class RandomNormal(Initializer):
 
 @dataclass(frozen=True)
 class TruncatedNormal(RandomNormal):
-    """As RandomNormal, but what is more than two stddev away from the mean is drawn again."""
+    """As RandomNormal, but values more than two stddev from the mean are redrawn."""
 
     def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         generator = _generator(self.seed)
@@ -138,7 +140,7 @@ class TruncatedNormal(RandomNormal):
 
 @dataclass(frozen=True)
 class VarianceScaling(Initializer):
-    """Drawn around 0 with the variance scale / n, where n is the count of units `mode` tells."""
+    """Drawn around 0 with variance scale / n, where `mode` selects n from the fans."""
 
     scale: float = 1.0
     mode: str = "fan_in"
@@ -152,7 +154,7 @@ class VarianceScaling(Initializer):
         if self.mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"mode needs 'fan_in', 'fan_out' or 'fan_avg', not {self.mode!r}.")
         distribution = str(self.distribution).lower()
-        if distribution == "normal":  # its name until Keras 2.2
+        if distribution == "normal":  # name in Keras before 2.2
             distribution = "truncated_normal"
         if distribution not in ("uniform", "truncated_normal", "untruncated_normal"):
             raise ValueError(
@@ -165,7 +167,7 @@ class VarianceScaling(Initializer):
         return self.of_fans(*fans(shape))._values(shape, dtype)
 
     def of_fans(self, fan_in: int, fan_out: int) -> Initializer:
-        """The distribution for a weight of these fans."""
+        """The distribution for a weight with these fans."""
         units = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         stddev = math.sqrt(self.scale / max(1.0, units))
         if self.distribution == "uniform":
@@ -173,14 +175,14 @@ class VarianceScaling(Initializer):
             return RandomUniform(-limit, limit, self.seed)
         if self.distribution == "untruncated_normal":
             return RandomNormal(0.0, stddev, self.seed)
-        # Cutting off narrows the distribution, so that it has to start wider.
+        # Truncation reduces the variance, so the untruncated stddev must be larger.
         wider = stddev / STD_OF_TRUNCATED_NORMAL
         return TruncatedNormal(0.0, wider, self.seed)
 
 
 @dataclass(frozen=True)
 class _Preset(Initializer):
-    """A VarianceScaling of which only the seed is left to choose."""
+    """A VarianceScaling with only the seed as argument."""
 
     scaling: ClassVar[tuple[float, str, str]]
     seed: int | None = None
@@ -190,44 +192,44 @@ class _Preset(Initializer):
 
 
 class GlorotUniform(_Preset):
-    """Drawn evenly; the variance is 2 / (fan_in + fan_out)."""
+    """Drawn from a uniform distribution with variance 2 / (fan_in + fan_out)."""
 
     scaling = (1.0, "fan_avg", "uniform")
 
 
 class GlorotNormal(_Preset):
-    """Drawn from a truncated normal distribution; the variance is 2 / (fan_in + fan_out)."""
+    """Drawn from a truncated normal distribution with variance 2 / (fan_in + fan_out)."""
 
     scaling = (1.0, "fan_avg", "truncated_normal")
 
 
 class HeUniform(_Preset):
-    """Drawn evenly; the variance is 2 / fan_in."""
+    """Drawn from a uniform distribution with variance 2 / fan_in."""
 
     scaling = (2.0, "fan_in", "uniform")
 
 
 class HeNormal(_Preset):
-    """Drawn from a truncated normal distribution; the variance is 2 / fan_in."""
+    """Drawn from a truncated normal distribution with variance 2 / fan_in."""
 
     scaling = (2.0, "fan_in", "truncated_normal")
 
 
 class LecunUniform(_Preset):
-    """Drawn evenly; the variance is 1 / fan_in."""
+    """Drawn from a uniform distribution with variance 1 / fan_in."""
 
     scaling = (1.0, "fan_in", "uniform")
 
 
 class LecunNormal(_Preset):
-    """Drawn from a truncated normal distribution; the variance is 1 / fan_in."""
+    """Drawn from a truncated normal distribution with variance 1 / fan_in."""
 
     scaling = (1.0, "fan_in", "truncated_normal")
 
 
 @dataclass(frozen=True)
 class Orthogonal(Initializer):
-    """gain times a random matrix of orthonormal columns, or rows where those are fewer.
+    """gain times a random matrix with orthonormal columns, or rows if there are fewer rows.
 
     The matrix has the product of all axes but the last as rows, the last axis as columns.
     """
@@ -241,7 +243,7 @@ class Orthogonal(Initializer):
         rows, columns = math.prod(shape[:-1]), shape[-1]
         tall = (max(rows, columns), min(rows, columns))
         q, r = np.linalg.qr(_generator(self.seed).standard_normal(tall, dtype))
-        q *= np.sign(np.diagonal(r))  # without it some matrices would come up more often
+        q *= np.sign(np.diagonal(r))  # makes the distribution uniform
         return self.gain * (q if rows >= columns else q.T).reshape(shape)
 
 
@@ -258,7 +260,7 @@ class Identity(Initializer):
 
 
 def fans(shape: Sequence[int]) -> tuple[int, int]:
-    """Return how many units a weight of this shape has on its input and on its output side.
+    """Return (fan_in, fan_out) of a weight of this shape.
 
     Examples
     --------
@@ -272,9 +274,9 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def independent(initializer: InitializerLike | None, shape: Sequence[int]) -> Initializer | None:
-    """Return an initializer that draws any count of the numbers that a weight of `shape` holds.
+    """Return an initializer that draws any number of the elements of a weight of `shape`.
 
-    None where the numbers depend on their place, or nothing is known of them.
+    None if the elements depend on their position, or the initializer is unknown.
     """
     if isinstance(initializer, _Preset):
         initializer = VarianceScaling(*initializer.scaling, initializer.seed)
@@ -299,7 +301,7 @@ def _checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _generator(seed: int | None) -> "np.random.Generator":  # numpy.random takes 10 ms
-    # numpy takes no negative seed, Keras does: it goes on as its two's complement.
+    # Keras allows negative seeds, numpy does not: use the two's complement.
     return np.random.default_rng(seed if seed is None or seed >= 0 else seed % 2**64)
 
 
@@ -314,7 +316,7 @@ _CLASSES: dict[str, Callable[..., InitializerLike]] = {
 _SNAKE_CASE = {re.sub("(?<!^)(?=[A-Z])", "_", name).lower(): name for name in _CLASSES}
 _ALIASES = {
     **{snake: _CLASSES[name] for snake, name in _SNAKE_CASE.items()},
-    # TensorFlow 2.0 wrote some classes and functions with this ending.
+    # Names that TensorFlow 2.0 wrote with a suffix.
     **{f"{name}V2": _CLASSES[name] for name in _CLASSES},
     **{f"{snake}V2": _CLASSES[name] for snake, name in _SNAKE_CASE.items()},
     # Keras 1.
@@ -327,7 +329,7 @@ REGISTRY: Registry[InitializerLike] = Registry("initializer", _CLASSES, _ALIASES
 
 
 def get(identifier: object) -> InitializerLike | None:
-    """Return the initializer that a name, a dict or a callable stands for.
+    """Return the initializer that a name, a dict or a callable denotes.
 
     Parameters
     ----------
@@ -348,12 +350,12 @@ def get(identifier: object) -> InitializerLike | None:
 
 
 def serialize(initializer: object) -> dict[str, Any] | None:
-    """Return the dict, in the dialect of Keras 2, that describes `initializer`.
+    """Return the dict, in Keras 2's format, that describes `initializer`.
 
     Parameters
     ----------
     initializer : object
-        None or an object with a `get_config` method; a plain function is a ValueError.
+        None or an object with a `get_config` method; a plain function raises ValueError.
 
     References
     ----------
@@ -369,7 +371,7 @@ def serialize(initializer: object) -> dict[str, Any] | None:
 
 
 def deserialize(config: object) -> InitializerLike | None:
-    """Return the initializer that a dict or a name stands for, as `get` does.
+    """Return the initializer that a dict or a name denotes, as `get` does.
 
     Parameters
     ----------

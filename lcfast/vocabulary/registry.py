@@ -1,7 +1,7 @@
-"""How a Keras name, or the dict that a model file holds, becomes an object of the vocabulary.
+"""Create activations, initializers, ... from Keras's names or the dicts of model files.
 
-One `Registry` a module (initializers, regularizers, constraints, activations) holds the table of
-what may be named. Nothing outside of that table is ever imported or called, whatever a file says.
+Each module (initializers, regularizers, constraints, activations) has one `Registry`, a closed
+table of names. Nothing outside of that table is imported or called, whatever a file contains.
 """
 
 import inspect
@@ -19,16 +19,16 @@ Self = TypeVar("Self", bound="Configured")  # typing.Self needs Python 3.11
 
 
 def number(name: str, value: object, *, finite: bool = True) -> int | float:
-    """Return `value` as a Python number; anything but a number is a ValueError.
+    """Return `value` as a Python number; anything else raises ValueError.
 
     Parameters
     ----------
     name : str
-        The argument that `value` was given for, named in the error.
+        Name of the argument, for the error.
     value : object
-        A Python or numpy number. bool is not one.
+        A Python or numpy number, not a bool.
     finite : bool
-        Whether an infinite number is refused. NaN always is.
+        Whether to refuse infinity. NaN is always refused.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def number(name: str, value: object, *, finite: bool = True) -> int | float:
         raise ValueError(f"{name} needs a number, not {short_repr(value)}.")
     try:
         representable = math.isfinite(value) or (not finite and math.isinf(value))
-    except OverflowError:  # an int beyond the largest float
+    except OverflowError:  # an int larger than the largest float
         representable = False
     if not representable:
         needed = "a finite number" if finite else "a number"
@@ -54,22 +54,22 @@ def number(name: str, value: object, *, finite: bool = True) -> int | float:
 
 @dataclass(frozen=True)
 class Configured:
-    """Base of the vocabulary's classes: the fields of the dataclass are its configuration."""
+    """Base class of initializers, ...: the fields of the dataclass are the config."""
 
-    # Arguments that old files still hold: under which name they go on now, None if they are void.
+    # Arguments in old files: their new name, or None to ignore them.
     old_arguments: ClassVar[Mapping[str, str | None]] = MappingProxyType({})
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this object again, ready for JSON."""
+        """Return the constructor arguments, ready for JSON."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     @classmethod
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
-        """Make the object that `get_config` described."""
+        """Create an object from a config of `get_config`."""
         return cls(**arguments_for(cls, cls.__name__, config))
 
     def _set(self, **values: object) -> None:
-        """Put checked values in place: only __post_init__ may, the object is frozen after it."""
+        """Set checked values; only for __post_init__, the object is frozen afterwards."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -77,16 +77,16 @@ class Configured:
 def arguments_for(
     factory: Callable[..., object], name: str, config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Check the arguments that a file holds for `factory`, old ones translated.
+    """Check the arguments from a file for `factory`, and translate old ones.
 
     Parameters
     ----------
     factory : callable
-        A class or a function. Its `old_arguments`, where it has them, are renamed or dropped.
+        A class or a function. Its `old_arguments`, if any, are renamed or dropped.
     name : str
-        What the error calls it.
+        Name in error messages.
     config : mapping of str to object
-        The arguments. One too many or too few is a ValueError.
+        The arguments. Unknown or missing ones raise ValueError.
     """
     old: Mapping[str, str | None] = getattr(factory, "old_arguments", {})
     renamed = {old.get(key, key): value for key, value in config.items()}
@@ -103,16 +103,16 @@ def arguments_for(
 
 @dataclass(frozen=True)
 class Registry(Generic[T]):
-    """A closed table of names and of what each of them makes.
+    """A closed table of names and their factories.
 
     Parameters
     ----------
     noun : str
-        What the names stand for, such as "initializer"; the errors use it.
+        The kind of object, such as "initializer", for error messages.
     classes : mapping of str to callable
-        What makes an object, by its Keras class name. Errors list these names.
+        Factories by Keras class name. Errors list these names.
     aliases : mapping of str to callable
-        The other names by which Keras knows the same: snake case, older versions.
+        Factories by Keras's other names: snake case, older versions.
 
     Examples
     --------
@@ -130,27 +130,27 @@ class Registry(Generic[T]):
     aliases: Mapping[str, Callable[..., T]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # Copies behind a proxy: whoever holds the caller's dicts cannot change the table.
+        # Copies behind a read-only proxy: the caller's dicts cannot change the table.
         object.__setattr__(self, "classes", MappingProxyType(dict(self.classes)))
         object.__setattr__(self, "aliases", MappingProxyType(dict(self.aliases)))
 
     def get(self, identifier: object) -> T | None:
-        """Return the object that `identifier` stands for.
+        """Return the object that `identifier` denotes.
 
         Parameters
         ----------
         identifier : object
-            None gives None. A name makes a new object with default arguments. A dict is read in
-            the dialects of Keras 1 (``{"name": ..., **arguments}``), Keras 2 (``{"class_name":
+            None returns None. A name creates a new object with default arguments. A dict is read in
+            the formats of Keras 1 (``{"name": ..., **arguments}``), Keras 2 (``{"class_name":
             ..., "config": ...}``) and Keras 3 (the same with "module"). A class makes an instance
             of itself; an instance, or any other callable, comes back as it is.
 
         Raises
         ------
         ValueError
-            A name, a dict or an argument that is not known.
+            For an unknown name, dict or argument.
         TypeError
-            Anything else.
+            For anything else.
         """
         if isinstance(identifier, type):
             return self._make(identifier, identifier.__name__, {})
@@ -159,7 +159,7 @@ class Registry(Generic[T]):
         return self.deserialize(identifier)
 
     def deserialize(self, config: object) -> T | None:
-        """Return the object that a dict or a name stands for, as `get` does; None gives None."""
+        """Return the object that a dict or a name denotes, as `get` does; None returns None."""
         if config is None:
             return None
         if isinstance(config, str):
@@ -167,17 +167,17 @@ class Registry(Generic[T]):
         if isinstance(config, Mapping):
             return self._from_dict(config)
         raise TypeError(
-            f"{short_repr(config)} cannot name a {self.noun}: "
+            f"{short_repr(config)} is not a {self.noun}: "
             f"give None, a name such as {next(iter(self.classes), '...')!r}, a dict or a callable."
         )
 
     def serialize(self, instance: object) -> dict[str, Any] | None:
-        """Return the Keras 2 dict from which `get` makes an equal object; None gives None.
+        """Return the Keras 2 dict from which `get` creates an equal object; None returns None.
 
         Raises
         ------
         ValueError
-            A plain function: it has no arguments to write down.
+            For a plain function, which has no config.
         """
         if instance is None:
             return None
@@ -185,7 +185,7 @@ class Registry(Generic[T]):
         if isinstance(instance, type) or not callable(get_config):
             raise ValueError(
                 f"{getattr(instance, '__name__', short_repr(instance))} cannot be serialized: "
-                f"a {self.noun} needs a get_config method, which returns its arguments."
+                f"a {self.noun} needs a get_config method that returns its arguments."
             )
         return {"class_name": type(instance).__name__, "config": get_config()}
 
@@ -200,14 +200,14 @@ class Registry(Generic[T]):
 
     def _from_dict(self, given: Mapping[Any, Any]) -> T:
         name, config = given.get("class_name"), given.get("config")
-        if name is None and "name" in given:  # Keras 1 kept the arguments beside the name
+        if name is None and "name" in given:  # Keras 1 stores the arguments next to the name
             name, config = given["name"], {k: v for k, v in given.items() if k != "name"}
-        if name == "function":  # Keras 3 says this of a plain function and names it in config
+        if name == "function":  # Keras 3 writes a plain function this way, with its name in config
             name, config = config, {}
         config = {} if config is None else config
         if not isinstance(name, str) or not isinstance(config, Mapping):
             raise ValueError(
-                f"{short_repr(given)} describes no {self.noun}: "
+                f"{short_repr(given)} does not describe a known {self.noun}: "
                 'give {"class_name": a name, "config": a dict of its arguments}.'
             )
         return self._make(self._factory(name), name, config)
@@ -216,5 +216,7 @@ class Registry(Generic[T]):
         checked = arguments_for(factory, name, config)
         try:
             return factory(**checked)
-        except TypeError as error:  # a value of a type that its constructor did not expect
-            raise ValueError(f"{name} cannot be made of {short_repr(checked)}: {error}.") from error
+        except TypeError as error:  # a value of a type that the constructor does not expect
+            raise ValueError(
+                f"{name} cannot be created from {short_repr(checked)}: {error}."
+            ) from error

@@ -1,7 +1,7 @@
 """Keras's weight penalties by name, each with its gradient.
 
-Penalties are summed in float64 whatever the weights' dtype. As in Keras a factor is rounded to
-float32 when it is given, so that 0.01 is stored, used and saved as 0.009999999776482582.
+Penalties are summed in float64 for any dtype of the weights. As in Keras, factors are rounded to
+float32 on input, so 0.01 is stored, used and saved as 0.009999999776482582.
 
 Source: https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/regularizers
 """
@@ -21,23 +21,25 @@ from lcfast.vocabulary.registry import Configured, Registry, number
 Array = NDArray[Any]
 RegularizerLike = Callable[[Array], float]
 
-SMALLEST_SQUARED_NORM = 1e-12  # below this a row counts as this long, as in tf.math.l2_normalize
+SMALLEST_SQUARED_NORM = (
+    1e-12  # smaller squared norms are clamped to this, as in tf.math.l2_normalize
+)
 
 
 class Regularizer(Configured):
-    """Base of the penalties: `regularizer(w)` is a float, `regularizer.gradient(w)` is like w."""
+    """Base class: `regularizer(w)` returns a float, `regularizer.gradient(w)` an array like w."""
 
     def __call__(self, w: ArrayLike) -> float:
         """Return the penalty of the weights `w`."""
         raise NotImplementedError(f"{type(self).__name__} needs a __call__ method.")
 
     def gradient(self, w: ArrayLike) -> Array:
-        """Return the derivative of the penalty by each of the weights `w`."""
+        """Return the gradient of the penalty with respect to `w`."""
         raise NotImplementedError(f"{type(self).__name__} needs a gradient method.")
 
 
 class _SumOfPowers(Regularizer, abc.ABC):
-    """What L1, L2 and L1L2 share: l1 * sum(abs(w)) + l2 * sum(w**2)."""
+    """The shared base class of L1, L2 and L1L2: l1 * sum(abs(w)) + l2 * sum(w**2)."""
 
     @abc.abstractmethod
     def _factors(self) -> tuple[float, float]:
@@ -46,13 +48,13 @@ class _SumOfPowers(Regularizer, abc.ABC):
     def __call__(self, w: ArrayLike) -> float:
         """Return the penalty of the weights `w`."""
         weights, (l1, l2) = _floats(w), self._factors()
-        # A factor of 0 is left out: 0 times infinite weights would be NaN.
+        # Skip terms with factor 0: 0 * infinity would be NaN.
         absolute = l1 * float(np.abs(weights).sum(dtype=np.float64)) if l1 else 0.0
         squared = l2 * float(np.square(weights, dtype=np.float64).sum()) if l2 else 0.0
         return absolute + squared
 
     def gradient(self, w: ArrayLike) -> Array:
-        """Return the derivative by each of the weights `w`; of abs(w) at 0 it is 0."""
+        """Return the gradient with respect to `w`; that of abs(w) at 0 is 0."""
         weights, (l1, l2) = _floats(w), self._factors()
         slope = np.zeros_like(weights)
         if l1:
@@ -106,9 +108,9 @@ class L1L2(_SumOfPowers):
 
 @dataclass(frozen=True)
 class OrthogonalRegularizer(Regularizer):
-    """factor * the mean of abs(cosine) over all pairs of the rows, or columns, of a matrix.
+    """factor * mean of abs(cosine) over all pairs of rows, or columns, of a matrix.
 
-    A matrix of a single row has no pairs: the penalty is NaN, as in Keras.
+    For a matrix with a single row the penalty is NaN, as in Keras.
     """
 
     factor: float = 0.01
@@ -125,11 +127,11 @@ class OrthogonalRegularizer(Regularizer):
         return self._weight_of_entry(unit) * float(np.abs(_cosines(unit)).sum())
 
     def gradient(self, w: ArrayLike) -> Array:
-        """Return the derivative of the penalty by each entry of the matrix `w`."""
+        """Return the gradient of the penalty with respect to the matrix `w`."""
         unit, norms = self._unit_vectors(w)
-        # The matrix of cosines is symmetric, so each unit vector has two parts in it.
+        # The cosine matrix is symmetric, so each unit vector contributes twice.
         by_unit = 2 * self._weight_of_entry(unit) * (np.sign(_cosines(unit)) @ unit)
-        # Only the part across a vector turns it; the part along it would change its length.
+        # Project out the component along each vector, which only changes its length.
         along = (by_unit * unit).sum(axis=1, keepdims=True) * unit
         is_long = norms > math.sqrt(SMALLEST_SQUARED_NORM)
         by_vector = np.where(is_long, by_unit - along, by_unit) / norms
@@ -137,7 +139,7 @@ class OrthogonalRegularizer(Regularizer):
         return np.ascontiguousarray(in_shape, dtype=_floats(w).dtype)
 
     def _unit_vectors(self, w: ArrayLike) -> tuple[Array, Array]:
-        """Return the vectors that shall be orthogonal as rows of length 1, and their lengths."""
+        """Return the vectors to compare as rows of length 1, and their original lengths."""
         matrix = np.asarray(w, dtype=np.float64)
         if matrix.ndim != 2:
             raise ValueError(
@@ -149,7 +151,7 @@ class OrthogonalRegularizer(Regularizer):
         return vectors / norms, norms
 
     def _weight_of_entry(self, unit: Array) -> float:
-        """Return what one entry of the cosine matrix counts; a pair has two entries."""
+        """Return the factor of one entry of the cosine matrix; each pair has two entries."""
         count = len(unit)
         return self.factor / (count * (count - 1)) if count > 1 else math.nan
 
@@ -159,7 +161,7 @@ l2 = L2
 
 
 def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
-    """Return the sum of both penalties; unlike those of `L1L2` its defaults are not 0.
+    """Return an L1L2 with default factors 0.01.
 
     References
     ----------
@@ -174,7 +176,7 @@ def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
 
 
 def _factor(name: str, value: object, default: float | None = None) -> float:
-    """Round the factor of a penalty to float32, as Keras does; None stands for the default."""
+    """Round a factor to float32, as Keras does; None means the default."""
     given = number(name, default if value is None else value)
     with np.errstate(over="ignore"):
         return float(number(name, np.float32(given)))
@@ -186,7 +188,7 @@ def _floats(w: ArrayLike) -> Array:
 
 
 def _cosines(unit: Array) -> Array:
-    """Return the cosine of every pair of rows, and 0 for a row with itself."""
+    """Return the cosine of every pair of rows; 0 on the diagonal."""
     cosines = unit @ unit.T
     np.fill_diagonal(cosines, 0.0)
     return np.asarray(cosines)
@@ -198,7 +200,7 @@ _ALIASES: dict[str, Callable[..., RegularizerLike]] = {
     "l2": L2,
     "l1_l2": l1_l2,
     "orthogonal_regularizer": OrthogonalRegularizer,
-    # Keras 1, where the penalties of weights and of activities had names of their own.
+    # Keras 1 had separate names for weight and activity regularizers.
     "l1l2": l1_l2,
     "activity_l1": L1,
     "activity_l2": L2,
@@ -213,7 +215,7 @@ REGISTRY: Registry[RegularizerLike] = Registry(
 
 
 def get(identifier: object) -> RegularizerLike | None:
-    """Return the regularizer that a name, a dict or a callable stands for.
+    """Return the regularizer that a name, a dict or a callable denotes.
 
     Parameters
     ----------
@@ -234,12 +236,12 @@ def get(identifier: object) -> RegularizerLike | None:
 
 
 def serialize(regularizer: object) -> dict[str, Any] | None:
-    """Return the dict, in the dialect of Keras 2, that describes `regularizer`.
+    """Return the dict, in Keras 2's format, that describes `regularizer`.
 
     Parameters
     ----------
     regularizer : object
-        None or an object with a `get_config` method; a plain function is a ValueError.
+        None or an object with a `get_config` method; a plain function raises ValueError.
 
     References
     ----------
@@ -255,7 +257,7 @@ def serialize(regularizer: object) -> dict[str, Any] | None:
 
 
 def deserialize(config: object) -> RegularizerLike | None:
-    """Return the regularizer that a dict or a name stands for, as `get` does.
+    """Return the regularizer that a dict or a name denotes, as `get` does.
 
     Parameters
     ----------

@@ -173,11 +173,11 @@ def test_prelu_with_a_shared_axis_takes_any_size_along_it():
     layer = lcfast.PReLU(shared_axes=[1])
     layer.build((None, None, 5))
     assert layer(np.ones((2, 7, 5))).shape == (2, 7, 5)
-    with pytest.raises(ValueError, match="was built for inputs with alpha of shape"):
+    with pytest.raises(ValueError, match="alpha"):
         layer(np.ones((2, 7, 4)))
-    with pytest.raises(ValueError, match="needs to know each size"):
+    with pytest.raises(ValueError, match="None"):
         lcfast.PReLU().build((None, None, 5))
-    with pytest.raises(ValueError, match="shares axis 3"):
+    with pytest.raises(ValueError, match="axis 3"):
         lcfast.PReLU(shared_axes=3).build((None, 4, 5))
 
 
@@ -210,7 +210,7 @@ def test_a_parameter_is_written_as_keras_writes_it():
 @pytest.mark.parametrize("layer", [lcfast.LeakyReLU, lcfast.ELU, lcfast.ThresholdedReLU])
 @pytest.mark.parametrize("value", [None, "1", True, [1], float("nan")], ids=repr)
 def test_a_parameter_must_be_a_number(layer, value):
-    with pytest.raises(ValueError, match="argument must be a number"):
+    with pytest.raises(ValueError, match="`alpha`|`theta`"):
         layer(value)
 
 
@@ -292,12 +292,12 @@ def test_the_name_of_an_activation_layer_makes_one_of_the_same_dtype(name):
     "given", [lcfast.PReLU(), "PReLU", {"class_name": "PReLU", "config": {}}, lcfast.Flatten()]
 )
 def test_a_layer_with_weights_or_of_another_kind_is_no_activation(given):
-    with pytest.raises(ValueError, match=r"cannot have a (PReLU|Flatten) as its activation"):
+    with pytest.raises(ValueError, match="PReLU|Flatten"):
         lcfast.Dense(3, activation=given)
 
 
 def test_an_activation_layer_must_compute_in_the_dtype_of_its_owner():
-    with pytest.raises(ValueError, match="computes in float64, but its activation"):
+    with pytest.raises(ValueError, match="float64.*float32"):
         lcfast.Dense(3, activation=lcfast.LeakyReLU(), dtype="float64")
 
 
@@ -310,9 +310,9 @@ def test_a_function_of_the_caller_s_scores_and_does_no_more(owner):
     x = numbers((3, 5, 3), "float32")
     same_weights(layer, plain)
     assert_same_bits(layer(x), 2 * plain(x))
-    with pytest.raises(TypeError, match="double is a function that lcfast knows no gradient of"):
+    with pytest.raises(TypeError, match="double"):
         layer.vjp(x)
-    with pytest.raises(ValueError, match="double cannot be serialized"):
+    with pytest.raises(ValueError, match="double"):
         layer.get_config()
 
 

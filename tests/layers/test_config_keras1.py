@@ -112,8 +112,8 @@ def test_the_shape_may_be_given_as_input_dim_and_input_length():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"filters": 3}, "The config gives `filters` twice, as `nb_filter` too"),
-        ({"kernel_size": 3}, "The config gives `kernel_size` twice, as `nb_row` and `nb_col` too"),
+        ({"filters": 3}, "`filters`.*`nb_filter`"),
+        ({"kernel_size": 3}, "`kernel_size`.*`nb_row`, `nb_col`"),
         ({"dim_ordering": "ft"}, "The `dim_ordering` must be tf, th or default. Received: 'ft'"),
         ({"nb_row": None}, "`kernel_size` argument must be"),
     ],

@@ -27,7 +27,7 @@ def test_the_slope_of_leaky_relu_has_its_old_name():
 
 
 def test_an_argument_that_is_there_in_both_names_is_refused():
-    with pytest.raises(ValueError, match="gives `alpha` twice, as `negative_slope` too"):
+    with pytest.raises(ValueError, match="`alpha`.*`negative_slope`"):
         in_keras_2("LeakyReLU", {"negative_slope": 0.25, "alpha": 0.3}, True)
 
 
@@ -66,7 +66,7 @@ def test_what_a_layer_is_configured_with_is_translated_too():
 )
 def test_hard_sigmoid_means_what_its_keras_says(name, value):
     assert in_keras_2("LSTM", {name: value}, False) == {name: value}
-    with pytest.raises(ValueError, match=r"is hard_sigmoid, which is clip\(x / 6 \+ 0.5, 0, 1\)"):
+    with pytest.raises(ValueError, match="hard_sigmoid"):
         in_keras_2("LSTM", {name: value}, True)
 
 

@@ -75,23 +75,23 @@ def test_a_vector_of_zeros_is_not_divided_by_its_length():
     ids=str,
 )
 def test_inputs_that_do_not_go_together_are_refused(axes, first, second):
-    with pytest.raises(ValueError, match=r"Layer dot \(Dot\) (needs inputs|runs along axes)"):
+    with pytest.raises(ValueError, match=r"Layer dot \(Dot\).*axes"):
         lcfast.Dot(axes, name="dot")(pair(first, second))
 
 
 def test_dot_takes_two_inputs():
     for count in (1, 3):
-        with pytest.raises(ValueError, match="should be called on a list of 2 inputs"):
+        with pytest.raises(ValueError, match="2 inputs"):
             lcfast.Dot(1)([np.ones((2, 3))] * count)
 
 
 @pytest.mark.parametrize("axes", [None, "1", 1.5, True, {}], ids=repr)
 def test_axes_of_another_type_are_refused(axes):
-    with pytest.raises(TypeError, match="Invalid type for argument `axes`"):
+    with pytest.raises(TypeError, match="`axes`"):
         lcfast.Dot(axes)
 
 
 @pytest.mark.parametrize("axes", [[], [1], [1, 2, 3], [1, 1.5], [[1], 2], ["1", 2]], ids=repr)
 def test_axes_that_are_not_two_integers_are_refused(axes):
-    with pytest.raises(ValueError, match="it should contain two integers"):
+    with pytest.raises(ValueError, match="`axes`"):
         lcfast.Dot(axes)

@@ -59,9 +59,7 @@ def test_no_activation_is_the_linear_one(given):
 
 @pytest.mark.parametrize("given", ["", "nothing", 3, ["relu"], {"class_name": "Lambda"}, b"relu"])
 def test_an_activation_that_nobody_knows_is_refused(given):
-    with pytest.raises(
-        (ValueError, TypeError), match=r"known activation|cannot name a|describes no"
-    ):
+    with pytest.raises((ValueError, TypeError), match="activation"):
         lcfast.Activation(given)
 
 
@@ -144,7 +142,7 @@ def test_dropout_drops_nothing_when_it_scores(rate):
 
 def test_dropout_refuses_to_train_unless_it_would_drop_nothing():
     x = np.ones((2, 3), "f4")
-    with pytest.raises(ValueError, match="lcfast scores and drops nothing"):
+    with pytest.raises(ValueError, match="training=True"):
         lcfast.Dropout(0.5)(x, training=True)
     assert_same_bits(lcfast.Dropout(0)(x, training=True), x)
 

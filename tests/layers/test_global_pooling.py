@@ -46,7 +46,7 @@ def test_an_input_without_positions_is_refused(kind):
     for size in (0, None):
         shape = (None, *[size] * kind.spatial_dimensions, 3)
         if size == 0:
-            with pytest.raises(ValueError, match="pools over all positions, and an input of"):
+            with pytest.raises(ValueError, match=r"shape \((None|2), "):
                 kind().compute_output_shape(shape)
         else:
             assert kind().compute_output_shape(shape) == (None, 3)

@@ -70,7 +70,7 @@ def test_an_input_layer_passes_arrays_on():
 
 @pytest.mark.parametrize("option", ["sparse", "ragged", "optional"])
 def test_inputs_of_another_kind_are_refused(option):
-    with pytest.raises(ValueError, match="asks for sparse, ragged or optional inputs"):
+    with pytest.raises(ValueError, match="sparse, ragged or optional"):
         lcfast.InputLayer((3,), **{option: True})
     assert lcfast.InputLayer((3,), **{option: False}).built
     assert lcfast.InputLayer((3,), **{option: None}).built

@@ -181,5 +181,5 @@ def test_an_epsilon_below_zero_is_refused(epsilon):
 
 
 def test_training_is_refused_with_a_reason():
-    with pytest.raises(ValueError, match="scores with the moving statistics"):
+    with pytest.raises(ValueError, match="training=True"):
         normalization()(random(), training=True)

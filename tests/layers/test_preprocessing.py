@@ -36,7 +36,7 @@ def test_a_scale_may_be_an_array_that_fits_to_a_row(scale):
 @pytest.mark.parametrize("shape", [(2,), (2, 3), (3, 1, 3)], ids=str)
 def test_an_array_that_does_not_fit_to_a_row_is_refused(argument, shape):
     layer = lcfast.Rescaling(**{"scale": 1.0, argument: np.ones(shape)}, name="scaled")
-    with pytest.raises(ValueError, match=f"The `{argument}` of layer scaled .* does not fit"):
+    with pytest.raises(ValueError, match=f"The `{argument}` of layer scaled"):
         layer(random(3, 3))
 
 

@@ -179,7 +179,7 @@ def test_an_activation_of_the_user_s_is_applied():
     linear = built(lcfast.SimpleRNN, 3, activation=None)
     x = random(2, 1, 4)
     assert_same_bits(layer(x), linear(x) / 2)
-    with pytest.raises(TypeError, match="lcfast knows no gradient of"):
+    with pytest.raises(TypeError, match="gradient"):
         layer.vjp(x)
 
 
@@ -195,8 +195,8 @@ def test_a_layer_of_a_model_takes_input_dim_and_input_length():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"return_state": True}, "is to return its states; lcfast's layers have one output"),
-        ({"stateful": True}, r"is to keep its states from call to call \(stateful=True\)"),
+        ({"return_state": True}, "return_state"),
+        ({"stateful": True}, "stateful=True"),
         ({"units": 0}, "The `units` argument must be a positive integer"),
         ({"implementation": 3}, "The `implementation` must be 1 or 2"),
         ({"activation": "wavy"}, "wavy"),
@@ -225,7 +225,7 @@ def test_an_input_of_another_shape_is_refused(shape):
 def test_a_sequence_without_a_step_is_refused_in_a_model_too():
     model = lcfast.Sequential([lcfast.GRU(3, input_shape=(None, 4), name="gru")])
     assert model(random(2, 1, 4)).shape == (2, 3)
-    with pytest.raises(ValueError, match="Layer gru was given sequences without a step"):
+    with pytest.raises(ValueError, match="Layer gru .*length 0"):
         model(np.zeros((2, 0, 4)))
 
 
@@ -234,16 +234,16 @@ def test_dropout_is_refused_in_training_only(options):
     layer = built(lcfast.LSTM, 3, **options)
     x = random(2, 5, 4)
     assert_same_bits(layer(x), built(lcfast.LSTM, 3)(x))
-    with pytest.raises(ValueError, match="was called with training=True; lcfast scores and drops"):
+    with pytest.raises(ValueError, match="training=True"):
         layer(x, training=True)
     assert layer(x, training=False).shape == (2, 3)
 
 
 def test_time_major_has_no_place_in_a_model():
     layer = lcfast.LSTM(3, time_major=True)
-    with pytest.raises(ValueError, match=r"takes time before the batch \(time_major=True\)"):
+    with pytest.raises(ValueError, match="time_major=True"):
         layer(lcfast.Input((5, 4)))
-    with pytest.raises(ValueError, match=r"takes time before the batch \(time_major=True\)"):
+    with pytest.raises(ValueError, match="time_major=True"):
         lcfast.Bidirectional(layer)(lcfast.Input((5, 4)))
 
 

@@ -112,7 +112,7 @@ def test_an_output_of_causal_padding_sees_no_later_input():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"groups": 2}, "takes no groups, only Conv1D and Conv2D do"),
+        ({"groups": 2}, "groups"),
         ({"filters": None}, "The `filters` argument must be a positive integer"),
         ({"depth_multiplier": 1.5}, "The `depth_multiplier` argument must be a positive integer"),
         ({"strides": 2, "dilation_rate": 2}, "`strides > 1` not supported in conjunction with"),

@@ -247,7 +247,7 @@ def test_two_layers_must_go_together(options, sentence):
 
 
 def test_a_step_is_computed_by_a_layer_with_one_input_and_one_output():
-    with pytest.raises(ValueError, match="TimeDistributed takes a layer of lcfast"):
+    with pytest.raises(ValueError, match="TimeDistributed"):
         lcfast.TimeDistributed("dense")
     with pytest.raises(ValueError, match="cannot hold add, which takes several inputs"):
         lcfast.TimeDistributed(lcfast.Add(name="add"))
@@ -283,7 +283,7 @@ def test_a_config_names_layers_of_lcfast_alone():
 
     for name in ("Mine", "Lambda", None):
         entry = {"class_name": name, "config": {}}
-        with pytest.raises(ValueError, match="to make from a config alone"):
+        with pytest.raises(ValueError, match="has no layer"):
             lcfast.TimeDistributed.from_config({"layer": entry})
     assert Mine().name
 

@@ -70,7 +70,7 @@ def test_silu_and_swish_are_one():
 
 @pytest.mark.parametrize("given", [3, 2.0, True, b"relu", ["relu"], ("relu",), np.ones(2), dict])
 def test_what_could_name_nothing_is_a_type_error(given):
-    with pytest.raises(TypeError, match="cannot name a"):
+    with pytest.raises(TypeError, match="activation"):
         activations.get(given)
 
 
@@ -88,7 +88,7 @@ def test_what_could_name_nothing_is_a_type_error(given):
     ids=str,
 )
 def test_a_dict_that_names_none_is_refused(damaged):
-    with pytest.raises(ValueError, match=r"describes no|is not a known|takes no arguments"):
+    with pytest.raises(ValueError, match="activation|takes no arguments"):
         activations.get(damaged)
 
 
@@ -102,12 +102,12 @@ def test_any_function_scores_but_has_no_name():
     custom = activations.get(double)
     assert activations.get(custom) is custom
     assert_same_bits(custom(X), 2 * X)
-    with pytest.raises(ValueError, match="double cannot be serialized: it has no name"):
+    with pytest.raises(ValueError, match="double"):
         activations.serialize(custom)
 
 
 def test_a_function_must_keep_the_shape():
-    with pytest.raises(ValueError, match=r"made shape \(1,\) of shape \(1, 9\)"):
+    with pytest.raises(ValueError, match=r"\(1,\).*\(1, 9\)"):
         activations.get(lambda x: x.sum(axis=-1))(X)
 
 

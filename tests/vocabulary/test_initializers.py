@@ -174,7 +174,7 @@ class TestConstant:
         np.testing.assert_array_equal(Constant([[1, 2], [3, 4]])((4,), np.float32), [1, 2, 3, 4])
 
     def test_an_array_of_another_size_is_refused(self):
-        with pytest.raises(ValueError, match=r"2 numbers do not fill the shape \(2, 2\)"):
+        with pytest.raises(ValueError, match=r"2 .*\(2, 2\)"):
             Constant([1, 2])((2, 2), np.float32)
 
     def test_later_changes_of_the_callers_array_do_not_matter(self):
@@ -233,7 +233,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("dtype", [np.int32, np.float16, bool, complex])
     def test_other_dtypes_are_refused(self, dtype):
-        with pytest.raises(ValueError, match="GlorotUniform gives float32 or float64, not"):
+        with pytest.raises(ValueError, match="GlorotUniform"):
             GlorotUniform()((2, 2), dtype)
 
     @pytest.mark.parametrize(
