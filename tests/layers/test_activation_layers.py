@@ -210,7 +210,7 @@ def test_a_parameter_is_written_as_keras_writes_it():
 @pytest.mark.parametrize("layer", [lcfast.LeakyReLU, lcfast.ELU, lcfast.ThresholdedReLU])
 @pytest.mark.parametrize("value", [None, "1", True, [1], float("nan")], ids=repr)
 def test_a_parameter_must_be_a_number(layer, value):
-    with pytest.raises(ValueError, match="`alpha`|`theta`"):
+    with pytest.raises(ValueError, match=r"`alpha`|`theta`"):
         layer(value)
 
 
@@ -292,12 +292,12 @@ def test_the_name_of_an_activation_layer_makes_one_of_the_same_dtype(name):
     "given", [lcfast.PReLU(), "PReLU", {"class_name": "PReLU", "config": {}}, lcfast.Flatten()]
 )
 def test_a_layer_with_weights_or_of_another_kind_is_no_activation(given):
-    with pytest.raises(ValueError, match="PReLU|Flatten"):
+    with pytest.raises(ValueError, match=r"PReLU|Flatten"):
         lcfast.Dense(3, activation=given)
 
 
 def test_an_activation_layer_must_compute_in_the_dtype_of_its_owner():
-    with pytest.raises(ValueError, match="float64.*float32"):
+    with pytest.raises(ValueError, match=r"float64.*float32"):
         lcfast.Dense(3, activation=lcfast.LeakyReLU(), dtype="float64")
 
 

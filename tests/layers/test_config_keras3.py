@@ -27,7 +27,7 @@ def test_the_slope_of_leaky_relu_has_its_old_name():
 
 
 def test_an_argument_that_is_there_in_both_names_is_refused():
-    with pytest.raises(ValueError, match="`alpha`.*`negative_slope`"):
+    with pytest.raises(ValueError, match=r"`alpha`.*`negative_slope`"):
         in_keras_2("LeakyReLU", {"negative_slope": 0.25, "alpha": 0.3}, True)
 
 

@@ -73,7 +73,7 @@ def test_without_a_geometry_there_is_no_plan():
     conv = lcfast.Conv1D(2, 3, name="conv")
     conv.build((None, 9, 2))
     for layer in (lcfast.LocallyConnected1D(2, 3, name="conv"), conv):
-        with pytest.raises(ValueError, match=r"^Layer conv has no plan: it is not built yet, or "):
+        with pytest.raises(ValueError, match="conv has no plan"):
             layer.plan(4)
 
 

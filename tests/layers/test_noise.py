@@ -33,7 +33,7 @@ def test_a_layer_of_training_passes_its_input_on(kind, shape):
 @each_kind
 def test_training_is_refused_unless_it_would_change_nothing(kind, shape):
     x = np.ones((2, *shape), "f4")
-    with pytest.raises(ValueError, match="Layer a .*training=True"):
+    with pytest.raises(ValueError, match=r"Layer a .*training=True"):
         kind(0.5, name="a")(x, training=True)
     assert_same_bits(kind(0)(x, training=True), x)
 

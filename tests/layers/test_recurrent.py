@@ -225,7 +225,7 @@ def test_an_input_of_another_shape_is_refused(shape):
 def test_a_sequence_without_a_step_is_refused_in_a_model_too():
     model = lcfast.Sequential([lcfast.GRU(3, input_shape=(None, 4), name="gru")])
     assert model(random(2, 1, 4)).shape == (2, 3)
-    with pytest.raises(ValueError, match="Layer gru .*length 0"):
+    with pytest.raises(ValueError, match=r"Layer gru .*length 0"):
         model(np.zeros((2, 0, 4)))
 
 

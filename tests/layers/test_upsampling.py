@@ -73,7 +73,7 @@ def test_a_size_must_be_positive(size):
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "area", "", None, 2, ["nearest"]], ids=repr)
 def test_another_interpolation_is_refused(interpolation):
-    with pytest.raises(ValueError, match="up .*interpolation"):
+    with pytest.raises(ValueError, match=r"up .*interpolation"):
         lcfast.UpSampling2D(interpolation=interpolation, name="up")
     assert lcfast.UpSampling2D(interpolation="BiLinear").interpolation == "bilinear"
 

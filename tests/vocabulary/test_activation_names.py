@@ -88,7 +88,7 @@ def test_what_could_name_nothing_is_a_type_error(given):
     ids=str,
 )
 def test_a_dict_that_names_none_is_refused(damaged):
-    with pytest.raises(ValueError, match="activation|takes no arguments"):
+    with pytest.raises(ValueError, match=r"activation|takes no arguments"):
         activations.get(damaged)
 
 
