@@ -103,8 +103,8 @@ class ConvTranspose(Convolution):
             raise ValueError(
                 f"Layer {self.name} ({type(self).__name__}) has output_padding "
                 f"{self.output_padding}, which gives output size {output} for input size {size}; "
-                f"no convolution with padding {self.padding!r} and strides {self.strides} maps that "
-                "back. Omit `output_padding`, or change it."
+                f"no convolution with padding {self.padding!r} and strides {self.strides} "
+                "maps that back. Omit `output_padding`, or change it."
             )
         return output
 
