@@ -39,8 +39,8 @@ class LocallyConnected1D(LocallyConnected):
         connect nothing are dropped and come back as 0; 3: the connected weights as
         one vector.
     engine : str, optional
-        What computes: "direct", "sparse" (CSR), "reference" (naive loops) or "auto"; None: direct
-        for implementation 1, sparse for 2 and 3.  Never part of the config.
+        What computes: "direct", "sparse" (CSR) or "auto"; None: direct for implementation 1,
+        sparse for 2 and 3.  Never part of the config.
     prune : bool
         For the sparse engine: compute without the weights that are exactly zero.
     **kwargs
@@ -100,8 +100,8 @@ class LocallyConnected2D(LocallyConnected):
         values that connect nothing are dropped and come back as 0; 3: the connected weights as
         one vector.
     engine : str, optional
-        What computes: "direct", "sparse" (CSR), "reference" (naive loops) or "auto"; None: direct
-        for implementation 1, sparse for 2 and 3.  Never part of the config.
+        What computes: "direct", "sparse" (CSR) or "auto"; None: direct for implementation 1,
+        sparse for 2 and 3.  Never part of the config.
     prune : bool
         For the sparse engine: compute without the weights that are exactly zero.
     **kwargs

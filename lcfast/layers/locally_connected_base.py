@@ -34,8 +34,8 @@ Self = TypeVar("Self", bound="LocallyConnected")
 class LocallyConnected(LinearLayer):
     """A convolution whose filters are not shared between positions.
 
-    The record holds the kernel in the form of the engine: (P, K, F) for direct and reference, a
-    SparseKernel for sparse.  What Keras stores is made of it on demand.
+    The record holds the kernel in the form of the engine: (P, K, F) for direct, a SparseKernel
+    for sparse.  What Keras stores is made of it on demand.
     """
 
     spatial_dimensions: ClassVar[int]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lcfast.local_conv import _activation, reference
+from lcfast.local_conv import _activation
 from lcfast.local_conv._activation import ELEMENTWISE, ROWS
 from lcfast.local_conv.arrays import as_array, as_batch, as_output, check_same_rows
 from lcfast.local_conv.compute_options import DEFAULT_OPTIONS, ComputeOptions, by_dtype
@@ -50,9 +50,6 @@ def activate(
     target = as_output(out, z.shape, z.dtype)
     if z.size == 0:
         return target
-    if options.engine == "reference":
-        target[...] = reference.activate(activation.name, activation.alpha, z)
-        return target
     contiguous = target.flags.c_contiguous and target.flags.aligned
     y = target if contiguous else np.empty(z.shape, z.dtype)
     y[...] = z
@@ -75,8 +72,6 @@ def activation_gradient(
     name, alpha = activation
     if name == "linear" or value.size == 0:
         return dy
-    if options.engine == "reference":
-        return reference.activation_gradient(name, alpha, value, dy)
     dz = np.empty_like(dy)
     flat = value.reshape(-1), dy.reshape(-1), dz.reshape(-1)
     threads = threads_for(value.size * WORK_OF_AN_ACTIVATION, options.threads)

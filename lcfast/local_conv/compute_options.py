@@ -8,7 +8,7 @@ import numpy as np
 
 from lcfast.local_conv import dispatch
 
-ENGINES = ("direct", "sparse", "reference", "auto")
+ENGINES = ("direct", "sparse", "auto")
 
 
 class ComputeOptions(NamedTuple):

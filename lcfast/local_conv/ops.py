@@ -19,7 +19,6 @@ from lcfast.local_conv import (
     _positions_input_gradient,
     _shortcut,
     _sums,
-    reference,
     sparse,
 )
 from lcfast.local_conv._activation import ELEMENTWISE
@@ -134,13 +133,6 @@ def forward(
     target = as_output(out, shape, dtype)
     if 0 in shape:
         return target
-    if options.engine == "reference":
-        assert isinstance(kernel, np.ndarray)
-        flat = None if bias is None else bias.reshape(-1)
-        y = reference.forward(x, kernel.reshape(geometry.kernel_shape), flat, geometry)
-        target[...] = reference.activate(activation.name, activation.alpha, y)
-        return target
-
     y = target
     if out is not None and not takes_answer(out, x):
         y = np.empty(shape, dtype)
@@ -199,8 +191,6 @@ def plan_of_forward(
     kernel: Kernel, geometry: Geometry, rows: int, options: ComputeOptions = DEFAULT_OPTIONS
 ) -> Plan:
     """How `forward` computes that many rows."""
-    if options.engine == "reference":
-        return Plan("reference", 1, "numpy", 1, engine="reference")
     dtype, path, windows = kernel_dtype(kernel), options.path(), geometry.padded
     if isinstance(kernel, sparse.SparseKernel):
         threads = threads_for(sparse.work(kernel, rows), options.threads)
@@ -225,8 +215,6 @@ def input_gradient(
             threads = threads_for(sparse.work(kernel, len(dy)), options.threads)
             sparse.input_gradient(dy, kernel, dx, options.path(), threads)
         return dx
-    if options.engine == "reference":
-        return reference.input_gradient(dy, kernel, geometry)
     windows = geometry.padded
     shape = (len(dy), *windows.input_shape)
     if 0 in dy.shape or 0 in shape:
@@ -260,8 +248,6 @@ def kernel_gradient(
         return sparse.kernel_gradient(x, dy, geometry, options.path(), threads)
     if 0 in dy.shape or geometry.patch_size == 0:
         return np.zeros(geometry.kernel_shape, dy.dtype)
-    if options.engine == "reference":
-        return reference.kernel_gradient(x, dy, geometry)
     dkernel = np.empty(geometry.kernel_shape, dy.dtype)
     windows = geometry.padded
     path, threads = options.path(), threads_for(dy.size * geometry.patch_size, options.threads)
@@ -279,8 +265,6 @@ def sum_rows(values: np.ndarray, options: ComputeOptions = DEFAULT_OPTIONS) -> n
     values = as_array(values, values.dtype.newbyteorder("="), "the values")
     if 0 in values.shape:
         return np.zeros(values.shape[1:], values.dtype)
-    if options.engine == "reference":
-        return reference.sum_rows(values)
     total = np.empty(values.shape[1:], values.dtype)
     _SUM_ROWS[values.dtype](
         len(values),

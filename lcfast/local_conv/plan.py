@@ -62,7 +62,7 @@ class Plan:
     packed : bool
         Regime "filters": whether blocks of the weights are packed before they are used.
     engine : str
-        "direct", "sparse" or "reference"; the last two have one regime, of the same name.
+        "direct" or "sparse"; the latter has one regime, of the same name.
     block : tuple of int, optional
         Regime "filters": positions, filters and rows of a task, at most.
     """
@@ -83,8 +83,6 @@ class Plan:
         return self.regime in ("filters", "batch") and not self.packed
 
     def __str__(self) -> str:
-        if self.engine == "reference":
-            return "reference engine: plain loops in the widest precision; 1 thread"
         shared = f"{self.threads} thread{'s' if self.threads > 1 else ''}, {self.path}"
         if self.engine == "sparse":
             return f"sparse engine: a matrix in CSR form, vectors of {self.lanes}; {shared}"

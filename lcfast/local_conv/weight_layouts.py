@@ -2,7 +2,7 @@
 
 Two canonical forms, for whichever engine computes:
 
-- the *kernel* (P, K, F), K in the order of geometry's runs, for direct and reference;
+- the *kernel* (P, K, F), K in the order of geometry's runs, for the direct engine;
 - the *vector* of all connections, in the order of the CSR matrix (outputs x inputs), for sparse.
 
 Implementation 1 stores the kernel and implementation 3 the vector, just so, in both data formats.

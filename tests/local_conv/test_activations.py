@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from lcfast.local_conv import dispatch, ops, reference
+from lcfast.local_conv import dispatch, ops
 from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support import reference
 from tests.support.cases import (
     ACTIVATIONS,
     activation_id,

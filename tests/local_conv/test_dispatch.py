@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from lcfast.local_conv import _direct, dispatch, ops, reference
+from lcfast.local_conv import _direct, dispatch, ops
 from lcfast.local_conv.ops import ComputeOptions
+from tests.support import reference
 from tests.support.cases import PATHS, assert_within, problem, rounding_of_chains
 
 every_path = pytest.mark.parametrize("path", PATHS)

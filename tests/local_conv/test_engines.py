@@ -5,8 +5,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from lcfast.local_conv import ops, reference, reference_activations
+from lcfast.local_conv import ops
 from lcfast.local_conv.ops import ComputeOptions
+from tests.support import reference, reference_activations
 from tests.support.cases import (
     ACTIVATIONS,
     BATCHES,

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from lcfast.local_conv import ops, reference
+from lcfast.local_conv import ops
 from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support import reference
 from tests.support.cases import assert_same_bits, assert_within, numbers
 from tests.support.wide_numbers import (
     ULPS,

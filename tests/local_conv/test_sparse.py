@@ -9,6 +9,7 @@ from lcfast.local_conv import ops, sparse, weight_layouts
 from lcfast.local_conv.dispatch import PATHS
 from lcfast.local_conv.geometry import Geometry
 from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support import reference
 from tests.support.cases import (
     GEOMETRIES,
     SAME_GEOMETRIES,
@@ -23,7 +24,6 @@ LOCAL = [name for name, g in ALL.items() if not g.shared and g.patch_size * g.fi
 every_local_geometry = pytest.mark.parametrize("name", LOCAL)
 every_same_geometry = pytest.mark.parametrize("name", SAME_GEOMETRIES)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-REFERENCE = ComputeOptions("reference")
 
 
 class Problem:
@@ -39,8 +39,8 @@ class Problem:
         self.dy = numbers((rows, *geometry.output_shape), dtype, 4)
 
 
-def magnitudes(operation, *arrays, **options):
-    return operation(*(abs(a) if isinstance(a, np.ndarray) else a for a in arrays), **options)
+def magnitudes(operation, *arrays):
+    return operation(*(abs(a) if isinstance(a, np.ndarray) else a for a in arrays))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -50,18 +50,18 @@ def test_the_sparse_engine_gives_what_loops_give(name, dtype, path):
     case, options = Problem(name, dtype), ComputeOptions("sparse", None, path)
     g = case.geometry
 
-    expected = ops.forward(case.x, case.kernel, case.bias, g, options=REFERENCE)
-    size = magnitudes(ops.forward, case.x, case.kernel, case.bias, g, options=REFERENCE)
+    expected = reference.forward(case.x, case.kernel, case.bias, g)
+    size = magnitudes(reference.forward, case.x, case.kernel, case.bias, g)
     got = ops.forward(case.x, case.sparse, case.bias, g, options=options)
     assert_within(got, expected, rounding_of_chains(g.patch_size + 2, size))
 
-    expected = ops.input_gradient(case.dy, case.kernel, g, REFERENCE)
-    size = magnitudes(ops.input_gradient, case.dy, case.kernel, g, REFERENCE)
+    expected = reference.input_gradient(case.dy, case.kernel, g)
+    size = magnitudes(reference.input_gradient, case.dy, case.kernel, g)
     got = ops.input_gradient(case.dy, case.sparse, g, options)
     assert_within(got, expected, rounding_of_chains(g.patch_size * g.filters + 2, size))
 
-    expected = ops.kernel_gradient(case.x, case.dy, g, REFERENCE)
-    size = magnitudes(ops.kernel_gradient, case.x, case.dy, g, REFERENCE)
+    expected = reference.kernel_gradient(case.x, case.dy, g)
+    size = magnitudes(reference.kernel_gradient, case.x, case.dy, g)
     got = ops.kernel_gradient(case.x, case.dy, g, options)
     assert_within(
         got,
@@ -77,19 +77,19 @@ def test_the_direct_engine_pads_as_keras_does(name, dtype, path):
     case, options = Problem(name, dtype), ComputeOptions("direct", None, path)
     g = case.geometry
 
-    expected = ops.forward(case.x, case.kernel, case.bias, g, options=REFERENCE)
-    size = magnitudes(ops.forward, case.x, case.kernel, case.bias, g, options=REFERENCE)
+    expected = reference.forward(case.x, case.kernel, case.bias, g)
+    size = magnitudes(reference.forward, case.x, case.kernel, case.bias, g)
     got = ops.forward(case.x, case.kernel, case.bias, g, options=options)
     assert_within(got, expected, rounding_of_chains(g.patch_size + 2, size))
 
-    expected = ops.input_gradient(case.dy, case.kernel, g, REFERENCE)
-    size = magnitudes(ops.input_gradient, case.dy, case.kernel, g, REFERENCE)
+    expected = reference.input_gradient(case.dy, case.kernel, g)
+    size = magnitudes(reference.input_gradient, case.dy, case.kernel, g)
     got = ops.input_gradient(case.dy, case.kernel, g, options)
     assert_within(got, expected, rounding_of_chains(g.patch_size * g.filters + 2, size))
 
-    expected = ops.kernel_gradient(case.x, case.dy, g, REFERENCE)
+    expected = reference.kernel_gradient(case.x, case.dy, g)
     got = weight_layouts.vector_of_kernel(ops.kernel_gradient(case.x, case.dy, g, options), g)
-    size = magnitudes(ops.kernel_gradient, case.x, case.dy, g, REFERENCE)
+    size = magnitudes(reference.kernel_gradient, case.x, case.dy, g)
     assert_within(
         got,
         weight_layouts.vector_of_kernel(expected, g),
@@ -201,7 +201,7 @@ def test_nan_and_infinity_reach_the_outputs_that_see_them():
     x = case.x.copy()
     x[0, 2, 1], x[1, 4, 0] = np.nan, np.inf
     got = ops.forward(x, case.sparse, case.bias, case.geometry, options=ComputeOptions("sparse"))
-    expected = ops.forward(x, case.kernel, case.bias, case.geometry, options=REFERENCE)
+    expected = reference.forward(x, case.kernel, case.bias, case.geometry)
     np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
     np.testing.assert_array_equal(np.isinf(got), np.isinf(expected))
 

@@ -6,8 +6,9 @@ import itertools
 import numpy as np
 import pytest
 
-from lcfast.local_conv import ops, reference, sparse, weight_layouts
+from lcfast.local_conv import ops, sparse, weight_layouts
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
+from tests.support import reference
 from tests.support.cases import GEOMETRIES, SAME_GEOMETRIES, assert_same_bits, numbers
 
 ALL = {**GEOMETRIES, **SAME_GEOMETRIES}
