@@ -95,7 +95,7 @@ class LinearLayer(Layer):
         if not record or not isinstance(activation, ActivationFunction):
             return None
         bias = record[1] if self.use_bias else None
-        return ops.at_once(
+        return ops.cached_forward(
             inputs, record[0], bias, geometry, activation.kernel, out, self._compute_options
         )
 

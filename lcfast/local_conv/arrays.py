@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.local_conv._arrays import fits, fits_output, may_overlap, takes_answer
+from lcfast.local_conv._arrays import fits, fits_output, may_overlap
+from lcfast.local_conv._arrays import takes_answer as writable_while_reading
 
 __all__ = [
     "REAL_DTYPES",
@@ -16,7 +17,7 @@ __all__ = [
     "check_same_rows",
     "fits",
     "may_overlap",
-    "takes_answer",
+    "writable_while_reading",
 ]
 
 ALIGNED_FROM = 1 << 20

@@ -78,8 +78,8 @@ class Plan:
     block: tuple[int, int, int] | None = None
 
     @property
-    def takes_shortcut(self) -> bool:
-        """Whether `_shortcut` has the loops of this plan."""
+    def has_fast_path(self) -> bool:
+        """Whether the cached fast path can repeat a call with this plan."""
         return self.regime in ("filters", "batch") and not self.packed
 
     def __str__(self) -> str:

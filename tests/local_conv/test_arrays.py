@@ -152,6 +152,23 @@ def test_no_operation_modifies_what_it_is_given(layout, dtype):
     assert {what: array.tobytes() for what, array in given.items()} == before
 
 
+@every_dtype
+@few_geometries
+def test_arrays_that_were_checked_are_not_checked_again(name, dtype, monkeypatch):
+    geometry, x, kernel, bias, _ = problem(name, dtype)
+    options, expected = ComputeOptions(), ops.forward(x[:5], kernel, bias, geometry, SOFTMAX)
+    x = ops.as_batch(x[:5].tolist(), kernel.dtype, geometry.input_shape, "the input")
+    for check in ("as_batch", "as_array", "cached_forward"):
+        monkeypatch.delattr(ops, check)
+    y = ops.forward_checked(x, kernel, bias, geometry, SOFTMAX, None, options)
+    assert_same_bits(y, expected)
+    out = np.empty_like(y)
+    assert ops.forward_checked(x, kernel, bias, geometry, SOFTMAX, out, options) is out
+    assert_same_bits(out, expected)
+    with pytest.raises(ValueError, match=re.escape(str(out[1:].shape))):
+        ops.forward_checked(x, kernel, bias, geometry, SOFTMAX, out[1:], options)
+
+
 # ---------------------------------------------------------------- NaN, infinities, denormals
 
 SPECIAL = {"nan": np.nan, "inf": np.inf, "minus-inf": -np.inf}

@@ -34,7 +34,7 @@ def taken(monkeypatch):
         answers.append(_shortcut.forward(*arguments))
         return answers[-1]
 
-    monkeypatch.setattr(ops, "at_once", noting)
+    monkeypatch.setattr(ops, "cached_forward", noting)
     return answers
 
 
