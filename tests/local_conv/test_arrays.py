@@ -1,4 +1,4 @@
-"""The gate of ops.py: what callers may hand in, what comes back, and the sentences otherwise."""
+"""The checked entry `ops`: accepted arrays, outputs, and the errors of all others."""
 
 import re
 
@@ -59,14 +59,14 @@ def test_an_empty_batch_gives_an_empty_result(name, dtype):
     assert not total.any()
 
 
-def test_an_empty_batch_fills_no_out_but_returns_it():
+def test_an_empty_batch_returns_out():
     geometry, x, kernel, bias, _ = problem(FEW[0], "float32")
     out = np.empty((0, *geometry.output_shape), np.float32)
     assert ops.forward(x[:0], kernel, bias, geometry, out=out) is out
 
 
 @every_dtype
-def test_one_input_one_filter_one_row_is_one_product_and_one_sum(dtype):
+def test_one_input_with_one_filter_is_one_product_and_one_sum(dtype):
     geometry = Geometry((1,), 1, 1, (1,), (1,))
     kernel, bias = np.full((1, 1, 1), 3, dtype), np.full(1, 5, dtype)
     assert ops.forward([[[2]]], kernel, bias, geometry).tolist() == [[[11]]]
@@ -99,7 +99,7 @@ def test_without_channels_the_output_is_the_bias(size, data_format, dtype):
     "kind", ["int8", "uint8", "int16", "int64", "uint64", "bool", "float16", "float32", "float64"]
 )
 @fewer_geometries
-def test_real_numbers_of_any_dtype_become_the_kernels(name, kind, dtype):
+def test_real_numbers_of_any_dtype_are_converted_to_that_of_the_kernel(name, kind, dtype):
     # Small integers: every sum is exact, so there is one right answer.
     geometry, _, kernel, _, _ = problem(name, dtype)
     generator = np.random.default_rng(1)
@@ -120,7 +120,7 @@ def test_real_numbers_of_any_dtype_become_the_kernels(name, kind, dtype):
 
 @every_dtype
 @few_geometries
-def test_lists_of_numbers_are_arrays(name, dtype):
+def test_lists_of_numbers_are_accepted(name, dtype):
     geometry, x, kernel, bias, dy = problem(name, dtype)
     x, dy = x[:3], dy[:3]
     assert_same_bits(
@@ -133,7 +133,7 @@ def test_lists_of_numbers_are_arrays(name, dtype):
 
 @every_dtype
 @pytest.mark.parametrize("layout", ["contiguous", *LAYOUTS])
-def test_no_operation_modifies_what_it_is_given(layout, dtype):
+def test_no_operation_modifies_its_arguments(layout, dtype):
     geometry, x, kernel, bias, dy = problem(FEW[3], dtype)
     rows = LAYOUTS.get(layout, np.array)
     given = {
@@ -174,8 +174,8 @@ def test_arrays_that_were_checked_are_not_checked_again(name, dtype, monkeypatch
 SPECIAL = {"nan": np.nan, "inf": np.inf, "minus-inf": -np.inf}
 
 
-def assert_same_places(got, expected, tolerance):
-    """NaN and infinities of the same sign in the same places, the rest within the tolerance."""
+def assert_same_nonfinite(got, expected, tolerance):
+    """NaN and infinities at the same indices, all other numbers within the tolerance."""
     np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
     np.testing.assert_array_equal(np.isposinf(got), np.isposinf(expected))
     np.testing.assert_array_equal(np.isneginf(got), np.isneginf(expected))
@@ -191,7 +191,7 @@ def finite_magnitude(*arrays):
 @every_dtype
 @pytest.mark.parametrize("special", SPECIAL)
 @fewer_geometries
-def test_nan_and_infinities_go_where_the_reference_has_them(name, special, dtype, path):
+def test_nan_and_infinities_are_those_of_the_reference(name, special, dtype, path):
     geometry, x, kernel, bias, dy = problem(name, dtype)
     x, kernel, bias, dy = x[:7].copy(), kernel.copy(), bias.copy(), dy[:7].copy()
     for array in (x, dy, kernel, bias):
@@ -202,23 +202,25 @@ def test_nan_and_infinities_go_where_the_reference_has_them(name, special, dtype
         expected = reference.forward(x, kernel, bias, geometry)
         magnitude = reference.forward(*finite_magnitude(x, kernel, bias), geometry)
         tolerance = rounding_of_chains(geometry.patch_size, magnitude)
-        assert_same_places(
+        assert_same_nonfinite(
             ops.forward(x, kernel, bias, geometry, options=options), expected, tolerance
         )
 
         expected = reference.input_gradient(dy, kernel, geometry)
         magnitude = reference.input_gradient(*finite_magnitude(dy, kernel), geometry)
         tolerance = rounding_of_chains(geometry.positions * geometry.filters, magnitude)
-        assert_same_places(ops.input_gradient(dy, kernel, geometry, options), expected, tolerance)
+        assert_same_nonfinite(
+            ops.input_gradient(dy, kernel, geometry, options), expected, tolerance
+        )
 
         expected = reference.kernel_gradient(x, dy, geometry)
         magnitude = reference.kernel_gradient(*finite_magnitude(x, dy), geometry)
         tolerance = rounding_of_chains(len(x) * geometry.positions, magnitude)
-        assert_same_places(ops.kernel_gradient(x, dy, geometry, options), expected, tolerance)
+        assert_same_nonfinite(ops.kernel_gradient(x, dy, geometry, options), expected, tolerance)
 
         expected = reference.sum_rows(dy)
         tolerance = rounding_of_chains(len(dy), reference.sum_rows(*finite_magnitude(dy)))
-        assert_same_places(ops.sum_rows(dy, options), expected, tolerance)
+        assert_same_nonfinite(ops.sum_rows(dy, options), expected, tolerance)
 
 
 @every_path
@@ -268,7 +270,7 @@ every_out = pytest.mark.parametrize("kind", OUTS)
 @every_dtype
 @every_out
 @few_geometries
-def test_the_answer_goes_to_out_and_out_is_returned(name, kind, dtype):
+def test_the_output_is_written_to_out_and_out_is_returned(name, kind, dtype):
     geometry, x, kernel, bias, _ = problem(name, dtype)
     for activation in (Activation("tanh"), SOFTMAX):
         expected = ops.forward(x[:5], kernel, bias, geometry, activation)
@@ -343,7 +345,7 @@ def test_out_may_overlap_the_input(name, shift, dtype):
     assert_same_bits(out, expected)
 
 
-def test_out_may_be_the_input_backwards():
+def test_out_may_be_the_reversed_input():
     geometry = SQUARE["1d-last"]
     x = numbers((7, *geometry.input_shape), "float32", 1)
     kernel = numbers(geometry.kernel_shape, "float32", 2)
@@ -360,45 +362,31 @@ def _read_only(shape):
 
 
 WRONG_OUTS = {
-    "list": (lambda shape: [[0.0]], TypeError, "out must be a numpy array, not list."),
-    "float": (lambda shape: 1.0, TypeError, "out must be a numpy array, not float."),
-    "wider": (
-        lambda shape: np.empty(shape, np.float64), TypeError,
-        "out has dtype float64; expected float32.",
-    ),
-    "integers": (
-        lambda shape: np.empty(shape, np.int32), TypeError,
-        "out has dtype int32; expected float32.",
-    ),
-    "big-endian": (
-        lambda shape: np.empty(shape, ">f4"), TypeError, "out has dtype >f4; expected float32.",
-    ),
+    "list": (lambda shape: [[0.0]], TypeError, "list"),
+    "float": (lambda shape: 1.0, TypeError, "float"),
+    "wider": (lambda shape: np.empty(shape, np.float64), TypeError, "float64"),
+    "integers": (lambda shape: np.empty(shape, np.int32), TypeError, "int32"),
+    "big-endian": (lambda shape: np.empty(shape, ">f4"), TypeError, ">f4"),
     "more-rows": (
-        lambda shape: np.empty((shape[0] + 1, *shape[1:]), np.float32), ValueError,
-        "out has shape (6, 5, 1); expected (5, 5, 1).",
+        lambda shape: np.empty((shape[0] + 1, *shape[1:]), np.float32), ValueError, "(6, 5, 1)",
     ),
-    "flat": (
-        lambda shape: np.empty(25, np.float32), ValueError,
-        "out has shape (25,); expected (5, 5, 1).",
-    ),
-    "read-only": (
-        _read_only, ValueError, "out is read-only; give an array that can be written to.",
-    ),
+    "flat": (lambda shape: np.empty(25, np.float32), ValueError, "(25,)"),
+    "read-only": (_read_only, ValueError, "read-only"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", WRONG_OUTS)
-def test_an_out_that_cannot_take_the_answer_is_an_error(kind):
+def test_an_out_that_does_not_fit_is_an_error(kind):
     geometry, x, kernel, bias, _ = problem(FEW[0], "float32")
-    make, error, sentence = WRONG_OUTS[kind]
+    make, error, datum = WRONG_OUTS[kind]
     y = ops.forward(x[:5], kernel, bias, geometry)
-    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(error, match=f"out .*{re.escape(datum)}"):
         ops.forward(x[:5], kernel, bias, geometry, out=make(y.shape))
-    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(error, match=f"out .*{re.escape(datum)}"):
         ops.activate(y, Activation("tanh"), make(y.shape))
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- errors
 
 UNREAL = {
     "complex": (np.zeros((2, 7, 3), complex), "complex128"),
@@ -415,26 +403,25 @@ UNREAL = {
 
 
 @pytest.mark.parametrize("kind", UNREAL)
-def test_what_is_not_real_numbers_is_a_type_error(kind):
+def test_an_array_without_real_numbers_is_a_type_error(kind):
     geometry, x, kernel, _, dy = problem(FEW[0], "float32")
     value, dtype = UNREAL[kind]
-    sentence = "has dtype {}, which is not real numbers; convert it to float32."
-    sentence = re.escape(sentence.format(dtype))
-    with pytest.raises(TypeError, match=f"^the input {sentence}$"):
+    dtype = re.escape(dtype)
+    with pytest.raises(TypeError, match=f"the input .*{dtype}"):
         ops.forward(value, kernel, None, geometry)
-    with pytest.raises(TypeError, match=f"^the gradient of the output {sentence}$"):
+    with pytest.raises(TypeError, match=f"the gradient of the output .*{dtype}"):
         ops.input_gradient(value, kernel, geometry)
-    with pytest.raises(TypeError, match=f"^the input {sentence}$"):
+    with pytest.raises(TypeError, match=f"the input .*{dtype}"):
         ops.kernel_gradient(value, dy[:2], geometry)
-    with pytest.raises(TypeError, match=f"^the gradient of the output {sentence}$"):
+    with pytest.raises(TypeError, match=f"the gradient of the output .*{dtype}"):
         ops.activation_gradient(x[:2], value, SOFTMAX)
 
 
 def test_a_ragged_list_is_a_type_error():
     geometry, _, kernel, _, _ = problem(FEW[0], "float32")
-    with pytest.raises(TypeError, match=r"^the input cannot be made into an array: "):
+    with pytest.raises(TypeError, match="the input"):
         ops.forward([[1, 2], [3]], kernel, None, geometry)
-    with pytest.raises(TypeError, match=r"^the gradient of the output cannot be made into"):
+    with pytest.raises(TypeError, match="the gradient of the output"):
         ops.input_gradient([[1, 2], [3]], kernel, geometry)
 
 
@@ -443,37 +430,37 @@ def test_a_ragged_list_is_a_type_error():
 )
 def test_an_input_of_another_shape_is_a_value_error(shape):
     geometry, _, kernel, _, _ = problem("7x3-1of3-s1-last", "float32")
-    sentence = re.escape(f"the input has shape {shape}; expected (batch, 7, 3).")
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
+    datum = f"the input .*{re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=datum):
         ops.forward(np.zeros(shape), kernel, None, geometry)
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
+    with pytest.raises(ValueError, match=datum):
         ops.kernel_gradient(np.zeros(shape), np.zeros((2, 5, 1), np.float32), geometry)
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (2, 1, 5), (2, 5, 2), (2, 5), (0, 1, 5)], ids=str)
 def test_a_gradient_of_another_shape_is_a_value_error(shape):
     geometry, x, kernel, _, dy = problem("7x3-1of3-s1-last", "float32")
-    sentence = re.escape(f"the gradient of the output has shape {shape}; expected (batch, 5, 1).")
+    datum = f"the gradient of the output .*{re.escape(str(shape))}"
     wrong = np.zeros(shape, np.float32)
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
+    with pytest.raises(ValueError, match=datum):
         ops.input_gradient(wrong, kernel, geometry)
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
+    with pytest.raises(ValueError, match=datum):
         ops.kernel_gradient(x[:2], wrong, geometry)
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
+    with pytest.raises(ValueError, match=datum):
         ops.activation_gradient(dy[:2], wrong, SOFTMAX)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3])
 def test_gradients_need_as_many_rows_as_the_input_has(rows):
     geometry, x, _, _, dy = problem("7x3-1of3-s1-last", "float32")
-    sentence = f"the gradient of the output has {rows} rows; expected 2, as the input has."
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
+    datum = f"the gradient of the output .*{rows} rows"
+    with pytest.raises(ValueError, match=datum):
         ops.kernel_gradient(x[:2], dy[:rows], geometry)
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
+    with pytest.raises(ValueError, match=datum):
         ops.activation_gradient(dy[:2], dy[:rows], SOFTMAX)
 
 
-def test_an_engine_is_known_by_its_name():
+def test_only_known_engines_are_accepted():
     assert ops.checked_engine(None) is None
     for engine in ops.ENGINES:
         assert ops.checked_engine(engine) == engine
