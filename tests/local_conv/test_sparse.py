@@ -1,4 +1,4 @@
-"""The sparse engine against naive loops, and its bits."""
+"""The sparse engine against naive loops, and its bit-identical results."""
 
 from itertools import pairwise
 
@@ -46,7 +46,7 @@ def magnitudes(operation, *arrays):
 @pytest.mark.parametrize("path", PATHS)
 @each_dtype
 @every_local_geometry
-def test_the_sparse_engine_gives_what_loops_give(name, dtype, path):
+def test_the_sparse_engine_agrees_with_naive_loops(name, dtype, path):
     case, options = Problem(name, dtype), ComputeOptions("sparse", None, path)
     g = case.geometry
 
