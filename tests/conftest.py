@@ -18,9 +18,9 @@ from lcfast.vocabulary import initializers
 
 @pytest.fixture
 def threads_for_any_work(monkeypatch):
-    """Calls use all the threads they are given, however small their work is, and no short cut."""
+    """Calls use all threads they are given, however little work there is; no cached fast path."""
     monkeypatch.setattr(threads, "MULTIPLICATIONS_PER_THREAD", 1)
-    monkeypatch.setattr(ops, "at_once", lambda *arguments: None)
+    monkeypatch.setattr(ops, "cached_forward", lambda *arguments: None)
     monkeypatch.setattr(_shortcut, "remember", lambda *arguments: None)
 
 

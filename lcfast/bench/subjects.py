@@ -23,7 +23,7 @@ from lcfast.models import Model, Sequential, load_model
 from lcfast.models.execution import run
 from lcfast.models.graph import Graph
 
-ENGINES = ("direct", "sparse")  # "reference" is the oracle of the tests, never the one to choose
+ENGINES = ("direct", "sparse")
 BATCHES = (1, 32, 512)
 
 Engines = dict[str, LocallyConnected]  # one layer, made for each engine

@@ -68,9 +68,9 @@ class LinearLayer(Layer):
         if self.engine == "sparse":
             raise ValueError(
                 f"Layer {self.name} ({type(self).__name__}) has no sparse engine; leave `engine` "
-                "out, or give 'direct' or 'reference'."
+                "out, or give 'direct'."
             )
-        return "reference" if self.engine == "reference" else "direct"
+        return "direct"
 
     def takes_as_it_is(self, inputs: Any) -> bool:
         """Whether the layer is built and `inputs` need no check and no copy; False is no harm."""
@@ -95,7 +95,7 @@ class LinearLayer(Layer):
         if not record or not isinstance(activation, ActivationFunction):
             return None
         bias = record[1] if self.use_bias else None
-        return ops.at_once(
+        return ops.cached_forward(
             inputs, record[0], bias, geometry, activation.kernel, out, self._compute_options
         )
 

@@ -1,1 +1,1 @@
-"""The unshared convolution: geometry, layouts, the gate, and the engines below it."""
+"""The unshared convolution: geometry, weight layouts, the checked entry `ops`, the engines."""

@@ -1,4 +1,4 @@
-"""Activations on arrays: our own polynomials in C, with the same bits on every FMA path."""
+"""Activations of arrays by polynomials in C: bit-identical on every SIMD path with FMA."""
 
 from __future__ import annotations
 
@@ -7,32 +7,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lcfast.local_conv import _activation, reference
+from lcfast.local_conv import _activation
 from lcfast.local_conv._activation import ELEMENTWISE, ROWS
 from lcfast.local_conv.arrays import as_array, as_batch, as_output, check_same_rows
 from lcfast.local_conv.compute_options import DEFAULT_OPTIONS, ComputeOptions, by_dtype
 from lcfast.local_conv.threads import threads_for
 
-# Multiplications that one exponential is worth, for the choice of threads.
 WORK_OF_AN_ACTIVATION = 8
+"""Multiplications that one exponential counts for in the choice of threads."""
 
-
-# Their gradients cannot be had from y = activation(z), or not so accurately, and take z itself.
+# Their gradients need z: y = activation(z) does not determine them, or less accurately.
 _GRADIENT_FROM_INPUT = frozenset(
     {"hard_sigmoid", "softsign", "swish", "mish", "gelu", "gelu_approximate"}
 )
 
 
 class Activation(NamedTuple):
-    """An activation that the kernels know, by its name, with its parameter."""
+    """Name and parameter of an activation that the compiled loops have."""
 
     name: str
     alpha: float = 0.0
 
     @property
     def gradient_from_input(self) -> bool:
-        """Whether `activation_gradient` takes the input z, not the output y."""
-        # Where alpha is negative, the sign of y does not tell that of z.
+        """Whether `activation_gradient` takes the input z instead of the output y."""
+        # With a negative alpha the sign of z does not follow from that of y.
         return self.name in _GRADIENT_FROM_INPUT or (self.name == "leaky_relu" and self.alpha < 0)
 
 
@@ -45,13 +44,10 @@ def activate(
     out: np.ndarray | None = None,
     options: ComputeOptions = DEFAULT_OPTIONS,
 ) -> np.ndarray:
-    """Y = activation(z), from lcfast's own polynomials: the same bits on every FMA path."""
+    """Return activation(z), bit-identical on every SIMD path with FMA; `out` may be `z`."""
     z = as_array(z, z.dtype.newbyteorder("="), "the input")
     target = as_output(out, z.shape, z.dtype)
     if z.size == 0:
-        return target
-    if options.engine == "reference":
-        target[...] = reference.activate(activation.name, activation.alpha, z)
         return target
     contiguous = target.flags.c_contiguous and target.flags.aligned
     y = target if contiguous else np.empty(z.shape, z.dtype)
@@ -68,15 +64,13 @@ def activation_gradient(
     activation: Activation,
     options: ComputeOptions = DEFAULT_OPTIONS,
 ) -> np.ndarray:
-    """Dz = dy * activation'(z); `value` is z where `activation.gradient_from_input`, else y."""
+    """Return dz = dy * activation'(z); `value` is z if `activation.gradient_from_input`, else y."""
     value = as_array(value, value.dtype.newbyteorder("="), "the value")
     dy = as_batch(dy, value.dtype, value.shape[1:], "the gradient of the output")
     check_same_rows(value, dy)
     name, alpha = activation
     if name == "linear" or value.size == 0:
         return dy
-    if options.engine == "reference":
-        return reference.activation_gradient(name, alpha, value, dy)
     dz = np.empty_like(dy)
     flat = value.reshape(-1), dy.reshape(-1), dz.reshape(-1)
     threads = threads_for(value.size * WORK_OF_AN_ACTIVATION, options.threads)
@@ -90,7 +84,7 @@ def activation_gradient(
 
 
 def activate_in_place(y: np.ndarray, activation: Activation, options: ComputeOptions) -> None:
-    """Y = activation(y) of a contiguous array."""
+    """Replace a contiguous array by its activation."""
     name, alpha = activation
     threads = threads_for(y.size * WORK_OF_AN_ACTIVATION, options.threads)
     flat = y.reshape(-1)

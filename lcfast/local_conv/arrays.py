@@ -1,4 +1,4 @@
-"""Arrays as callers have them, made into what the kernels take: one place for every check."""
+"""Checks of the arrays that callers give, and their conversion to what the loops take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.local_conv._arrays import fits, fits_output, may_overlap, takes_answer
+from lcfast.local_conv._arrays import fits, fits_output, may_overlap
+from lcfast.local_conv._arrays import takes_answer as writable_while_reading
 
 __all__ = [
     "REAL_DTYPES",
@@ -16,25 +17,25 @@ __all__ = [
     "check_same_rows",
     "fits",
     "may_overlap",
-    "takes_answer",
+    "writable_while_reading",
 ]
 
 ALIGNED_FROM = 1 << 20
-"""Bytes from which on an output is worth a start of its own; numpy's start 16 into a page."""
+"""Bytes from which a new output starts at a cache line; numpy's own start 16 bytes into a page."""
 CACHE_LINE = 64
 
 REAL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def as_array(value: Any, dtype: np.dtype | None, what: str) -> np.ndarray:
-    """Return `value` as a C-contiguous, aligned, native array of `dtype`, copied only if it must.
+    """Return `value` as a C-contiguous, aligned, native array of `dtype`, copied only if needed.
 
-    None means the dtype that it has.
+    With `dtype` None it keeps its own dtype.
 
     Raises
     ------
     TypeError
-        If `value` is not made of real numbers.
+        If `value` does not hold real numbers.
     """
     if type(value) is np.ndarray and value.dtype is dtype and value.flags.carray:
         return value
@@ -48,19 +49,19 @@ def as_array(value: Any, dtype: np.dtype | None, what: str) -> np.ndarray:
             f"{'integers' if dtype is None else dtype}."
         )
     wanted = array.dtype.newbyteorder("=") if dtype is None else dtype
-    array = np.asarray(array, wanted, order="C")  # np.require says the same, but slowly
+    array = np.asarray(array, wanted, order="C")  # np.require does the same, more slowly
     return array if array.flags.aligned else array.copy()
 
 
 def as_batch(value: Any, dtype: np.dtype, row_shape: tuple[int, ...], what: str) -> np.ndarray:
-    """Return `value` as an array (N, *row_shape) for the kernels.
+    """Return `value` as an array (N, *row_shape) that the loops can read.
 
     Raises
     ------
     TypeError
-        If it is not made of real numbers.
+        If it does not hold real numbers.
     ValueError
-        If it has another rank or shape.
+        If its rank or shape is wrong.
     """
     if fits(value, dtype, row_shape):
         return value  # type: ignore[no-any-return]
@@ -77,9 +78,9 @@ def as_output(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -
     Raises
     ------
     TypeError
-        If `out` is no array or has another dtype.
+        If `out` is not an array or has the wrong dtype.
     ValueError
-        If it has another shape or cannot be written to.
+        If its shape is wrong or it is read-only.
     """
     if out is None:
         array = np.empty(shape, dtype)
@@ -98,7 +99,7 @@ def as_output(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -
 
 
 def _from_cache_line(array: np.ndarray) -> np.ndarray:
-    """An empty array like `array` that starts at a cache line, as whole vectors are stored."""
+    """An empty array like `array` that starts at a cache line, for aligned stores."""
     size = array.nbytes
     room = np.empty(size + CACHE_LINE, np.uint8)
     start = -room.__array_interface__["data"][0] % CACHE_LINE
@@ -106,9 +107,9 @@ def _from_cache_line(array: np.ndarray) -> np.ndarray:
 
 
 def check_same_rows(first: np.ndarray, second: np.ndarray) -> None:
-    """Raise ValueError where the gradient `second` has not the rows of `first`."""
+    """Raise ValueError if the gradient `second` has another number of rows than `first`."""
     if len(first) != len(second):
         raise ValueError(
-            f"the gradient of the output has {len(second)} rows; expected {len(first)}, as the "
-            "input has."
+            f"the gradient of the output has {len(second)} rows; expected {len(first)}, as many as "
+            "the input."
         )

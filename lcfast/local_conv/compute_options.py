@@ -1,4 +1,4 @@
-"""How to compute, as opposed to what: engine, threads and SIMD path."""
+"""How to compute: engine, threads and SIMD path."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from lcfast.local_conv import dispatch
 
-ENGINES = ("direct", "sparse", "reference", "auto")
+ENGINES = ("direct", "sparse", "auto")
 
 
 class ComputeOptions(NamedTuple):
-    """How to compute, as opposed to what: nothing here changes the bits of the direct engine."""
+    """How to compute; results are bit-identical for any threads, and any SIMD path with FMA."""
 
     engine: str = "direct"
     threads: int | None = None
@@ -29,12 +29,12 @@ DEFAULT_OPTIONS = ComputeOptions()
 
 
 def checked_engine(engine: str | None) -> str | None:
-    """Return the name of an engine, or None, which leaves the choice to the layer.
+    """Return `engine`, checked; None leaves the choice to the layer.
 
     Raises
     ------
     ValueError
-        If there is no such engine.
+        If the engine does not exist.
     """
     if engine is not None and engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)} or None, not {engine!r}.")
@@ -42,7 +42,7 @@ def checked_engine(engine: str | None) -> str | None:
 
 
 def by_dtype(function: Any) -> dict[np.dtype, Any]:
-    """The two instances of a function that Cython fused over the real types."""
+    """The float32 and float64 instances of a function with a fused type, by dtype."""
     return {
         np.dtype(np.float32): function["float"],
         np.dtype(np.float64): function["double"],

@@ -1,7 +1,7 @@
-"""How many cores this process may use: those it may run on, and the time its groups give it.
+"""How many cores this process may use: its CPU affinity and the CPU quotas of its cgroups.
 
-A container is often given two cores' worth of time on a machine of sixty-four, by the quota of a
-control group.  Threads beyond that are stopped for most of each period, and the call with them.
+A container often has a quota of two cores on a machine with sixty-four.  With more threads than
+that, the kernel stops all of them for most of each period.
 """
 
 from __future__ import annotations
@@ -13,23 +13,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 USUAL_PERIOD = 100_000
-"""Microseconds in which a quota is spent, where the second number of cpu.max is missing."""
+"""Default period of a quota in microseconds, if cpu.max gives none."""
 
 
 def usable_cores(process: Path = Path("/proc/self")) -> int:
-    """Cores that the affinity, or PYTHON_CPU_COUNT, and the quotas leave this process.
-
-    A quota that is no whole number of cores is rounded up.
-    """
+    """Cores allowed by the affinity, or PYTHON_CPU_COUNT, and the quotas; fractions round up."""
     quota = core_quota(process)
     return _cores_to_run_on() if quota is None else min(_cores_to_run_on(), math.ceil(quota))
 
 
 def core_quota(process: Path = Path("/proc/self")) -> float | None:
-    """Cores' worth of time that the control groups of a process give it; None: all there is.
+    """Cores that the CPU quotas of a process's cgroups allow; None means no quota.
 
-    The least quota of the process's group and of those that hold it counts, of both versions of
-    control groups.  What cannot be read or understood is no quota.
+    The smallest quota of the process's cgroup and its parents counts, in cgroup versions 1 and 2.
+    Files that cannot be read or parsed set no quota.
     """
     try:
         mounts = (process / "mountinfo").read_text("utf-8", "replace").splitlines()
@@ -56,15 +53,15 @@ def _cores_to_run_on() -> int:
 def _group_folders(
     mounts: list[str], groups: list[str]
 ) -> Iterator[tuple[Callable[[Path], float | None], Path]]:
-    """The folders with the settings of a process's groups, and what reads a quota there."""
-    paths = {}  # of the process's group in each hierarchy, by controller; "" is version 2
+    """The folders of a process's cgroups, each with the function that reads its quota."""
+    paths = {}  # cgroup of the process by controller; "" is version 2
     for line in groups:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         paths.update(dict.fromkeys(controllers.split(","), path))
     for line in mounts:
-        place, _, kind = (part.split() for part in line.partition(" - "))
-        if len(place) < 5 or len(kind) < 3:
+        mount, _, kind = (part.split() for part in line.partition(" - "))
+        if len(mount) < 5 or len(kind) < 3:
             continue
         if kind[0] == "cgroup2" and "" in paths:
             read, path = _quota_of_version_2, paths[""]
@@ -72,7 +69,7 @@ def _group_folders(
             read, path = _quota_of_version_1, paths["cpu"]
         else:
             continue
-        root, mount_point = map(_unescaped, place[3:5])
+        root, mount_point = map(_unescaped, mount[3:5])
         top = Path(mount_point)
         folder = top / _inside(path, root)
         yield read, folder
@@ -83,16 +80,16 @@ def _group_folders(
 
 
 def _inside(path: str, root: str) -> str:
-    """`path` from the folder that is mounted; that folder itself where it shows no such path."""
+    """`path` relative to the mounted folder; "" if it is not below it."""
     if root != "/":
-        # A container that sees the paths of its host, and of the folders only its own.
+        # A container may see the paths of its host but only its own folders.
         path = path[len(root) :] if path == root or path.startswith(root + "/") else ""
     inside = path.strip("/")
     return "" if ".." in inside.split("/") else inside
 
 
 def _unescaped(text: str) -> str:
-    """A path of mountinfo, where spaces and the like are octal numbers."""
+    """A path of mountinfo, where spaces and some other characters are octal escapes."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
@@ -114,7 +111,7 @@ def _words(file: Path) -> list[str]:
 
 
 def _cores(quota: str, period: str | int) -> float | None:
-    """Microseconds of each period as cores; None for "max", -1 and what is no quota at all."""
+    """Quota divided by period; None for "max", -1 and anything that is not a quota."""
     try:
         used, of = int(quota), int(period)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which SIMD path the direct engine takes: the processor's best, or what LCFAST_KERNEL asks for."""
+"""Choice of the SIMD path: the fastest the processor has, or the one that LCFAST_KERNEL names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from lcfast.local_conv import _direct
 
 PATHS: tuple[str, ...] = tuple(_direct.PATH_NAMES[path] for path in _direct.SUPPORTED_PATHS)
-"""Names of the paths this processor can run, fastest first."""
+"""Names of the SIMD paths this processor can run, fastest first."""
 
 
 def path_index(name: str | None) -> int:
@@ -17,7 +17,7 @@ def path_index(name: str | None) -> int:
     Raises
     ------
     ValueError
-        If there is no such path, or this processor cannot run it.
+        If the path does not exist, or this processor cannot run it.
     """
     if name is None:
         return int(_direct.SUPPORTED_PATHS[0])
@@ -25,19 +25,19 @@ def path_index(name: str | None) -> int:
         known = name in _direct.PATH_NAMES
         problem = "this processor cannot run it" if known else "there is no such path"
         raise ValueError(
-            f"The kernel path {name!r} was asked for, but {problem}; choose one of "
-            f"{', '.join(PATHS)} (environment variable LCFAST_KERNEL, or leave it unset)."
+            f"The SIMD path {name!r} was requested, but {problem}; set the environment variable "
+            f"LCFAST_KERNEL to one of {', '.join(PATHS)}, or leave it unset."
         )
     return int(_direct.PATH_NAMES.index(name))
 
 
 @cache
 def active_path() -> str:
-    """Return the path in use, read from LCFAST_KERNEL when the first kernel is about to run."""
+    """Name of the SIMD path in use; LCFAST_KERNEL is read once, at the first use."""
     return str(_direct.PATH_NAMES[active_index()])
 
 
 @cache
 def active_index() -> int:
-    """Index of the path in use."""
+    """Index of the SIMD path in use."""
     return path_index(os.environ.get("LCFAST_KERNEL") or None)

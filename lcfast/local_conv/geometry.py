@@ -1,11 +1,11 @@
-"""The integers of an unshared convolution: shapes, windows and runs, nothing else.
+"""The sizes of an unshared convolution: shapes, receptive fields and runs, as integers.
 
-A window (the receptive field of one output position) is read from the flattened input as
-`runs` runs of `run_length` contiguous numbers.  That holds for 1D and 2D and for both data
-formats, in the very order in which Keras stores the kernel, so no im2col is ever needed:
+The receptive field of one output position is read from the flattened input as `runs` runs of
+`run_length` contiguous numbers.  That holds for 1D and 2D and for both data formats, in the order
+in which Keras stores the kernel, so no im2col is needed:
 
 ====================  ==================  ==============  ================================
-layer, data_format    runs                run_length      order of the K taps of a patch
+layer, data_format    runs                run_length      order of the K taps
 ====================  ==================  ==============  ================================
 1D, channels_last     1                   k * C           (k, C)
 1D, channels_first    C                   k               (C, k)
@@ -31,50 +31,51 @@ Pads = tuple[tuple[int, int], ...]
 
 
 def valid_output_size(size: int, kernel: int, stride: int) -> int:
-    """Number of windows that fit into `size` inputs without padding (0 or less: none fits)."""
+    """Number of positions in `size` inputs without padding (0 or less: the kernel does not fit)."""
     return (size - kernel) // stride + 1
 
 
 def same_output_size(size: int, stride: int) -> int:
-    """Number of windows with padding "same"."""
+    """Number of positions with padding "same"."""
     return -(-size // stride)
 
 
 def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros around one dimension for the locally connected layers' "same", Keras's own rule.
+    """Zeros (before, after) one dimension for "same" of the locally connected layers.
 
-    Window p starts at p * stride - kernel // 2, whatever the stride, which is not the rule of
-    convolutions.  Behind may be negative: the last inputs belong to no window.
+    Keras's rule for these layers, not the one of convolutions: the receptive field of position p
+    starts at p * stride - kernel // 2, whatever the stride.  A negative number of zeros after the
+    input leaves out inputs that no position reads.
     """
     before = kernel // 2
     return before, (same_output_size(size, stride) - 1) * stride + kernel - before - size
 
 
 def sum_clipped(first: int, step: int, count: int, most: int) -> int:
-    """Sum of the `count` numbers first, first + step, ..., each brought into 0..most."""
-    low = min(max(-(first // step), 0), count)  # so many are 0
-    high = min(max(-((first - most) // step), low), count)  # the others from here on are `most`
+    """Sum of the `count` numbers first, first + step, ..., each clipped to 0..most."""
+    low = min(max(-(first // step), 0), count)  # this many are clipped to 0
+    high = min(max(-((first - most) // step), low), count)  # from here on all are clipped to `most`
     between = (high - low) * first + step * (high - low) * (low + high - 1) // 2
     return between + (count - high) * most
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """One unshared (or, with `shared`, ordinary) convolution, described by integers only.
+    """Sizes of one unshared (or, with `shared`, ordinary) convolution.
 
     Parameters
     ----------
     input_size, kernel_size, strides : tuple of int
-        One entry for each spatial dimension, one or two of them.
+        One entry for each of the one or two spatial dimensions.
     channels, filters : int
         Channels of the input, filters of the output.
     data_format : str
-        "channels_last" or "channels_first", for input and output alike.
+        "channels_last" or "channels_first", for input and output.
     shared : bool
-        True where all positions use the same filters (Conv): the kernel has one position.
+        True if all positions share their filters (Conv): the kernel has one position.
     pads : tuple of (int, int), optional
-        Zeros before and behind each spatial dimension; () means none.  A negative number leaves
-        inputs out.  Windows, runs and taps are those of `padded`.
+        Zeros before and after each spatial dimension; () means none.  A negative number leaves
+        inputs out.  Receptive fields, runs and taps are those of `padded`.
     """
 
     input_size: tuple[int, ...]
@@ -87,12 +88,12 @@ class Geometry:
     pads: Pads = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A copy has the integers alone: what was made of them may point to this very object.
+        # A copy gets the fields only: cached values may hold pointers into this object.
         return type(self), tuple(getattr(self, part.name) for part in fields(self))
 
     @cached_property
     def padded(self) -> Geometry:
-        """The same convolution of an input that is padded already."""
+        """The same convolution of the input after padding."""
         if not any(before or behind for before, behind in self.pads):
             return self
         sizes = zip(self.input_size, self.pads, strict=True)
@@ -101,7 +102,7 @@ class Geometry:
 
     @cached_property
     def plans(self) -> dict[Any, Any]:
-        """Plans of calls that were made already; see plan.py."""
+        """Cached plans of calls; see plan.py."""
         return {}
 
     @cached_property
@@ -119,7 +120,7 @@ class Geometry:
 
     @cached_property
     def patch_size(self) -> int:
-        """K, the number of inputs that one output position sees."""
+        """K, the number of inputs in a receptive field."""
         return math.prod(self.kernel_size) * self.channels
 
     @cached_property
@@ -129,12 +130,12 @@ class Geometry:
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one row of the batch, as the caller sees it."""
+        """Shape of one row of the batch, in the caller's data format."""
         return self._shape(self.input_size, self.channels)
 
     @cached_property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of one row of the output, as the caller sees it."""
+        """Shape of one row of the output, in the caller's data format."""
         return self._shape(self.output_size, self.filters)
 
     @cached_property
@@ -149,26 +150,26 @@ class Geometry:
 
     @cached_property
     def connections(self) -> int:
-        """Weights that connect an input to an output: the padding holds none."""
+        """Weights that connect an input to an output; taps in the padding do not count."""
         total = self.channels * self.filters
         pads = self.pads or ((0, 0),) * len(self.input_size)
         sizes = zip(
             self.input_size, self.kernel_size, self.strides, self.output_size, pads, strict=True
         )
-        for size, kernel, stride, windows, (before, _) in sizes:
-            # Of each window what lies before the end of the input, less what lies before its start.
-            ends = sum_clipped(kernel - before, stride, windows, size)
-            total *= ends - sum_clipped(-before, stride, windows, size)
+        for size, kernel, stride, positions, (before, _) in sizes:
+            # Sum over positions of (end - start) of the receptive field, clipped to the input.
+            ends = sum_clipped(kernel - before, stride, positions, size)
+            total *= ends - sum_clipped(-before, stride, positions, size)
         return total
 
     @cached_property
     def multiplications(self) -> int:
-        """Of one row of the batch, forward."""
+        """Multiplications of one row of the batch, forward."""
         return self.positions * self.patch_size * self.filters
 
     @cached_property
     def runs(self) -> int:
-        """Runs of contiguous inputs in one window."""
+        """Runs of contiguous inputs in one receptive field."""
         rows = math.prod(self.kernel_size[:-1])
         return rows * self.channels if self.channels_first else rows
 
@@ -179,7 +180,7 @@ class Geometry:
 
     @cached_property
     def run_offsets(self) -> np.ndarray:
-        """Where each run starts, counted in inputs from the start of the window: int64 (runs,)."""
+        """Start of each run, in inputs from the start of the receptive field: int64 (runs,)."""
         offsets = np.arange(math.prod(self.kernel_size[:-1]), dtype=np.int64)
         if self.channels_first:
             channels = np.arange(self.channels, dtype=np.int64) * math.prod(self.input_size)
@@ -191,14 +192,14 @@ class Geometry:
 
     @cached_property
     def kernel_run_offsets(self) -> np.ndarray:
-        """Where each run starts in the kernel of a position: int64 (runs,)."""
+        """Start of each run in the kernel of a position: int64 (runs,)."""
         offsets = np.arange(self.runs, dtype=np.int64) * self.run_length * self.filters
         offsets.flags.writeable = False
         return offsets
 
     @cached_property
     def span(self) -> int:
-        """Inputs from the first of a window to its last, inclusive."""
+        """Inputs from the first of a receptive field to its last, inclusive."""
         return int(self.run_offsets[-1]) + self.run_length if self.runs else 0
 
     @cached_property
@@ -208,24 +209,24 @@ class Geometry:
 
     @cached_property
     def window_steps(self) -> tuple[int, int]:
-        """Inputs from one window to the next: (down a row of positions, along a row)."""
+        """Inputs from one receptive field to the next: (down a row of positions, along a row)."""
         pixel = 1 if self.channels_first else self.channels
         down = self.strides[0] * self.input_size[-1] if len(self.strides) == 2 else 0
         return down * pixel, self.strides[-1] * pixel
 
-    def window_offsets(self) -> np.ndarray:
-        """Where each window starts, counted in inputs from the start of a row: int64 (P,)."""
+    def receptive_field_starts(self) -> np.ndarray:
+        """Start of each receptive field, in inputs from the start of a batch row: int64 (P,)."""
         down, along = self.window_steps
         position = np.arange(self.positions, dtype=np.int64)
         return position // self.output_columns * down + position % self.output_columns * along
 
     def taps(self) -> np.ndarray:
-        """Flat index in the padded input of each tap of each window: int64 (P, K)."""
+        """Flat index in the padded input of each tap of each position: int64 (P, K)."""
         if self.padded is not self:
             return self.padded.taps()
         within_run = np.arange(self.run_length, dtype=np.int64)
-        within_window = (self.run_offsets[:, None] + within_run).ravel()
-        return self.window_offsets()[:, None] + within_window
+        within_field = (self.run_offsets[:, None] + within_run).ravel()
+        return self.receptive_field_starts()[:, None] + within_field
 
     def inputs_of_taps(self) -> tuple[np.ndarray, np.ndarray]:
         """Flat index in the input of each tap, and whether it lies in the input: both (P, K).

@@ -1,4 +1,4 @@
-"""How much memory is free, for the few arrays that may be larger than that."""
+"""Free memory, checked before arrays that may exceed it are allocated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def available_memory() -> int | None:
-    """Bytes that can be used without swapping; None where the system does not say."""
+    """Bytes that can be used without swapping; None if the system does not tell."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             for line in file:
@@ -18,12 +18,12 @@ def available_memory() -> int | None:
 
 
 def check_memory(size: int, what: str, advice: str) -> None:
-    """Raise MemoryError, before anything is allocated, where `size` bytes do not fit.
+    """Raise MemoryError if `size` bytes are not free; allocate nothing.
 
     Raises
     ------
     MemoryError
-        With what needs how much, how much is free, and what to do.
+        Naming what needs the memory, how much is needed and free, and what to do.
     """
     available = available_memory()
     if available is not None and size > available:

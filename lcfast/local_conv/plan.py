@@ -1,7 +1,7 @@
-"""How the direct engine computes one call: which numbers fill its vectors, and how work is cut.
+"""How the direct engine computes one call: which axis vectors run along, and the cut of the work.
 
-A plan changes how fast an answer is there, never its bits.  It depends on the geometry, the dtype,
-the batch, the threads and the SIMD path alone, and is made once for each of them.
+A plan changes the speed of a call, never the bits of its result.  It depends on the geometry, the
+dtype, the batch size, the threads and the SIMD path only, and is cached for each of them.
 """
 
 from __future__ import annotations
@@ -17,31 +17,32 @@ from lcfast.local_conv import _direct
 from lcfast.local_conv.geometry import Geometry
 
 PANEL_VECTORS = 3
-"""Vectors of rows of the batch in a panel, at most; with 8 filters their sums fill 24 registers."""
+"""Most vectors of batch rows in a panel; with 8 filters their sums fill 24 registers."""
 PANEL_BYTES = 16 << 20
-"""Of one thread's panel: what all threads have together stays under SCRATCH_BYTES."""
+"""Most bytes of one thread's panel."""
 SCRATCH_BYTES = 56 << 20
+"""Most bytes of the panels of all threads."""
 WEIGHTS_BYTES = 64 << 10
-"""Of the weights of a group of positions, which stay in L2 while the batch passes by."""
+"""Most bytes of weights of a group of positions: they stay in L2 for the whole batch."""
 ONCE_BYTES = 12 << 10
-"""Of the same where a row or two of the batch meet them: they only pass through L1."""
+"""The same for one or two batch rows: the weights pass through L1 once."""
 UNZIPPED_BYTES = 32 << 10
-"""Of the same with the inputs and outputs of a block of rows, where they are unzipped: L1."""
+"""The same with the unzipped inputs and outputs of a block of rows, which stay in L1."""
 ROW_BLOCK = 8
-"""Rows of the batch in such a block."""
+"""Batch rows in such a block."""
 MOST_VECTORS = 256
-"""Vectors of positions in a group: a row is then read and written a few pages at a time."""
+"""Most vectors of positions in a group: a row is read and written a few pages at a time."""
 WIDE = 128
-"""Filters of one position from which on blocks of its kernel are packed, where there are ..."""
+"""Fewest filters of a single position whose kernel is packed block by block."""
 FEW_ROWS = _direct.PACKED_FROM_ROWS
-"""... rows enough to share them."""
-REMEMBERED = 256
-"""Plans that a geometry keeps before it forgets them all."""
+"""Fewest batch rows for which packing pays."""
+CACHED_PLANS = 256
+"""Most plans that a geometry caches; then the cache is emptied."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a call does; `str(plan)` says it in words.
+    """How a call computes; `str(plan)` describes it.
 
     Parameters
     ----------
@@ -58,13 +59,13 @@ class Plan:
         Regime "batch": vectors of rows in a panel; regime "positions": vectors of positions in a
         group.
     splits : int
-        Regime "batch": ranges of positions, each with a panel of the inputs that it sees.
+        Regime "batch": ranges of positions, each with a panel of the inputs that it reads.
     packed : bool
-        Regime "filters": whether blocks of the weights are packed before they are used.
+        Regime "filters": whether the weights are packed block by block.
     engine : str
-        "direct", "sparse" or "reference"; the last two have one regime, of the same name.
+        "direct" or "sparse"; the latter has one regime, of the same name.
     block : tuple of int, optional
-        Regime "filters": positions, filters and rows of a task, at most.
+        Regime "filters": most positions, filters and rows of a task.
     """
 
     regime: str
@@ -78,13 +79,11 @@ class Plan:
     block: tuple[int, int, int] | None = None
 
     @property
-    def takes_shortcut(self) -> bool:
-        """Whether `_shortcut` has the loops of this plan."""
+    def has_fast_path(self) -> bool:
+        """Whether the cached fast path can repeat a call with this plan."""
         return self.regime in ("filters", "batch") and not self.packed
 
     def __str__(self) -> str:
-        if self.engine == "reference":
-            return "reference engine: plain loops in the widest precision; 1 thread"
         shared = f"{self.threads} thread{'s' if self.threads > 1 else ''}, {self.path}"
         if self.engine == "sparse":
             return f"sparse engine: a matrix in CSR form, vectors of {self.lanes}; {shared}"
@@ -105,31 +104,31 @@ class Plan:
 
 
 def forward_plan(geometry: Geometry, dtype: np.dtype, rows: int, threads: int, path: int) -> Plan:
-    """The plan of a forward call; made once and then remembered with the geometry."""
-    return _remembered(_forward_plan, geometry, dtype.itemsize, rows, threads, path)
+    """The plan of a forward call, cached with the geometry."""
+    return _cached(_forward_plan, geometry, dtype.itemsize, rows, threads, path)
 
 
 def input_gradient_plan(
     geometry: Geometry, dtype: np.dtype, rows: int, threads: int, path: int
 ) -> Plan:
-    """The plan of the gradient of the input; its ranges are of inputs instead of positions."""
-    return _remembered(_input_gradient_plan, geometry, dtype.itemsize, rows, threads, path)
+    """The plan of the gradient of the input; its ranges are of pixels instead of positions."""
+    return _cached(_input_gradient_plan, geometry, dtype.itemsize, rows, threads, path)
 
 
 def kernel_gradient_plan(
     geometry: Geometry, dtype: np.dtype, rows: int, threads: int, path: int
 ) -> Plan:
     """The plan of the gradient of the kernel: vectors run along filters or along taps."""
-    return _remembered(_kernel_gradient_plan, geometry, dtype.itemsize, rows, threads, path)
+    return _cached(_kernel_gradient_plan, geometry, dtype.itemsize, rows, threads, path)
 
 
-def _remembered(
+def _cached(
     make: Any, geometry: Geometry, item_bytes: int, rows: int, threads: int, path: int
 ) -> Plan:
     key = (make, item_bytes, rows, threads, path)
     plan: Plan | None = geometry.plans.get(key)
     if plan is None:
-        if len(geometry.plans) >= REMEMBERED:
+        if len(geometry.plans) >= CACHED_PLANS:
             geometry.plans.clear()
         plan = geometry.plans[key] = make(geometry, item_bytes, rows, threads, path)
     return plan
@@ -142,7 +141,7 @@ def _forward_plan(geometry: Geometry, item_bytes: int, rows: int, threads: int, 
     if geometry.positions == geometry.runs == 1 and geometry.filters >= WIDE and rows >= FEW_ROWS:
         return replace(plan, packed=True)
     whole_vectors = geometry.filters % plan.lanes == 0
-    # Windows that share a kernel fill a tile with one row of the batch.
+    # With a shared kernel the positions of one batch row fill a tile.
     enough = 1 if geometry.shared and rows < 2 * plan.lanes else 2
     if 2 * rows < plan.lanes or geometry.positions == 1:
         return plan
@@ -157,14 +156,14 @@ def _input_gradient_plan(
     plan = _filters_plan(item_bytes, threads, path)
     if _input_gradient_along_positions(geometry, plan.lanes, rows):
         plan = _positions_plan(plan, geometry, item_bytes, rows)
-        # A group begins with what the windows of the group before it reach into.
+        # A group starts with the inputs that the receptive fields of the previous group reach.
         overlap = -(-geometry.run_length // geometry.window_steps[1]) - 1
         return replace(plan, vectors=max(plan.vectors, -(-4 * overlap // plan.lanes)))
     pixels = math.prod(geometry.input_size)
     plan = _batch_plan(plan, geometry, item_bytes, rows, pixels, _gradient_panel_rows)
     if plan.regime == "batch":
         return plan
-    # The gradients that one pixel needs are more than the scratch should be.
+    # Even one pixel needs more scratch than the limit.
     return replace(plan, regime="batch", vectors=1, splits=pixels)
 
 
@@ -178,7 +177,7 @@ def _kernel_gradient_plan(
     filled = {name: size / (-(-size // lanes) * lanes) for name, size in (
         ("filters", geometry.filters), ("taps", geometry.run_length),
     )}  # fmt: skip
-    # A block of one vector keeps the registers half empty, 8 filters beside 3 vectors of taps not.
+    # A block of one vector leaves half the registers empty; 8 filters by 3 vectors of taps do not.
     filled["filters"] *= min(geometry.filters / (3 * lanes) + 0.4, 1)
     filled["taps"] *= min(geometry.filters / 3, 1)
     return replace(plan, regime="taps") if filled["taps"] > filled["filters"] else plan
@@ -189,14 +188,14 @@ def _filters_plan(item_bytes: int, threads: int, path: int) -> Plan:
     return Plan("filters", threads, _direct.PATH_NAMES[path], lanes)
 
 
-# Where vectors along positions are the fastest, measured against the other regimes on two threads
-# with 1 to 12 filters, windows of 3 to 243 taps, 1D and 2D, and 1 to 256 rows.  Rows that fill half
-# a vector make regime "batch" the rival.  `phases`: rows of positions that the input is unzipped
-# into; from 5 on to a vector they go through a square that they do not fill.
+# When regime "positions" is the fastest: measured against the other regimes on two threads, with 1
+# to 12 filters, receptive fields of 3 to 243 taps, 1D and 2D, and 1 to 256 rows.  From half a
+# vector of rows on, the alternative is regime "batch".  `phases`: rows of positions that the input
+# is unzipped into; 5 or more go through a square transpose that they do not fill.
 
 
 def _positions_fill(geometry: Geometry, lanes: int) -> bool:
-    """Whether regime "positions" takes a geometry at all, with filters that fill no vector."""
+    """Whether regime "positions" can compute a geometry: few filters, and rows of a vector."""
     few = 0 < geometry.filters <= 3 * lanes // 4 or geometry.filters == 1
     return few and not geometry.shared and geometry.output_columns >= lanes
 
@@ -209,7 +208,7 @@ def _forward_along_positions(geometry: Geometry, lanes: int, rows: int) -> bool:
     if not _positions_fill(geometry, lanes) or geometry.patch_size == 0:
         return False
     filters, taps, along = geometry.filters, geometry.patch_size, geometry.window_steps[1]
-    if rows == 1:  # the rival computes several positions at once
+    if rows == 1:  # the alternative computes several positions at once
         few = 4 * filters <= lanes and taps * filters <= 4 * lanes
         if filters == 1 and (along == 1 or lanes >= 16):
             return True
@@ -229,14 +228,14 @@ def _kernel_gradient_along_positions(geometry: Geometry, lanes: int, rows: int) 
     if 2 * rows < lanes:
         return 2 * filters <= lanes or weights <= 128
     if geometry.channels_first and filters > 1:
-        return filters <= 8  # vectors along anything else begin with a copy
+        return filters <= 8  # the other regimes start with a copy
     if filters > 1 and 4 * filters > lanes:
         return False
     if geometry.window_steps[1] == 1:
         most = 5 * lanes if filters == 2 else 40
         return filters == 1 or weights <= most or len(geometry.input_size) == 2
     if geometry.runs == 1 and lanes <= geometry.run_length <= geometry.window_steps[1]:
-        return True  # windows apart: whole squares, each of which is met once
+        return True  # no overlap: whole squares, each read once
     room = lanes if geometry.channels == 1 else lanes // 2
     return _phases(geometry) <= 4 and filters * _phases(geometry) <= room
 
@@ -258,7 +257,7 @@ def _input_gradient_along_positions(geometry: Geometry, lanes: int, rows: int) -
 
 
 def _positions_plan(plan: Plan, geometry: Geometry, item_bytes: int, rows: int) -> Plan:
-    """Regime "positions" with groups as large as the caches allow."""
+    """The plan of regime "positions", with groups as large as the caches allow."""
     vector = plan.lanes * item_bytes
     along = geometry.window_steps[1]
     each = geometry.patch_size * geometry.filters * vector
@@ -280,7 +279,7 @@ def _batch_plan(
     most_splits: int,
     panel_rows: Callable[[Geometry, int], int],
 ) -> Plan:
-    """Regime "batch" with as few ranges as the scratch allows, or else the other plan."""
+    """Regime "batch" with the fewest ranges that fit the scratch, else `filters_plan`."""
     lanes, threads = filters_plan.lanes, filters_plan.threads
     total = -(-rows // lanes)
     blocks = -(-total // PANEL_VECTORS)
@@ -295,26 +294,26 @@ def _batch_plan(
 
 
 def _panel_rows(geometry: Geometry, splits: int) -> int:
-    """Inputs that a range of positions sees, from the first to the last, at most."""
+    """Most inputs from the first to the last that a range of positions reads."""
     bounds = np.arange(splits + 1) * geometry.positions // splits
-    starts = _window_offset(geometry, np.stack([bounds[:-1], bounds[1:] - 1]))
+    starts = _receptive_field_start(geometry, np.stack([bounds[:-1], bounds[1:] - 1]))
     return int((starts[1] - starts[0]).max()) + geometry.span
 
 
 def _gradient_panel_rows(geometry: Geometry, splits: int) -> int:
-    """Inputs of a range of pixels, and outputs of the positions that see them, at most."""
+    """Most inputs of a range of pixels plus the outputs of all positions that read them."""
     pixels = math.prod(geometry.input_size)
     per_range = -(-pixels // splits)
     columns = geometry.input_size[-1]
     if len(geometry.input_size) == 1:
-        seen = (per_range + geometry.kernel_size[0]) // geometry.strides[0] + 1
+        positions = (per_range + geometry.kernel_size[0]) // geometry.strides[0] + 1
     else:
         rows = (per_range - 1) // columns + 2 + geometry.kernel_size[0]
-        seen = (rows // geometry.strides[0] + 1) * geometry.output_columns
-    return per_range * geometry.channels + min(seen, geometry.positions) * geometry.filters
+        positions = (rows // geometry.strides[0] + 1) * geometry.output_columns
+    return per_range * geometry.channels + min(positions, geometry.positions) * geometry.filters
 
 
-def _window_offset(geometry: Geometry, position: np.ndarray) -> np.ndarray:
+def _receptive_field_start(geometry: Geometry, position: np.ndarray) -> np.ndarray:
     down, along = geometry.window_steps
     row, column = np.divmod(position, geometry.output_columns)
     offset: np.ndarray = row * down + column * along

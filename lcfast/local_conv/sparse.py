@@ -1,10 +1,10 @@
-"""The sparse engine: the layer as one matrix in CSR form, (outputs x inputs).
+"""The sparse engine: the layer as one CSR matrix of shape (outputs, inputs).
 
-Rows follow the flattened output and columns the flattened input, each in the caller's own data
-format; within a row the columns ascend.  Keras's implementation 3 stores the numbers of this very
-matrix in this very order.  Its pattern follows from the geometry alone, never from the weights,
-and is made once for each geometry; scipy.sparse holds and transposes it, the products are ours,
-because scipy's run on one thread and round twice.
+Rows are in the order of the flattened output and columns in that of the flattened input, both in
+the caller's data format; within a row the columns ascend.  Keras's implementation 3 stores the
+numbers of this matrix in this order.  The sparsity pattern depends on the geometry only, never on
+the weights, and is computed once for each geometry.  scipy.sparse transposes it; the products are
+lcfast's own, because scipy's use one thread and no FMA.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 LARGEST_INDEX = 2**31 - 1
-LEAST_ROWS_OF_WORK = 4  # one row takes the time of a few: every weight is read for it alone
+LEAST_ROWS_OF_WORK = 4  # one row takes as long as a few: reading the weights dominates
 
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """Where the numbers of a CSR matrix lie.
+    """The sparsity pattern of a CSR matrix.
 
     Parameters
     ----------
@@ -59,19 +59,19 @@ class Pattern:
 
     @cached_property
     def cut(self) -> _sparse.Matrix:
-        """The pattern as the loops take it."""
+        """The pattern in the form that the loops take."""
         return _sparse.Matrix(self.starts, self.indices, self.shape[1])
 
     @cached_property
     def transposed(self) -> tuple[Pattern, np.ndarray]:
-        """The pattern of the transposed matrix, and which of our numbers each of its numbers is."""
+        """The transposed pattern, and for each of its numbers the index in this pattern."""
         order: Any = self.matrix(np.arange(self.nnz)).T.tocsr()
         starts, indices = order.indptr.astype(np.int64), order.indices.astype(np.int32)
         return Pattern((self.shape[1], self.shape[0]), starts, indices), order.data
 
     def matrix(self, numbers: np.ndarray) -> csr_array:
         """The matrix with these numbers, which are not copied."""
-        from scipy.sparse import csr_array  # here: `import lcfast` must stay fast
+        from scipy.sparse import csr_array  # imported late to keep `import lcfast` fast
 
         return csr_array((numbers, self.indices, self.starts), shape=self.shape)
 
@@ -83,11 +83,11 @@ class SparseKernel:
     Parameters
     ----------
     pattern : Pattern
-        The geometry's, or what is left of it.
+        The geometry's pattern, or the part of it that pruning left.
     numbers : ndarray, shape (pattern.nnz,)
         The weights, in the order of the pattern.
     kept : ndarray of int or None
-        Which of the geometry's connections are left; None: all.
+        Indices of the geometry's connections that pruning left; None: all.
     """
 
     pattern: Pattern
@@ -101,7 +101,7 @@ class SparseKernel:
         return pattern, self.numbers.take(order)
 
     def vector(self, connections: int) -> np.ndarray:
-        """The numbers of all connections, 0 where one was left out."""
+        """The numbers of all connections, 0 for the pruned ones."""
         if self.kept is None:
             return self.numbers
         vector = np.zeros(connections, self.numbers.dtype)
@@ -109,7 +109,9 @@ class SparseKernel:
         return vector
 
 
-_PATTERNS: WeakKeyDictionary[Geometry, Pattern] = WeakKeyDictionary()  # a cache, dropped unused
+_PATTERNS: WeakKeyDictionary[Geometry, Pattern] = (
+    WeakKeyDictionary()
+)  # entries live as long as their geometry
 
 
 def pattern_of(geometry: Geometry) -> Pattern:
@@ -130,11 +132,11 @@ def _new_pattern(geometry: Geometry) -> Pattern:
     shape = (math.prod(geometry.output_shape), math.prod(geometry.input_shape))
     if max(shape) > LARGEST_INDEX:
         raise ValueError(
-            f"The sparse engine indexes with 32 bits; a matrix of shape {shape} needs more. Use "
+            f"The sparse engine uses 32-bit indices; a matrix of shape {shape} needs more. Use "
             "engine='direct'."
         )
     inputs, inside = geometry.inputs_of_taps()
-    each = inside.sum(axis=1)  # connections of each position
+    each = inside.sum(axis=1)  # connections per position
     starts = np.zeros(shape[0] + 1, np.int64)
     np.cumsum(_for_filters(each, geometry), out=starts[1:])
     inputs = inputs.astype(np.int32)
@@ -148,14 +150,14 @@ def _new_pattern(geometry: Geometry) -> Pattern:
 
 
 def _for_filters(of_positions: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """A number of each position, for each output."""
+    """A number of each position, repeated for its outputs."""
     if geometry.channels_first:
         return np.tile(of_positions, geometry.filters)
     return np.repeat(of_positions, geometry.filters)
 
 
 def connected(geometry: Geometry, numbers: np.ndarray, prune: bool = False) -> SparseKernel:
-    """The kernel of the numbers of all connections; with `prune` without those that are zero."""
+    """The kernel from the numbers of all connections; with `prune`, zeros are left out."""
     pattern = pattern_of(geometry)
     if not prune:
         return SparseKernel(pattern, numbers)
@@ -166,7 +168,7 @@ def connected(geometry: Geometry, numbers: np.ndarray, prune: bool = False) -> S
 
 
 def work(kernel: SparseKernel, rows: int) -> int:
-    """Multiplications of a product, or as many as take the time that a few rows take."""
+    """Multiplications that a product counts for, to choose threads."""
     return kernel.pattern.nnz * max(rows, LEAST_ROWS_OF_WORK)
 
 

@@ -1,7 +1,7 @@
-"""How many threads a call uses, and what keeps a forked child from hanging.
+"""How many threads a call uses.
 
-libgomp's pool of threads does not survive a fork: a child that inherits it waits for threads
-that do not exist.  The pool is therefore let go before every fork; it comes back by itself.
+OpenMP's thread pool does not survive a fork: a child would wait for threads that do not exist.
+`_direct` therefore ends the pool before every fork; OpenMP starts it again when it is needed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any
 from lcfast.local_conv import _direct, cores
 
 MULTIPLICATIONS_PER_THREAD = 1 << 18
-"""Work under which one more thread costs more than it saves (a few microseconds)."""
+"""Least work per thread; with less, another thread costs more than it saves."""
 
-_default: int | None = None  # the one piece of global mutable state, see set_num_threads
-_of_openmp: int | None = None  # what OpenMP gives a new thread, read once
+_default: int | None = None  # process-wide; the only global mutable state, see set_num_threads
+_of_openmp: int | None = None  # OpenMP's limit in a new thread, read once
 
 
 def _most_of_openmp() -> Callable[[], int] | None:
-    """`omp_get_max_threads` of the OpenMP that the kernels run on; None where there is none."""
-    # PyDLL keeps the interpreter's lock: a call takes 0.05 us, which every small call pays.
+    """`omp_get_max_threads` of the OpenMP runtime in use; None without OpenMP."""
+    # PyDLL keeps the GIL: a call takes 0.05 us, which every small call pays.
     try:
         function: Callable[[], int] = ctypes.PyDLL(_direct.__file__).omp_get_max_threads
     except (OSError, AttributeError):
@@ -37,7 +37,7 @@ _most_now = _most_of_openmp()
 
 
 class _ThisThread(threading.local):
-    most: int | None = None  # what a call under way was given, see limited_threads
+    most: int | None = None  # set by limited_threads
 
 
 _this_thread = _ThisThread()
@@ -46,22 +46,22 @@ _this_thread = _ThisThread()
 def get_num_threads() -> int:
     """Return how many threads a call may use.
 
-    The number that `set_num_threads` was given, else the environment variable
-    LCFAST_NUM_THREADS, else OMP_NUM_THREADS, else the cores that this process may use: by its
-    affinity (PYTHON_CPU_COUNT from Python 3.13 on) and the quotas of its control groups.  The
-    environment and the cores are read when a number is first needed.
+    The number given to `set_num_threads`, else the environment variable LCFAST_NUM_THREADS, else
+    OMP_NUM_THREADS, else the cores that this process may use: by its CPU affinity
+    (PYTHON_CPU_COUNT from Python 3.13 on) and the CPU quotas of its cgroups.  The environment and
+    the cores are read at the first use.
 
-    Fewer where OpenMP was told so in this thread, as `threadpoolctl.threadpool_limits` does.
+    Fewer if OpenMP is limited in this thread, for example by `threadpoolctl.threadpool_limits`.
 
     Returns
     -------
     int
-        At least 1; always 1 where lcfast was built without OpenMP.
+        At least 1; always 1 if lcfast was built without OpenMP.
 
     Raises
     ------
     ValueError
-        If one of the environment variables holds something that is not a positive integer.
+        If one of the environment variables is not a positive integer.
 
     Examples
     --------
@@ -82,19 +82,19 @@ def get_num_threads() -> int:
 def set_num_threads(threads: int | None) -> None:
     """Set how many threads a call may use, for the whole process.
 
-    The answers do not depend on it, to the bit.
+    Results are bit-identical for any number of threads.
 
     Parameters
     ----------
     threads : int or None
-        A positive number of threads; None goes back to the environment's.
+        Number of threads, 1 to 4096; None restores the default of the environment.
 
     Raises
     ------
     TypeError
-        If `threads` is no integer.
+        If `threads` is not an integer.
     ValueError
-        If `threads` is less than 1.
+        If `threads` is not between 1 and 4096.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def set_num_threads(threads: int | None) -> None:
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Let the calls that this thread makes meanwhile use up to `threads`, and nobody else's."""
+    """Let calls from this thread use up to `threads` threads inside the block."""
     before, _this_thread.most = _this_thread.most, checked_threads(threads)
     try:
         yield
@@ -119,7 +119,7 @@ def limited_threads(threads: int) -> Iterator[None]:
 
 
 def checked_threads(threads: Any) -> int:
-    """`threads` as an int, or the sentence that says what is wrong with it."""
+    """Return `threads` as an int; raise TypeError or ValueError if it is not a valid number."""
     if isinstance(threads, bool):
         raise TypeError(f"The number of threads must be a positive integer, not {threads!r}.")
     try:
@@ -134,7 +134,7 @@ def checked_threads(threads: Any) -> int:
 
 
 def threads_for(multiplications: int, threads: int | None = None) -> int:
-    """Threads worth using for this many multiplications, at most `threads` or the default."""
+    """Threads to use for this many multiplications, at most `threads` or the default."""
     most = get_num_threads() if threads is None else checked_threads(threads)
     if most == 1 or multiplications < 2 * MULTIPLICATIONS_PER_THREAD:
         return 1
@@ -147,15 +147,15 @@ def _threads_of_environment() -> int:
         if text:
             if not text.isdecimal() or int(text) < 1:
                 raise ValueError(
-                    f"The environment variable {variable} is {text!r}; it must be a positive "
-                    "number of threads, or be left unset."
+                    f"The environment variable {variable} is {text!r}; set it to a positive number "
+                    "of threads, or unset it."
                 )
             return min(int(text), 4096)
     return cores.usable_cores()
 
 
 def _read_openmp() -> int:
-    """What OpenMP gives a new thread: what it gives this one may have been limited already."""
+    """OpenMP's limit in a new thread: that of this thread may already be lowered."""
     global _of_openmp
     assert _most_now is not None
     numbers: list[int] = []

@@ -26,7 +26,6 @@ def built(kind=lcfast.LocallyConnected1D, shape=(15, 21), filters=8, size=3, **o
         ({"implementation": 2}, "sparse"),
         ({"implementation": 3}, "sparse"),
         ({"implementation": 3, "engine": "direct"}, "direct"),
-        ({"engine": "reference"}, "reference"),
         ({"filters": 1, "engine": "auto"}, "direct"),
         (
             {"filters": 1, "engine": "auto", "implementation": 3, "padding": "same"},

@@ -31,7 +31,7 @@ def case_names():
     return sorted({key.split("/")[0] for key in goldens.arrays("training")})
 
 
-@pytest.mark.parametrize("engine", [None, "auto", "reference"])
+@pytest.mark.parametrize("engine", [None, "auto", "direct"])
 @pytest.mark.parametrize("name", case_names())
 def test_five_steps_are_those_of_keras(name, engine):
     arrays = goldens.arrays("training")

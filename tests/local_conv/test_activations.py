@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from lcfast.local_conv import dispatch, ops, reference
+from lcfast.local_conv import dispatch, ops
 from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support import reference
 from tests.support.cases import (
     ACTIVATIONS,
     activation_id,
@@ -113,7 +114,7 @@ def wide_sigmoid_slope(z):
     return wide_sigmoid(z) * wide_sigmoid(-z)
 
 
-WIDE_DERIVATIVES = {  # in terms of z, not of y as in the kernels
+WIDE_DERIVATIVES = {  # in terms of z; the kernels use y
     "exponential": lambda z, alpha: np.exp(z),
     "softplus": lambda z, alpha: wide_sigmoid(z),
     "softsign": lambda z, alpha: 1 / (1 + np.abs(z)) ** 2,
@@ -144,7 +145,7 @@ WIDE_DERIVATIVES = {  # in terms of z, not of y as in the kernels
 @every_path
 @each_dtype_with_a_wider_one
 @each_elementwise
-def test_an_activation_is_right_to_four_ulps(activation, dtype, path):
+def test_an_activation_is_accurate_to_four_ulps(activation, dtype, path):
     z = numbers_of_all_sizes(dtype)
     got = ops.activate(z, activation, options=ComputeOptions("direct", None, path))
     alpha = wide(np.dtype(dtype).type(activation.alpha))
@@ -155,7 +156,7 @@ def test_an_activation_is_right_to_four_ulps(activation, dtype, path):
     assert (np.abs(got[overflows]) >= largest).all()
     assert (np.sign(got[overflows]) == np.sign(expected[overflows])).all()
     got, expected = got[~overflows], expected[~overflows]
-    # At the very top the next number up is infinity, so there the ulp below serves.
+    # Above the largest number comes infinity, so the ulp below is used there.
     z = z[~overflows]
     ulp = wide(np.spacing(np.minimum(np.abs(expected), largest / 2).astype(dtype)))
     allowed = np.full(z.shape, wide(ULPS_OF.get(activation.name, ULPS)))
@@ -183,7 +184,7 @@ def test_an_activation_is_right_to_four_ulps(activation, dtype, path):
     ],
     ids=lambda value: activation_id(value) if isinstance(value, Activation) else "",
 )
-def test_an_activation_has_its_limits_at_the_infinities(
+def test_an_activation_reaches_its_limits_at_the_infinities(
     activation, at_minus_infinity, at_infinity, dtype, path
 ):
     if at_minus_infinity is None:
@@ -215,7 +216,7 @@ def test_an_activation_has_its_limits_at_the_infinities(
         ("gelu_approximate", 0, np.inf),
     ],
 )
-def test_every_other_activation_has_its_limits_too(
+def test_every_other_activation_reaches_its_limits(
     name, at_minus_infinity, at_infinity, dtype, path
 ):
     options, huge = ComputeOptions("direct", None, path), np.finfo(dtype).max
@@ -233,7 +234,7 @@ def test_every_other_activation_has_its_limits_too(
 @every_path
 @every_dtype
 @each_elementwise
-def test_nan_stays_nan_and_only_nan_becomes_it(activation, dtype, path):
+def test_an_activation_of_nan_is_nan_and_no_other_is(activation, dtype, path):
     z = np.where(np.arange(67) % 3 == 0, np.nan, numbers(67, dtype, 1)).astype(dtype)
     y = ops.activate(z, activation, options=ComputeOptions("direct", None, path))
     np.testing.assert_array_equal(np.isnan(y), np.isnan(z))
@@ -244,7 +245,7 @@ def test_nan_stays_nan_and_only_nan_becomes_it(activation, dtype, path):
 @pytest.mark.parametrize(
     "activation", [a for a in ELEMENTWISE if a.name not in NOT_ZERO_AT_ZERO], ids=activation_id
 )
-def test_zero_stays_zero(activation, dtype, path):
+def test_an_activation_of_zero_is_zero(activation, dtype, path):
     z = np.array([0.0, -0.0] * 17, dtype)
     y = ops.activate(z, activation, options=ComputeOptions("direct", None, path))
     assert (y == 0).all()
@@ -312,7 +313,7 @@ def test_the_gradient_is_dy_times_the_derivative(activation, dtype, path):
     value = z if activation.gradient_from_input else ops.activate(z, activation, options=options)
     got = ops.activation_gradient(value, dy, activation, options)
     alpha = wide(np.dtype(dtype).type(activation.alpha))
-    inside = (z != 0) & (z != 6)  # where relu, relu6 and elu bend, one of two slopes
+    inside = (z != 0) & (z != 6)  # relu, relu6 and elu have two slopes there
     expected = dy * WIDE_DERIVATIVES[activation.name](wide(z), alpha)
     # y is known to ULPS; the formulas in y are no steeper than 2, and cost 4 roundings more.
     sizes = {"elu": 1 + alpha, "selu": SCALE + SCALE * ALPHA}.get(activation.name, 2)
@@ -336,9 +337,7 @@ def test_the_gradient_is_dy_times_the_derivative(activation, dtype, path):
     ],
     ids=lambda value: activation_id(value) if isinstance(value, Activation) else "",
 )
-def test_where_a_function_bends_the_slope_is_the_one_that_keras_takes(
-    activation, slope, dtype, path
-):
+def test_the_slope_at_a_kink_is_that_of_keras(activation, slope, dtype, path):
     y, dy = np.array([0.0, -0.0] * 17, dtype), numbers(34, dtype, 1)
     dz = ops.activation_gradient(y, dy, activation, ComputeOptions("direct", None, path))
     np.testing.assert_array_equal(dz, dy * np.dtype(dtype).type(slope))
@@ -358,13 +357,13 @@ def test_gradients_of_nan_are_nan(activation, dtype, path):
         assert np.flatnonzero(np.isnan(dz)).tolist() == [3]
 
 
-# ---------------------------------------------------------------- the bits rule
+# ---------------------------------------------------------------- bit-identical results
 
 
 @every_path
 @every_dtype
 @pytest.mark.parametrize("activation", OTHERS, ids=activation_id)
-def test_an_element_has_its_bits_at_any_place_in_any_length(activation, dtype, path):
+def test_the_bits_of_an_element_do_not_depend_on_its_index_or_the_length(activation, dtype, path):
     options = ComputeOptions("direct", None, path)
     z, dy = numbers_of_all_sizes(dtype)[::400], numbers(1, dtype, 1)
     y = ops.activate(z, activation, options=options)
@@ -399,7 +398,7 @@ def test_both_fma_paths_give_the_same_bits(activation, dtype):
 @every_dtype
 @pytest.mark.parametrize("activation", [*ELEMENTWISE, *ROWS], ids=activation_id)
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)], ids=str)
-def test_nothing_gives_nothing(shape, activation, dtype, path):
+def test_an_empty_array_gives_an_empty_array(shape, activation, dtype, path):
     options, z = ComputeOptions("direct", None, path), np.empty(shape, dtype)
     for result in (
         ops.activate(z, activation, options=options),

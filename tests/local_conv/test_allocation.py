@@ -1,4 +1,4 @@
-"""Memory that is not there: every allocation of the loops fails once, and then all is as before."""
+"""Every allocation of the loops fails once: MemoryError, no leak, correct results afterwards."""
 
 import json
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
     reason="needs a C compiler and a loader that knows LD_PRELOAD",
 )
 
-# Runs in a process of its own: each operation, with each of its allocations failing in turn.
+# Runs in a separate process: each operation, with each of its allocations failing in turn.
 FAILING = r"""
 import ctypes, json, pathlib
 import numpy as np
@@ -41,7 +41,7 @@ def numbers(shape, dtype, seed):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 def operations(dtype):
-    call = ops.Call("direct", 2)
+    options = ops.ComputeOptions("direct", 2)
     for name, rows, geometry in (
         ("packed filters", 8, Geometry((1,), 300, 200, (1,), (1,))),
         ("batch", 64, Geometry((9,), 2, 3, (2,), (2,))),
@@ -51,9 +51,9 @@ def operations(dtype):
         x = numbers((rows, *geometry.input_shape), dtype, 1)
         kernel = numbers(geometry.kernel_shape, dtype, 2)
         dy = numbers((rows, *geometry.output_shape), dtype, 3)
-        yield f"{name}: forward", lambda: ops.forward(x, kernel, None, geometry, call=call)
-        yield f"{name}: input gradient", lambda: ops.input_gradient(dy, kernel, geometry, call)
-        yield f"{name}: kernel gradient", lambda: ops.kernel_gradient(x, dy, geometry, call)
+        yield f"{name}: forward", lambda: ops.forward(x, kernel, None, geometry, options=options)
+        yield f"{name}: input gradient", lambda: ops.input_gradient(dy, kernel, geometry, options)
+        yield f"{name}: kernel gradient", lambda: ops.kernel_gradient(x, dy, geometry, options)
     pattern = sparse.pattern_of(geometry)
     vector = numbers(geometry.connections, dtype, 4)
     matrix = sparse.connected(geometry, vector)
@@ -64,8 +64,8 @@ def operations(dtype):
 
     yield "cutting of a sparse matrix", cut
     pattern.cut  # lives as long as its geometry
-    call = ops.Call("sparse", 2)
-    yield "sparse: forward", lambda: ops.forward(x, matrix, None, geometry, call=call)
+    options = ops.ComputeOptions("sparse", 2)
+    yield "sparse: forward", lambda: ops.forward(x, matrix, None, geometry, options=options)
 
 found = {}
 for dtype in ("float32", "float64"):
@@ -83,10 +83,10 @@ for dtype in ("float32", "float64"):
             except MemoryError as error:
                 assert str(error).startswith("no memory for "), error
             else:
-                raise AssertionError(f"{name}, {dtype}: allocation {n} failed, and nobody said so")
-            assert shim.unfreed() == before, f"{name}, {dtype}: allocation {n} left something"
+                raise AssertionError(f"{name}, {dtype}: allocation {n} failed without an error")
+            assert shim.unfreed() == before, f"{name}, {dtype}: allocation {n} leaked"
         shim.fail(0)
-        assert np.array_equal(compute(), expected), f"{name}, {dtype}: another answer afterwards"
+        assert np.array_equal(compute(), expected), f"{name}, {dtype}: other results afterwards"
         found[f"{name}, {dtype}"] = count
     del compute
 print(json.dumps({"allocations": found, "sites": shim.call_sites()}))

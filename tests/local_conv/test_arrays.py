@@ -1,13 +1,14 @@
-"""The gate of ops.py: what callers may hand in, what comes back, and the sentences otherwise."""
+"""The checked entry `ops`: accepted arrays, outputs, and the errors of all others."""
 
 import re
 
 import numpy as np
 import pytest
 
-from lcfast.local_conv import ops, reference
+from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
 from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support import reference
 from tests.support.cases import (
     ACTIVATIONS,
     DTYPES,
@@ -23,10 +24,8 @@ from tests.support.cases import (
     rounding_of_chains,
 )
 
-ENGINES = ("direct", "reference")
 every_path = pytest.mark.parametrize("path", PATHS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
-every_engine = pytest.mark.parametrize("engine", ENGINES)
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS, ids=activation_id)
 few_geometries = pytest.mark.parametrize("name", FEW)
 fewer_geometries = pytest.mark.parametrize("name", FEW[:-1])  # the reference of a Dense is slow
@@ -38,37 +37,36 @@ SOFTMAX = Activation("softmax")
 # ---------------------------------------------------------------- sizes 0 and 1
 
 
-@every_engine
 @every_dtype
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_an_empty_batch_gives_an_empty_result(name, dtype, engine):
+def test_an_empty_batch_gives_an_empty_result(name, dtype):
     geometry, x, kernel, bias, dy = problem(name, dtype)
-    x, dy, options = x[:0], dy[:0], ComputeOptions(engine)
+    x, dy = x[:0], dy[:0]
     for activation in ACTIVATIONS:
-        y = ops.forward(x, kernel, bias, geometry, activation, options=options)
+        y = ops.forward(x, kernel, bias, geometry, activation)
         assert (y.shape, y.dtype) == ((0, *geometry.output_shape), dtype)
-        z = ops.activate(y, activation, options=options)
+        z = ops.activate(y, activation)
         assert (z.shape, z.dtype) == (y.shape, dtype)
-        dz = ops.activation_gradient(y, dy, activation, options)
+        dz = ops.activation_gradient(y, dy, activation)
         assert (dz.shape, dz.dtype) == (y.shape, dtype)
-    dx = ops.input_gradient(dy, kernel, geometry, options)
+    dx = ops.input_gradient(dy, kernel, geometry)
     assert (dx.shape, dx.dtype) == ((0, *geometry.input_shape), dtype)
-    dkernel = ops.kernel_gradient(x, dy, geometry, options)
+    dkernel = ops.kernel_gradient(x, dy, geometry)
     assert (dkernel.shape, dkernel.dtype) == (geometry.kernel_shape, dtype)
     assert not dkernel.any()
-    total = ops.sum_rows(dy, options)
+    total = ops.sum_rows(dy)
     assert (total.shape, total.dtype) == (geometry.output_shape, dtype)
     assert not total.any()
 
 
-def test_an_empty_batch_fills_no_out_but_returns_it():
+def test_an_empty_batch_returns_out():
     geometry, x, kernel, bias, _ = problem(FEW[0], "float32")
     out = np.empty((0, *geometry.output_shape), np.float32)
     assert ops.forward(x[:0], kernel, bias, geometry, out=out) is out
 
 
 @every_dtype
-def test_one_input_one_filter_one_row_is_one_product_and_one_sum(dtype):
+def test_one_input_with_one_filter_is_one_product_and_one_sum(dtype):
     geometry = Geometry((1,), 1, 1, (1,), (1,))
     kernel, bias = np.full((1, 1, 1), 3, dtype), np.full(1, 5, dtype)
     assert ops.forward([[[2]]], kernel, bias, geometry).tolist() == [[[11]]]
@@ -78,34 +76,30 @@ def test_one_input_one_filter_one_row_is_one_product_and_one_sum(dtype):
     assert ops.sum_rows(dy).tolist() == [[7]]
 
 
-@every_engine
 @every_dtype
 @both_formats
 @pytest.mark.parametrize("size", [(4,), (4, 5)], ids=["1d", "2d"])
-def test_without_channels_the_output_is_the_bias(size, data_format, dtype, engine):
+def test_without_channels_the_output_is_the_bias(size, data_format, dtype):
     geometry = Geometry(size, 0, 3, (2,) * len(size), (1,) * len(size), data_format)
     bias = numbers(geometry.bias_size, dtype, 1)
     kernel = np.empty(geometry.kernel_shape, dtype)
     x = np.empty((2, *geometry.input_shape), dtype)
-    y = ops.forward(x, kernel, bias, geometry, options=ComputeOptions(engine))
+    y = ops.forward(x, kernel, bias, geometry)
     np.testing.assert_array_equal(y, np.stack([bias.reshape(geometry.output_shape)] * 2))
     dy = np.ones((2, *geometry.output_shape), dtype)
-    assert ops.input_gradient(dy, kernel, geometry, ComputeOptions(engine)).shape == x.shape
-    assert (
-        ops.kernel_gradient(x, dy, geometry, ComputeOptions(engine)).shape == geometry.kernel_shape
-    )
+    assert ops.input_gradient(dy, kernel, geometry).shape == x.shape
+    assert ops.kernel_gradient(x, dy, geometry).shape == geometry.kernel_shape
 
 
 # ---------------------------------------------------------------- inputs of any kind
 
 
-@every_engine
 @every_dtype
 @pytest.mark.parametrize(
     "kind", ["int8", "uint8", "int16", "int64", "uint64", "bool", "float16", "float32", "float64"]
 )
 @fewer_geometries
-def test_real_numbers_of_any_dtype_become_the_kernels(name, kind, dtype, engine):
+def test_real_numbers_of_any_dtype_are_converted_to_that_of_the_kernel(name, kind, dtype):
     # Small integers: every sum is exact, so there is one right answer.
     geometry, _, kernel, _, _ = problem(name, dtype)
     generator = np.random.default_rng(1)
@@ -113,12 +107,12 @@ def test_real_numbers_of_any_dtype_become_the_kernels(name, kind, dtype, engine)
     x = generator.integers(0, 2 if kind == "bool" else 100, (5, *geometry.input_shape))
     if np.dtype(kind).kind in "if":
         x = x - 50
-    y = ops.forward(x.astype(kind), kernel, None, geometry, options=ComputeOptions(engine))
+    y = ops.forward(x.astype(kind), kernel, None, geometry)
     exact = reference.forward(x.astype(np.float64), kernel.astype(np.float64), None, geometry)
     assert y.dtype == dtype
     np.testing.assert_array_equal(y, exact)
     dy = generator.integers(0, 2, (5, *geometry.output_shape))
-    dx = ops.input_gradient(dy.astype(kind), kernel, geometry, ComputeOptions(engine))
+    dx = ops.input_gradient(dy.astype(kind), kernel, geometry)
     exact = reference.input_gradient(dy.astype(np.float64), kernel.astype(np.float64), geometry)
     assert dx.dtype == dtype
     np.testing.assert_array_equal(dx, exact)
@@ -126,7 +120,7 @@ def test_real_numbers_of_any_dtype_become_the_kernels(name, kind, dtype, engine)
 
 @every_dtype
 @few_geometries
-def test_lists_of_numbers_are_arrays(name, dtype):
+def test_lists_of_numbers_are_accepted(name, dtype):
     geometry, x, kernel, bias, dy = problem(name, dtype)
     x, dy = x[:3], dy[:3]
     assert_same_bits(
@@ -137,10 +131,9 @@ def test_lists_of_numbers_are_arrays(name, dtype):
     )
 
 
-@every_engine
 @every_dtype
 @pytest.mark.parametrize("layout", ["contiguous", *LAYOUTS])
-def test_no_operation_modifies_what_it_is_given(layout, dtype, engine):
+def test_no_operation_modifies_its_arguments(layout, dtype):
     geometry, x, kernel, bias, dy = problem(FEW[3], dtype)
     rows = LAYOUTS.get(layout, np.array)
     given = {
@@ -149,15 +142,31 @@ def test_no_operation_modifies_what_it_is_given(layout, dtype, engine):
     }  # fmt: skip
     before = {what: array.tobytes() for what, array in given.items()}
     x, kernel, bias, dy, y = given.values()
-    options = ComputeOptions(engine)
-    ops.input_gradient(dy, kernel, geometry, options)
-    ops.kernel_gradient(x, dy, geometry, options)
-    ops.sum_rows(dy, options)
+    ops.input_gradient(dy, kernel, geometry)
+    ops.kernel_gradient(x, dy, geometry)
+    ops.sum_rows(dy)
     for activation in ACTIVATIONS:
-        ops.forward(x, kernel, bias, geometry, activation, options=options)
-        ops.activate(dy, activation, options=options)
-        ops.activation_gradient(y, dy, activation, options)
+        ops.forward(x, kernel, bias, geometry, activation)
+        ops.activate(dy, activation)
+        ops.activation_gradient(y, dy, activation)
     assert {what: array.tobytes() for what, array in given.items()} == before
+
+
+@every_dtype
+@few_geometries
+def test_arrays_that_were_checked_are_not_checked_again(name, dtype, monkeypatch):
+    geometry, x, kernel, bias, _ = problem(name, dtype)
+    options, expected = ComputeOptions(), ops.forward(x[:5], kernel, bias, geometry, SOFTMAX)
+    x = ops.as_batch(x[:5].tolist(), kernel.dtype, geometry.input_shape, "the input")
+    for check in ("as_batch", "as_array", "cached_forward"):
+        monkeypatch.delattr(ops, check)
+    y = ops.forward_checked(x, kernel, bias, geometry, SOFTMAX, None, options)
+    assert_same_bits(y, expected)
+    out = np.empty_like(y)
+    assert ops.forward_checked(x, kernel, bias, geometry, SOFTMAX, out, options) is out
+    assert_same_bits(out, expected)
+    with pytest.raises(ValueError, match=re.escape(str(out[1:].shape))):
+        ops.forward_checked(x, kernel, bias, geometry, SOFTMAX, out[1:], options)
 
 
 # ---------------------------------------------------------------- NaN, infinities, denormals
@@ -165,8 +174,8 @@ def test_no_operation_modifies_what_it_is_given(layout, dtype, engine):
 SPECIAL = {"nan": np.nan, "inf": np.inf, "minus-inf": -np.inf}
 
 
-def assert_same_places(got, expected, tolerance):
-    """NaN and infinities of the same sign in the same places, the rest within the tolerance."""
+def assert_same_nonfinite(got, expected, tolerance):
+    """NaN and infinities at the same indices, all other numbers within the tolerance."""
     np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
     np.testing.assert_array_equal(np.isposinf(got), np.isposinf(expected))
     np.testing.assert_array_equal(np.isneginf(got), np.isneginf(expected))
@@ -182,7 +191,7 @@ def finite_magnitude(*arrays):
 @every_dtype
 @pytest.mark.parametrize("special", SPECIAL)
 @fewer_geometries
-def test_nan_and_infinities_go_where_the_reference_has_them(name, special, dtype, path):
+def test_nan_and_infinities_are_those_of_the_reference(name, special, dtype, path):
     geometry, x, kernel, bias, dy = problem(name, dtype)
     x, kernel, bias, dy = x[:7].copy(), kernel.copy(), bias.copy(), dy[:7].copy()
     for array in (x, dy, kernel, bias):
@@ -193,23 +202,25 @@ def test_nan_and_infinities_go_where_the_reference_has_them(name, special, dtype
         expected = reference.forward(x, kernel, bias, geometry)
         magnitude = reference.forward(*finite_magnitude(x, kernel, bias), geometry)
         tolerance = rounding_of_chains(geometry.patch_size, magnitude)
-        assert_same_places(
+        assert_same_nonfinite(
             ops.forward(x, kernel, bias, geometry, options=options), expected, tolerance
         )
 
         expected = reference.input_gradient(dy, kernel, geometry)
         magnitude = reference.input_gradient(*finite_magnitude(dy, kernel), geometry)
         tolerance = rounding_of_chains(geometry.positions * geometry.filters, magnitude)
-        assert_same_places(ops.input_gradient(dy, kernel, geometry, options), expected, tolerance)
+        assert_same_nonfinite(
+            ops.input_gradient(dy, kernel, geometry, options), expected, tolerance
+        )
 
         expected = reference.kernel_gradient(x, dy, geometry)
         magnitude = reference.kernel_gradient(*finite_magnitude(x, dy), geometry)
         tolerance = rounding_of_chains(len(x) * geometry.positions, magnitude)
-        assert_same_places(ops.kernel_gradient(x, dy, geometry, options), expected, tolerance)
+        assert_same_nonfinite(ops.kernel_gradient(x, dy, geometry, options), expected, tolerance)
 
         expected = reference.sum_rows(dy)
         tolerance = rounding_of_chains(len(dy), reference.sum_rows(*finite_magnitude(dy)))
-        assert_same_places(ops.sum_rows(dy, options), expected, tolerance)
+        assert_same_nonfinite(ops.sum_rows(dy, options), expected, tolerance)
 
 
 @every_path
@@ -256,36 +267,31 @@ OUTS = {
 every_out = pytest.mark.parametrize("kind", OUTS)
 
 
-@every_engine
 @every_dtype
 @every_out
 @few_geometries
-def test_the_answer_goes_to_out_and_out_is_returned(name, kind, dtype, engine):
+def test_the_output_is_written_to_out_and_out_is_returned(name, kind, dtype):
     geometry, x, kernel, bias, _ = problem(name, dtype)
     for activation in (Activation("tanh"), SOFTMAX):
-        options = ComputeOptions(engine)
-        expected = ops.forward(x[:5], kernel, bias, geometry, activation, options=options)
+        expected = ops.forward(x[:5], kernel, bias, geometry, activation)
         out = OUTS[kind](expected.shape, dtype)
-        assert ops.forward(x[:5], kernel, bias, geometry, activation, out, options) is out
+        assert ops.forward(x[:5], kernel, bias, geometry, activation, out) is out
         assert_same_bits(out, expected)
 
-        expected = ops.activate(x[:5], activation, options=options)
+        expected = ops.activate(x[:5], activation)
         out = OUTS[kind](expected.shape, dtype)
-        assert ops.activate(x[:5], activation, out, options) is out
+        assert ops.activate(x[:5], activation, out) is out
         assert_same_bits(out, expected)
 
 
-@every_engine
 @few_geometries
-def test_nothing_around_out_is_written(name, engine):
+def test_nothing_around_out_is_written(name):
     geometry, x, kernel, bias, _ = problem(name, "float32")
     shape = (5, *geometry.output_shape)
     around = np.full((7, *geometry.output_shape[:-1], 2 * shape[-1]), 77, np.float32)
     out = around[1:-1, ..., ::2]
-    ops.forward(x[:5], kernel, bias, geometry, out=out, options=ComputeOptions(engine))
-    assert_same_bits(
-        out, ops.forward(x[:5], kernel, bias, geometry, options=ComputeOptions(engine))
-    )
+    ops.forward(x[:5], kernel, bias, geometry, out=out)
+    assert_same_bits(out, ops.forward(x[:5], kernel, bias, geometry))
     assert (around[[0, -1]] == 77).all()
     assert (around[..., 1::2] == 77).all()
 
@@ -298,36 +304,29 @@ SQUARE = {  # the output has the shape of the input
 }
 
 
-@every_engine
 @every_dtype
 @pytest.mark.parametrize("geometry", SQUARE.values(), ids=SQUARE)
-def test_out_may_be_the_input_itself(geometry, dtype, engine):
+def test_out_may_be_the_input_itself(geometry, dtype):
     x = numbers((7, *geometry.input_shape), dtype, 1)
     kernel = numbers(geometry.kernel_shape, dtype, 2)
     for activation in (Activation("linear"), SOFTMAX):
-        expected = ops.forward(
-            x, kernel, None, geometry, activation, options=ComputeOptions(engine)
-        )
+        expected = ops.forward(x, kernel, None, geometry, activation)
         both = x.copy()
-        assert (
-            ops.forward(both, kernel, None, geometry, activation, both, ComputeOptions(engine))
-            is both
-        )
+        assert ops.forward(both, kernel, None, geometry, activation, both) is both
         assert_same_bits(both, expected)
 
-        expected = ops.activate(x, activation, options=ComputeOptions(engine))
+        expected = ops.activate(x, activation)
         both = x.copy()
-        assert ops.activate(both, activation, both, ComputeOptions(engine)) is both
+        assert ops.activate(both, activation, both) is both
         assert_same_bits(both, expected)
 
 
-@every_engine
 @every_dtype
 @pytest.mark.parametrize("shift", [-40, -5, -1, 1, 5, 40])
 @few_geometries
-def test_out_may_overlap_the_input(name, shift, dtype, engine):
+def test_out_may_overlap_the_input(name, shift, dtype):
     geometry, x, kernel, bias, _ = problem(name, dtype)
-    x, shape, options = x[:7], (7, *geometry.output_shape), ComputeOptions(engine)
+    x, shape = x[:7], (7, *geometry.output_shape)
     room = np.empty(max(x.size, int(np.prod(shape))) + 80, dtype)
 
     def views(out_shape):
@@ -335,25 +334,24 @@ def test_out_may_overlap_the_input(name, shift, dtype, engine):
         here[...] = x
         return here, room[40 + shift :][: int(np.prod(out_shape))].reshape(out_shape)
 
-    expected = ops.forward(x, kernel, bias, geometry, options=options)
+    expected = ops.forward(x, kernel, bias, geometry)
     here, out = views(shape)
-    assert ops.forward(here, kernel, bias, geometry, out=out, options=options) is out
+    assert ops.forward(here, kernel, bias, geometry, out=out) is out
     assert_same_bits(out, expected)
 
-    expected = ops.activate(x, Activation("tanh"), options=options)
+    expected = ops.activate(x, Activation("tanh"))
     here, out = views(x.shape)
-    assert ops.activate(here, Activation("tanh"), out, options) is out
+    assert ops.activate(here, Activation("tanh"), out) is out
     assert_same_bits(out, expected)
 
 
-@every_engine
-def test_out_may_be_the_input_backwards(engine):
+def test_out_may_be_the_reversed_input():
     geometry = SQUARE["1d-last"]
     x = numbers((7, *geometry.input_shape), "float32", 1)
     kernel = numbers(geometry.kernel_shape, "float32", 2)
-    expected = ops.forward(x, kernel, None, geometry, options=ComputeOptions(engine))
+    expected = ops.forward(x, kernel, None, geometry)
     both = x.copy()
-    ops.forward(both, kernel, None, geometry, out=both[::-1], options=ComputeOptions(engine))
+    ops.forward(both, kernel, None, geometry, out=both[::-1])
     assert_same_bits(both[::-1], expected)
 
 
@@ -364,48 +362,31 @@ def _read_only(shape):
 
 
 WRONG_OUTS = {
-    "list": (lambda shape: [[0.0]], TypeError, "out must be a numpy array, not list."),
-    "float": (lambda shape: 1.0, TypeError, "out must be a numpy array, not float."),
-    "wider": (
-        lambda shape: np.empty(shape, np.float64), TypeError,
-        "out has dtype float64; expected float32.",
-    ),
-    "integers": (
-        lambda shape: np.empty(shape, np.int32), TypeError,
-        "out has dtype int32; expected float32.",
-    ),
-    "big-endian": (
-        lambda shape: np.empty(shape, ">f4"), TypeError, "out has dtype >f4; expected float32.",
-    ),
+    "list": (lambda shape: [[0.0]], TypeError, "list"),
+    "float": (lambda shape: 1.0, TypeError, "float"),
+    "wider": (lambda shape: np.empty(shape, np.float64), TypeError, "float64"),
+    "integers": (lambda shape: np.empty(shape, np.int32), TypeError, "int32"),
+    "big-endian": (lambda shape: np.empty(shape, ">f4"), TypeError, ">f4"),
     "more-rows": (
-        lambda shape: np.empty((shape[0] + 1, *shape[1:]), np.float32), ValueError,
-        "out has shape (6, 5, 1); expected (5, 5, 1).",
+        lambda shape: np.empty((shape[0] + 1, *shape[1:]), np.float32), ValueError, "(6, 5, 1)",
     ),
-    "flat": (
-        lambda shape: np.empty(25, np.float32), ValueError,
-        "out has shape (25,); expected (5, 5, 1).",
-    ),
-    "read-only": (
-        _read_only, ValueError, "out is read-only; give an array that can be written to.",
-    ),
+    "flat": (lambda shape: np.empty(25, np.float32), ValueError, "(25,)"),
+    "read-only": (_read_only, ValueError, "read-only"),
 }  # fmt: skip
 
 
-@every_engine
 @pytest.mark.parametrize("kind", WRONG_OUTS)
-def test_an_out_that_cannot_take_the_answer_is_an_error(kind, engine):
+def test_an_out_that_does_not_fit_is_an_error(kind):
     geometry, x, kernel, bias, _ = problem(FEW[0], "float32")
-    make, error, sentence = WRONG_OUTS[kind]
-    y = ops.forward(x[:5], kernel, bias, geometry, options=ComputeOptions(engine))
-    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
-        ops.forward(
-            x[:5], kernel, bias, geometry, out=make(y.shape), options=ComputeOptions(engine)
-        )
-    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
-        ops.activate(y, Activation("tanh"), make(y.shape), ComputeOptions(engine))
+    make, error, datum = WRONG_OUTS[kind]
+    y = ops.forward(x[:5], kernel, bias, geometry)
+    with pytest.raises(error, match=f"out .*{re.escape(datum)}"):
+        ops.forward(x[:5], kernel, bias, geometry, out=make(y.shape))
+    with pytest.raises(error, match=f"out .*{re.escape(datum)}"):
+        ops.activate(y, Activation("tanh"), make(y.shape))
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- errors
 
 UNREAL = {
     "complex": (np.zeros((2, 7, 3), complex), "complex128"),
@@ -421,75 +402,68 @@ UNREAL = {
 }
 
 
-@every_engine
 @pytest.mark.parametrize("kind", UNREAL)
-def test_what_is_not_real_numbers_is_a_type_error(kind, engine):
+def test_an_array_without_real_numbers_is_a_type_error(kind):
     geometry, x, kernel, _, dy = problem(FEW[0], "float32")
     value, dtype = UNREAL[kind]
-    sentence = "has dtype {}, which is not real numbers; convert it to float32."
-    sentence = re.escape(sentence.format(dtype))
-    with pytest.raises(TypeError, match=f"^the input {sentence}$"):
-        ops.forward(value, kernel, None, geometry, options=ComputeOptions(engine))
-    with pytest.raises(TypeError, match=f"^the gradient of the output {sentence}$"):
-        ops.input_gradient(value, kernel, geometry, ComputeOptions(engine))
-    with pytest.raises(TypeError, match=f"^the input {sentence}$"):
-        ops.kernel_gradient(value, dy[:2], geometry, ComputeOptions(engine))
-    with pytest.raises(TypeError, match=f"^the gradient of the output {sentence}$"):
-        ops.activation_gradient(x[:2], value, SOFTMAX, ComputeOptions(engine))
+    dtype = re.escape(dtype)
+    with pytest.raises(TypeError, match=f"the input .*{dtype}"):
+        ops.forward(value, kernel, None, geometry)
+    with pytest.raises(TypeError, match=f"the gradient of the output .*{dtype}"):
+        ops.input_gradient(value, kernel, geometry)
+    with pytest.raises(TypeError, match=f"the input .*{dtype}"):
+        ops.kernel_gradient(value, dy[:2], geometry)
+    with pytest.raises(TypeError, match=f"the gradient of the output .*{dtype}"):
+        ops.activation_gradient(x[:2], value, SOFTMAX)
 
 
-@every_engine
-def test_a_ragged_list_is_a_type_error(engine):
+def test_a_ragged_list_is_a_type_error():
     geometry, _, kernel, _, _ = problem(FEW[0], "float32")
-    with pytest.raises(TypeError, match=r"^the input cannot be made into an array: "):
-        ops.forward([[1, 2], [3]], kernel, None, geometry, options=ComputeOptions(engine))
-    with pytest.raises(TypeError, match=r"^the gradient of the output cannot be made into"):
-        ops.input_gradient([[1, 2], [3]], kernel, geometry, ComputeOptions(engine))
+    with pytest.raises(TypeError, match="the input"):
+        ops.forward([[1, 2], [3]], kernel, None, geometry)
+    with pytest.raises(TypeError, match="the gradient of the output"):
+        ops.input_gradient([[1, 2], [3]], kernel, geometry)
 
 
-@every_engine
 @pytest.mark.parametrize(
     "shape", [(), (7,), (7, 3), (2, 3, 7), (2, 7, 4), (2, 21), (2, 7, 3, 1), (0, 3, 7)], ids=str
 )
-def test_an_input_of_another_shape_is_a_value_error(shape, engine):
+def test_an_input_of_another_shape_is_a_value_error(shape):
     geometry, _, kernel, _, _ = problem("7x3-1of3-s1-last", "float32")
-    sentence = re.escape(f"the input has shape {shape}; expected (batch, 7, 3).")
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.forward(np.zeros(shape), kernel, None, geometry, options=ComputeOptions(engine))
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.kernel_gradient(
-            np.zeros(shape), np.zeros((2, 5, 1), np.float32), geometry, ComputeOptions(engine)
-        )
+    datum = f"the input .*{re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=datum):
+        ops.forward(np.zeros(shape), kernel, None, geometry)
+    with pytest.raises(ValueError, match=datum):
+        ops.kernel_gradient(np.zeros(shape), np.zeros((2, 5, 1), np.float32), geometry)
 
 
-@every_engine
 @pytest.mark.parametrize("shape", [(), (5,), (2, 1, 5), (2, 5, 2), (2, 5), (0, 1, 5)], ids=str)
-def test_a_gradient_of_another_shape_is_a_value_error(shape, engine):
+def test_a_gradient_of_another_shape_is_a_value_error(shape):
     geometry, x, kernel, _, dy = problem("7x3-1of3-s1-last", "float32")
-    sentence = re.escape(f"the gradient of the output has shape {shape}; expected (batch, 5, 1).")
+    datum = f"the gradient of the output .*{re.escape(str(shape))}"
     wrong = np.zeros(shape, np.float32)
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.input_gradient(wrong, kernel, geometry, ComputeOptions(engine))
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.kernel_gradient(x[:2], wrong, geometry, ComputeOptions(engine))
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.activation_gradient(dy[:2], wrong, SOFTMAX, ComputeOptions(engine))
+    with pytest.raises(ValueError, match=datum):
+        ops.input_gradient(wrong, kernel, geometry)
+    with pytest.raises(ValueError, match=datum):
+        ops.kernel_gradient(x[:2], wrong, geometry)
+    with pytest.raises(ValueError, match=datum):
+        ops.activation_gradient(dy[:2], wrong, SOFTMAX)
 
 
-@every_engine
 @pytest.mark.parametrize("rows", [0, 1, 3])
-def test_gradients_need_as_many_rows_as_the_input_has(rows, engine):
+def test_gradients_need_as_many_rows_as_the_input_has(rows):
     geometry, x, _, _, dy = problem("7x3-1of3-s1-last", "float32")
-    sentence = f"the gradient of the output has {rows} rows; expected 2, as the input has."
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.kernel_gradient(x[:2], dy[:rows], geometry, ComputeOptions(engine))
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ops.activation_gradient(dy[:2], dy[:rows], SOFTMAX, ComputeOptions(engine))
+    datum = f"the gradient of the output .*{rows} rows"
+    with pytest.raises(ValueError, match=datum):
+        ops.kernel_gradient(x[:2], dy[:rows], geometry)
+    with pytest.raises(ValueError, match=datum):
+        ops.activation_gradient(dy[:2], dy[:rows], SOFTMAX)
 
 
-def test_an_engine_is_known_by_its_name():
+def test_only_known_engines_are_accepted():
     assert ops.checked_engine(None) is None
-    for engine in ENGINES:
+    for engine in ops.ENGINES:
         assert ops.checked_engine(engine) == engine
-    with pytest.raises(ValueError, match=r"^engine must be one of .* or None, not 'gpu'\.$"):
-        ops.checked_engine("gpu")
+    for unknown in ("gpu", "reference"):
+        with pytest.raises(ValueError, match=repr(unknown)):
+            ops.checked_engine(unknown)

@@ -1,6 +1,6 @@
-"""The bits rule: what an output's bits depend on, and what they do not.  Nothing is rounded here.
+"""Results are bit-identical for any batch, threads, FMA path and layout; no tolerances here.
 
--0.0 appears in a chain only where a product underflows, which the numbers of cases.py never do;
+A chain of sums can be -0.0 only if a product underflows, which the numbers of cases.py never do;
 so rows of zeros, which add +0.0, change nothing.
 """
 
@@ -60,7 +60,7 @@ def assert_same_results(got, expected):
             raise AssertionError(f"{what}: {error}") from None
 
 
-# ---------------------------------------------------------------- batch, place, threads, path
+# ---------------------------------------------------------------- batch, threads, path
 
 
 @every_path
@@ -82,7 +82,7 @@ def test_the_bits_do_not_depend_on_the_batch(name, dtype, path):
 
 @every_path
 @every_dtype
-def test_an_output_that_is_streamed_past_the_caches_has_the_same_bits(dtype, path):
+def test_an_output_written_by_streaming_stores_has_the_same_bits(dtype, path):
     geometry = Geometry((128,), 1, 64, (1,), (1,))
     rows = -(-(1 << 25) // (128 * 64 * np.dtype(dtype).itemsize))
     x = numbers((rows, 128, 1), dtype, 1)
@@ -101,7 +101,7 @@ def test_an_output_that_is_streamed_past_the_caches_has_the_same_bits(dtype, pat
 @every_path
 @every_dtype
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_the_bits_do_not_depend_on_the_place_in_the_batch(name, dtype, path):
+def test_the_bits_do_not_depend_on_the_index_in_the_batch(name, dtype, path):
     geometry, x, kernel, bias, dy = problem(name, dtype)
     options = ComputeOptions("direct", 2, path)
     order = np.random.default_rng(5).permutation(len(x))
@@ -207,7 +207,7 @@ def test_the_bits_do_not_depend_on_the_layout_of_the_callers_arrays(name, layout
 
 @every_dtype
 @every_layout
-def test_that_holds_for_the_array_that_decides_the_dtype_too(layout, dtype):
+def test_the_bits_do_not_depend_on_the_layout_of_the_array_that_sets_the_dtype(layout, dtype):
     geometry, x, _, _, dy = problem(FEW[3], dtype)
     x, dy, other = x[:7], dy[:7], LAYOUTS[layout]
     assert_same_bits(ops.kernel_gradient(x, other(dy), geometry),
@@ -227,7 +227,7 @@ def test_that_holds_for_the_array_that_decides_the_dtype_too(layout, dtype):
 @every_dtype
 @every_activation
 @pytest.mark.parametrize("name", FEW)
-def test_an_activation_within_forward_gives_the_bits_of_one_after_it(name, activation, dtype, path):
+def test_a_fused_activation_gives_the_bits_of_a_separate_one(name, activation, dtype, path):
     geometry, x, kernel, bias, _ = problem(name, dtype)
     options = ComputeOptions("direct", 2, path)
     z = ops.forward(x, kernel, bias, geometry, options=options)
@@ -240,7 +240,7 @@ def test_an_activation_within_forward_gives_the_bits_of_one_after_it(name, activ
 @every_path
 @every_dtype
 @pytest.mark.parametrize("activation", ACTIVATIONS[:-1], ids=activation_id)
-def test_the_bits_of_an_activation_do_not_depend_on_the_place_in_the_array(activation, dtype, path):
+def test_the_bits_of_an_activation_do_not_depend_on_the_index_in_the_array(activation, dtype, path):
     options = ComputeOptions("direct", 2, path)
     z, dy = 8 * numbers(20_000, dtype, 1), numbers(20_000, dtype, 2)
     y = ops.activate(z, activation, options=options)
@@ -388,8 +388,8 @@ def test_a_sum_of_rows_is_one_chain_over_n_ascending(dtype, path):
     assert_same_bits(ops.sum_rows(values, ComputeOptions("direct", 1, path)), expected)
 
 
-def test_the_chains_can_tell_fused_from_separate_and_one_order_from_another():
-    # What the tests above compare with is no constant: each rule gives other bits.
+def test_the_expected_chains_differ_with_fma_and_with_the_order():
+    # The comparisons above are meaningful: each rule gives other bits.
     pairs = list(zip(numbers(40, "float32", 1), numbers(40, "float32", 2), strict=True))
     sums = [
         (chain(some, fused, "float32"), chain(some, separate, "float32"),

@@ -1,4 +1,4 @@
-"""The kernels by themselves, without Python: tests/c says what is checked."""
+"""The C kernels without Python: runs the checks of tests/c."""
 
 import os
 import shutil

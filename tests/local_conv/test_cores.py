@@ -1,4 +1,4 @@
-"""How many cores there are to use, seen on files of control groups as the kernel writes them."""
+"""How many cores can be used, from cgroup files as the Linux kernel writes them."""
 
 import os
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_version_2_gives_the_quota_in_cpu_max(process, text, expected):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("controllers", ["cpu", "cpu,cpuacct", "cpuacct,cpu"])
-def test_version_1_gives_it_in_two_files(process, quota, period, expected, controllers):
+def test_version_1_gives_the_quota_in_two_files(process, quota, period, expected, controllers):
     groups = f"5:memory:/other\n4:{controllers}:/service\n0::/\n"
     process.is_in(groups, VERSION_1, controllers=controllers)
     process.group("service", cpu_cfs_quota_us=quota, cpu_cfs_period_us=period)
@@ -74,7 +74,7 @@ def test_version_1_gives_it_in_two_files(process, quota, period, expected, contr
 
 
 @pytest.mark.parametrize("outer", ["100000 100000", "400000 100000", "max 100000"])
-def test_the_least_quota_of_a_group_and_those_around_it_counts(process, outer):
+def test_the_smallest_quota_of_a_group_and_its_parents_counts(process, outer):
     process.is_in("0::/slice/service/worker\n", VERSION_2)
     process.group("slice/service/worker", cpu_max="max 100000")
     process.group("slice/service", cpu_max="300000 100000").group("slice", cpu_max=outer)
@@ -93,28 +93,28 @@ def test_the_least_quota_of_a_group_and_those_around_it_counts(process, outer):
     ],
 )
 @pytest.mark.parametrize("kind", [VERSION_1, VERSION_2])
-def test_a_container_finds_the_quota_at_the_top_of_what_it_sees(process, path, root, kind):
+def test_a_container_finds_the_quota_at_the_mount_point(process, path, root, kind):
     process.is_in(f"3:cpu:{path}\n0::{path}\n", kind, root, controllers="cpu")
     process.group("", cpu_max="250000 100000")
     process.group("", cpu_cfs_quota_us="250000", cpu_cfs_period_us="100000")
     assert process.quota() == 2.5
 
 
-def test_a_group_below_the_folder_that_is_mounted_is_found(process):
+def test_a_group_below_the_mounted_folder_is_found(process):
     process.is_in("0::/docker/1f2e/worker\n", VERSION_2, root="/docker/1f2e")
     process.group("worker", cpu_max="100000 100000")
     assert process.quota() == 1.0
 
 
 def test_a_mount_point_with_a_space_is_found(process):
-    place = process.mount / "with space"
-    place.mkdir()
-    (place / "cpu.max").write_text("100000 100000")
-    process.is_in("0::/\n", VERSION_2, mount=str(place).replace(" ", r"\040"))
+    folder = process.mount / "with space"
+    folder.mkdir()
+    (folder / "cpu.max").write_text("100000 100000")
+    process.is_in("0::/\n", VERSION_2, mount=str(folder).replace(" ", r"\040"))
     assert process.quota() == 1.0
 
 
-def test_nothing_above_the_mount_point_is_read(process):
+def test_folders_above_the_mount_point_are_not_read(process):
     (process.mount.parent / "cpu.max").write_text("100000 100000")
     assert process.is_in("0::/\n", VERSION_2).quota() is None
 
@@ -128,13 +128,13 @@ def test_nothing_above_the_mount_point_is_read(process):
         ("1 2 3 / relative - cgroup2 c rw", "0::/a"), ("\udcff", "\udcff"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_understood_is_no_quota(process, mounts, groups):
+def test_files_that_cannot_be_parsed_set_no_quota(process, mounts, groups):
     (process.folder / "mountinfo").write_bytes(mounts.encode("utf-8", "surrogateescape"))
     (process.folder / "cgroup").write_bytes(groups.encode("utf-8", "surrogateescape"))
     assert process.quota() is None
 
 
-def test_where_there_is_no_such_file_there_is_no_quota(process):
+def test_missing_files_set_no_quota(process):
     assert process.quota() is None
     assert cores.core_quota(Path("/dev/null/none")) is None
 
@@ -144,7 +144,7 @@ def test_where_there_is_no_such_file_there_is_no_quota(process):
     [("max 1", 8), ("1000 100000", 1), ("100000 100000", 1), ("100001 100000", 2),
      ("150000 100000", 2), ("300000 100000", 3), ("6400000 100000", 8)],
 )  # fmt: skip
-def test_the_cores_are_those_of_the_affinity_or_of_the_quota_rounded_up(
+def test_the_cores_are_the_smaller_of_affinity_and_quota_rounded_up(
     process, monkeypatch, quota, expected
 ):
     process.is_in("0::/\n", VERSION_2).group("", cpu_max=quota)
@@ -159,7 +159,7 @@ def test_the_cores_of_this_process_follow_its_affinity(process, monkeypatch):
 
 
 @pytest.mark.parametrize("count", [12, None])
-def test_where_no_affinity_can_be_read_all_cores_count(process, monkeypatch, count):
+def test_without_an_affinity_all_cores_count(process, monkeypatch, count):
     def refused(pid):
         raise OSError("no such system call")
 
@@ -171,13 +171,13 @@ def test_where_no_affinity_can_be_read_all_cores_count(process, monkeypatch, cou
     assert cores.usable_cores(process.folder) == (count or 1)
 
 
-def test_the_count_of_a_new_python_outranks_the_affinity(process, monkeypatch):
+def test_process_cpu_count_takes_precedence_over_the_affinity(process, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
     monkeypatch.setattr(os, "process_cpu_count", lambda: 5, raising=False)  # PYTHON_CPU_COUNT
     assert cores.usable_cores(process.folder) == 5
 
 
-def test_groups_that_are_mounted_at_the_root_have_no_folder_above_it(tmp_path):
+def test_groups_mounted_at_the_root_have_no_parent_above_it(tmp_path):
     mounted = VERSION_2.format(root="/", mount="/")
     found = [folder for _, folder in cores._group_folders([mounted], ["0::/a/b"])]
     assert found == [Path("/a/b"), Path("/a"), Path("/")]

@@ -1,4 +1,4 @@
-"""Which SIMD path runs: the processor's best, or the one that LCFAST_KERNEL asks for."""
+"""Which SIMD path runs: the fastest of the processor, or the one that LCFAST_KERNEL names."""
 
 import os
 import platform
@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from lcfast.local_conv import _direct, dispatch, ops, reference
+from lcfast.local_conv import _direct, dispatch, ops
 from lcfast.local_conv.ops import ComputeOptions
+from tests.support import reference
 from tests.support.cases import PATHS, assert_within, problem, rounding_of_chains
 
 every_path = pytest.mark.parametrize("path", PATHS)
@@ -31,14 +32,7 @@ def path_shown(run):
     return re.search(r"^kernel path +(\w+) \(", run.stdout, re.MULTILINE)[1]
 
 
-def refusal(name, problem):
-    return (
-        f"The kernel path {name!r} was asked for, but {problem}; choose one of "
-        f"{', '.join(dispatch.PATHS)} (environment variable LCFAST_KERNEL, or leave it unset)."
-    )
-
-
-def test_the_paths_are_some_of_the_three_fastest_first_and_the_last_is_always_there():
+def test_the_paths_are_listed_fastest_first_and_the_last_runs_on_every_processor():
     *others, last = _direct.PATH_NAMES
     assert others == ["avx512", "avx2"]
     assert last == ("neon" if platform.machine() in ("aarch64", "arm64") else "generic")
@@ -52,7 +46,7 @@ def test_a_path_is_found_by_its_name(path):
     assert _direct.PATH_NAMES[ComputeOptions("direct", None, path).path()] == path
 
 
-def test_no_name_means_the_fastest_path():
+def test_without_a_name_the_fastest_path_is_used():
     assert _direct.PATH_NAMES[dispatch.path_index(None)] == dispatch.PATHS[0]
 
 
@@ -67,31 +61,29 @@ def test_every_path_computes(path):
 
 @pytest.mark.parametrize("name", ["sse9", "AVX2", " generic", "avx"])
 def test_a_path_that_does_not_exist_is_a_value_error(name):
-    sentence = re.escape(refusal(name, "there is no such path"))
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
+    with pytest.raises(ValueError, match=repr(name)):
         dispatch.path_index(name)
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
+    with pytest.raises(ValueError, match=repr(name)):
         ComputeOptions("direct", None, name).path()
 
 
 def test_a_path_that_the_processor_cannot_run_is_a_value_error(monkeypatch):
     monkeypatch.setattr(dispatch, "PATHS", ("generic",))
-    sentence = re.escape(refusal("avx2", "this processor cannot run it"))
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
+    with pytest.raises(ValueError, match=r"'avx2'.*cannot run"):
         dispatch.path_index("avx2")
 
 
 @every_path
-def test_the_path_that_the_environment_asks_for_is_read_back(path):
+def test_show_versions_names_the_path_of_the_environment(path):
     assert path_shown(show_versions(path)) == path
 
 
 @pytest.mark.parametrize("kernel", [None, ""], ids=["unset", "empty"])
-def test_without_one_the_fastest_is_read_back(kernel):
+def test_show_versions_names_the_fastest_path_without_one(kernel):
     assert path_shown(show_versions(kernel)) == dispatch.PATHS[0]
 
 
-def test_an_environment_that_asks_for_an_impossible_path_is_a_value_error():
+def test_an_unknown_path_in_the_environment_is_a_value_error():
     run = show_versions("sse9")
     assert run.returncode == 1
-    assert run.stderr.splitlines()[-1] == "ValueError: " + refusal("sse9", "there is no such path")
+    assert re.match("ValueError: .*'sse9'", run.stderr.splitlines()[-1])

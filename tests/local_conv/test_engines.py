@@ -1,12 +1,13 @@
-"""The direct engine on every kernel path, against the reference; derived bounds, nothing tuned."""
+"""The direct engine on every SIMD path against the reference, within derived error bounds."""
 
 from functools import cache
 
 import numpy as np
 import pytest
 
-from lcfast.local_conv import ops, reference, reference_activations
+from lcfast.local_conv import ops
 from lcfast.local_conv.ops import ComputeOptions
+from tests.support import reference, reference_activations
 from tests.support.cases import (
     ACTIVATIONS,
     BATCHES,
@@ -26,16 +27,16 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_geometry = pytest.mark.parametrize("name", GEOMETRIES)
 pytestmark = pytest.mark.usefixtures("threads_for_any_work")
 
-GRADIENT_BATCHES = (1, 7, 49)  # where the reference must run once for each
+GRADIENT_BATCHES = (1, 7, 49)  # the reference runs once for each
 ULPS_OF_AN_ACTIVATION = 4  # see test_activations.py
 
 
-# The reference is slow: every answer is computed once, for 97 rows, whose first n are those of n.
+# The reference is slow: each result is computed once for 97 rows; n rows are the first n of them.
 
 
 @cache
 def forward_reference(name, dtype, with_bias):
-    """(answer, bound of the direct engine's distance from it) before the activation."""
+    """(result, error bound of the direct engine) before the activation."""
     geometry, x, kernel, bias, _ = problem(name, dtype)
     bias = bias if with_bias else None
     z = reference.forward(x, kernel, bias, geometry)
@@ -50,8 +51,8 @@ def input_gradient_reference(name, dtype):
     geometry, _, kernel, _, dy = problem(name, dtype)
     dx = reference.input_gradient(dy, kernel, geometry)
     magnitude = reference.input_gradient(np.abs(dy), np.abs(kernel), geometry)
-    windows_of_input = np.bincount(geometry.taps().ravel(), minlength=dx[0].size)
-    lengths = (windows_of_input * geometry.filters).reshape(geometry.input_shape)
+    readers = np.bincount(geometry.taps().ravel(), minlength=dx[0].size)
+    lengths = (readers * geometry.filters).reshape(geometry.input_shape)
     return dx, rounding_of_chains(lengths, magnitude)
 
 
@@ -65,7 +66,7 @@ def kernel_gradient_reference(name, dtype, rows):
 
 
 def after_activation(activation, z, tolerance):
-    """(answer, bound) of an activation of a z that is known within `tolerance`."""
+    """(result, error bound) of an activation of a z that is known within `tolerance`."""
     name, alpha = activation
     y = reference.activate(name, alpha, z)
     limits = np.finfo(z.dtype)
@@ -91,7 +92,7 @@ def after_activation(activation, z, tolerance):
 @every_path
 @every_dtype
 @every_geometry
-def test_forward_is_the_reference_for_every_batch(name, dtype, path):
+def test_forward_agrees_with_the_reference_for_every_batch(name, dtype, path):
     geometry, x, kernel, bias, _ = problem(name, dtype)
     z, tolerance = forward_reference(name, dtype, True)
     for rows in BATCHES:
@@ -104,7 +105,9 @@ def test_forward_is_the_reference_for_every_batch(name, dtype, path):
 @every_path
 @every_dtype
 @every_geometry
-def test_forward_is_the_reference_for_every_activation_with_and_without_bias(name, dtype, path):
+def test_forward_agrees_with_the_reference_for_every_activation_with_and_without_bias(
+    name, dtype, path
+):
     geometry, x, kernel, bias, _ = problem(name, dtype)
     for with_bias in (True, False):
         z, tolerance = forward_reference(name, dtype, with_bias)
@@ -120,7 +123,7 @@ def test_forward_is_the_reference_for_every_activation_with_and_without_bias(nam
 @every_path
 @every_dtype
 @every_geometry
-def test_the_gradient_of_the_input_is_the_reference_for_every_batch(name, dtype, path):
+def test_the_gradient_of_the_input_agrees_with_the_reference_for_every_batch(name, dtype, path):
     geometry, _, kernel, _, dy = problem(name, dtype)
     dx, tolerance = input_gradient_reference(name, dtype)
     for rows in BATCHES:
@@ -131,7 +134,7 @@ def test_the_gradient_of_the_input_is_the_reference_for_every_batch(name, dtype,
 @every_path
 @every_dtype
 @every_geometry
-def test_the_gradient_of_the_kernel_is_the_reference(name, dtype, path):
+def test_the_gradient_of_the_kernel_agrees_with_the_reference(name, dtype, path):
     geometry, x, _, _, dy = problem(name, dtype)
     for rows in GRADIENT_BATCHES:
         dkernel, tolerance = kernel_gradient_reference(name, dtype, rows)
@@ -142,7 +145,7 @@ def test_the_gradient_of_the_kernel_is_the_reference(name, dtype, path):
 @every_path
 @every_dtype
 @pytest.mark.parametrize("name", FEW)
-def test_the_gradient_of_the_kernel_is_the_reference_for_every_batch(name, dtype, path):
+def test_the_gradient_of_the_kernel_agrees_with_the_reference_for_every_batch(name, dtype, path):
     geometry, x, _, _, dy = problem(name, dtype)
     for rows in BATCHES[1:]:  # none: see test_arrays.py
         dkernel, tolerance = kernel_gradient_reference(name, dtype, rows)
@@ -153,7 +156,7 @@ def test_the_gradient_of_the_kernel_is_the_reference_for_every_batch(name, dtype
 @every_path
 @every_dtype
 @pytest.mark.parametrize("columns", [1, 3, 15, 16, 17, 63, 64, 65, 130])
-def test_sums_of_rows_are_the_reference(columns, dtype, path):
+def test_sums_of_rows_agree_with_the_reference(columns, dtype, path):
     values = numbers((300, columns), dtype, 1)
     for rows in (*BATCHES, 256, 257, 300):
         total = reference.sum_rows(values[:rows])
@@ -187,7 +190,7 @@ def test_the_three_products_are_adjoint(name, dtype):
     assert abs(of_output - of_kernel) <= rounding_of_chains(of_dy + of_w, magnitude)
 
 
-def test_the_cases_cover_what_the_kernels_tell_apart():
+def test_the_cases_cover_every_branch_of_the_kernels():
     geometries = GEOMETRIES.values()
     assert {len(g.input_size) for g in geometries} == {1, 2}
     assert {g.filters for g in geometries} >= {1, 3, 7, 15, 16, 17, 31, 33, 64, 81}

@@ -1,4 +1,4 @@
-"""The quick look at arrays that most calls take, against numpy's own answers."""
+"""The fast checks of arrays in `_arrays`, against numpy's own functions."""
 
 import numpy as np
 import pytest
@@ -62,11 +62,11 @@ def test_arrays_overlap_where_numpy_says_that_they_may(layout):
     for first in views:
         for second in views:
             expected = np.may_share_memory(first, second)
-            # The quick look may be more careful, but only about arrays of no size.
+            # The fast check may be more careful, but only for empty arrays.
             assert _arrays.may_overlap(first, second) == expected or 0 in (first.size, second.size)
 
 
-def test_contiguous_parts_that_touch_do_not_overlap():
+def test_adjacent_contiguous_parts_do_not_overlap():
     room = np.empty(20, np.float32)
     assert not _arrays.may_overlap(room[:10], room[10:])
     assert not _arrays.may_overlap(room[10:], room[:10])
@@ -88,8 +88,8 @@ def test_a_large_output_starts_at_a_cache_line_and_is_a_plain_array(dtype):
             assert start(y) % arrays.CACHE_LINE == 0
 
 
-def test_numbers_of_another_size_are_refused_before_they_are_read():
+def test_a_bias_of_another_item_size_is_refused_before_it_is_read():
     geometry = Geometry((15,), 2, 8, (3,), (1,))
     x, kernel = np.ones((1, 15, 2), np.float32), np.ones(geometry.kernel_shape, np.float32)
-    with pytest.raises(ValueError, match="an array has numbers of 8 bytes; expected 4"):
+    with pytest.raises(ValueError, match="8 bytes"):
         ops.forward(x, kernel, np.ones(geometry.bias_size), geometry)

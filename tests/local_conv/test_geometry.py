@@ -1,4 +1,4 @@
-"""The integers of geometry.py, against enumeration by loops that know nothing of runs."""
+"""Geometry against enumeration by plain loops over positions and taps."""
 
 import copy
 import dataclasses
@@ -29,12 +29,12 @@ def starts_along(size, kernel, stride):
 
 
 def brute_force_taps(geometry):
-    """Flat input index of each tap of each window, in Keras's order of the features."""
+    """Flat input index of each tap of each position, in the order of Keras's kernel."""
     starts = itertools.product(
         *map(starts_along, geometry.input_size, geometry.kernel_size, geometry.strides)
     )
     inside = [range(size) for size in geometry.kernel_size]
-    windows = []
+    fields = []
     for start in starts:
         if geometry.data_format == CHANNELS_FIRST:  # (C, kh, kw)
             taps = [
@@ -48,18 +48,18 @@ def brute_force_taps(geometry):
                 for within in itertools.product(*inside)
                 for channel in range(geometry.channels)
             ]
-        windows.append([np.ravel_multi_index(tap, geometry.input_shape) for tap in taps])
-    return np.array(windows)
+        fields.append([np.ravel_multi_index(tap, geometry.input_shape) for tap in taps])
+    return np.array(fields)
 
 
 @every_geometry
-def test_the_taps_are_those_that_loops_over_the_windows_find(name):
+def test_the_taps_are_those_that_plain_loops_find(name):
     geometry = GEOMETRIES[name]
     np.testing.assert_array_equal(geometry.taps(), brute_force_taps(geometry))
 
 
 @every_geometry
-def test_the_shapes_follow_from_the_windows(name):
+def test_the_shapes_follow_from_the_taps(name):
     geometry = GEOMETRIES[name]
     positions, patch_size = brute_force_taps(geometry).shape
     along_each = zip(geometry.input_size, geometry.kernel_size, geometry.strides, strict=True)
@@ -87,7 +87,7 @@ def test_the_shapes_follow_from_the_windows(name):
 
 
 @every_geometry
-def test_runs_are_contiguous_and_as_many_as_the_table_says(name):
+def test_runs_are_contiguous_and_have_the_documented_number_and_length(name):
     geometry = GEOMETRIES[name]
     *rows, columns = geometry.kernel_size
     runs, run_length = int(np.prod(rows, dtype=int)), columns
@@ -103,10 +103,10 @@ def test_runs_are_contiguous_and_as_many_as_the_table_says(name):
 
 
 @every_geometry
-def test_windows_start_where_the_two_steps_lead(name):
+def test_receptive_fields_start_at_multiples_of_the_two_steps(name):
     geometry = GEOMETRIES[name]
     first_taps = brute_force_taps(geometry)[:, 0]
-    np.testing.assert_array_equal(geometry.window_offsets(), first_taps)
+    np.testing.assert_array_equal(geometry.receptive_field_starts(), first_taps)
     down, along = geometry.window_steps
     for position, tap in enumerate(first_taps):
         row, column = divmod(position, geometry.output_size[-1])
@@ -119,7 +119,7 @@ def test_one_dimension_has_no_step_down():
             assert geometry.window_steps[0] == 0, name
 
 
-def test_the_output_size_counts_the_windows_that_fit():
+def test_the_output_size_counts_the_positions_where_the_kernel_fits():
     for size, kernel, stride in itertools.product(range(1, 12), range(1, 7), range(1, 5)):
         count = len(starts_along(size, kernel, stride))
         assert max(valid_output_size(size, kernel, stride), 0) == count
@@ -135,10 +135,10 @@ def test_a_geometry_is_frozen(field):
 def test_equal_integers_make_equal_geometries_with_equal_hashes():
     first = Geometry((5, 6), 2, 3, (2, 2), (1, 1))
     second = Geometry((5, 6), 2, 3, (2, 2), (1, 1), CHANNELS_LAST, False)
-    assert first.taps().shape == (20, 8)  # what is computed and kept makes no difference
+    assert first.taps().shape == (20, 8)  # cached values make no difference
     assert first == second
     assert hash(first) == hash(second)
-    assert {first: "kept"}[second] == "kept"
+    assert {first: "value"}[second] == "value"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_geometries_differ_where_one_integer_does(change):
     assert dataclasses.replace(geometry, **change) != geometry
 
 
-def test_what_is_computed_once_is_kept():
+def test_derived_arrays_are_computed_once():
     geometry = Geometry((5, 6), 2, 3, (2, 2), (1, 1))
     assert geometry.run_offsets is geometry.run_offsets
 
@@ -168,7 +168,7 @@ def test_what_is_computed_once_is_kept():
 
 
 def inputs_by_loops(geometry):
-    """Flat input index of each tap of each window, -1 in the padding, by Keras's rule "same"."""
+    """Flat input index of each tap of each position by Keras's rule "same"; -1 in the padding."""
     found = []
     for position in np.ndindex(*geometry.output_size):
         dimensions = zip(position, geometry.strides, geometry.kernel_size, strict=True)
@@ -180,14 +180,14 @@ def inputs_by_loops(geometry):
             for channel in range(geometry.channels):
                 index = (channel, *pixel) if geometry.channels_first else (*pixel, channel)
                 taps.append(np.ravel_multi_index(index, geometry.input_shape) if inside else -1)
-        if geometry.channels_first:  # K runs over (C, *window), not (*window, C)
+        if geometry.channels_first:  # K is (C, *kernel_size), not (*kernel_size, C)
             taps = np.reshape(taps, (-1, geometry.channels)).T.ravel()
         found.append(taps)
     return np.array(found)
 
 
 @every_padded_geometry
-def test_the_taps_of_padded_windows_are_those_that_loops_find(name):
+def test_the_taps_with_padding_are_those_that_plain_loops_find(name):
     geometry = SAME_GEOMETRIES[name]
     expected = inputs_by_loops(geometry)
     inputs, inside = geometry.inputs_of_taps()
@@ -209,7 +209,7 @@ def test_without_padding_every_tap_is_an_input(name):
 
 
 @every_padded_geometry
-def test_the_overlap_moves_the_input_into_the_padded_one(name):
+def test_the_overlap_copies_the_input_into_the_padded_input(name):
     geometry = SAME_GEOMETRIES[name]
     x = np.arange(1, 1 + np.prod(geometry.input_shape)).reshape(geometry.input_shape)
     padded = np.zeros(geometry.padded.input_shape, int)
@@ -221,7 +221,7 @@ def test_the_overlap_moves_the_input_into_the_padded_one(name):
     assert np.count_nonzero(padded) == x[source].size
 
 
-def test_pads_on_one_side_alone_count():
+def test_padding_on_one_side_changes_the_sizes():
     for pads in (((2, 0),), ((0, 1),), ((-1, 0),), ((0, -2),)):
         geometry = Geometry((7,), 1, 1, (2,), (1,), pads=pads)
         assert geometry.padded.input_size == (7 + sum(pads[0]),)
@@ -232,7 +232,7 @@ def test_pads_on_one_side_alone_count():
 
 @pytest.mark.parametrize("before", range(-2, 3))
 @pytest.mark.parametrize("behind", range(-3, 3))
-def test_the_overlap_is_what_padding_and_leaving_out_make(before, behind):
+def test_the_overlap_pads_and_crops_as_numpy_does(before, behind):
     for size in (5, 6, 7):
         x = np.arange(1, 1 + size)[:, None]
         inside = x[max(-before, 0) : size - max(-behind, 0)]
@@ -244,7 +244,7 @@ def test_the_overlap_is_what_padding_and_leaving_out_make(before, behind):
         np.testing.assert_array_equal(padded, expected)
 
 
-def test_sizes_of_other_numbers_of_dimensions_do_not_go_together():
+def test_sizes_with_different_numbers_of_dimensions_are_refused():
     for change in (
         {"input_size": (5,)},
         {"kernel_size": (2,)},
@@ -266,33 +266,33 @@ def test_sizes_of_other_numbers_of_dimensions_do_not_go_together():
         assert Geometry((5, 6), 2, 3, (2, 2), (1, 1), pads=((1, 0),)).padded
 
 
-def test_same_has_one_window_for_each_stride_and_centers_even_kernels_to_the_left():
+def test_same_has_one_position_per_stride_and_pads_half_the_kernel_before():
     for size, kernel, stride in itertools.product(range(1, 12), range(1, 7), range(1, 5)):
         before, behind = same_pads(size, kernel, stride)
-        windows = len(range(0, size, stride))
-        assert same_output_size(size, stride) == windows
+        positions = len(range(0, size, stride))
+        assert same_output_size(size, stride) == positions
         assert before == kernel // 2
-        assert (windows - 1) * stride + kernel == before + size + behind
+        assert (positions - 1) * stride + kernel == before + size + behind
 
 
-def test_a_clipped_sum_is_that_of_a_loop():
+def test_a_clipped_sum_equals_that_of_a_loop():
     ranges = range(-9, 9), (1, 2, 3, 7), range(6), (0, 1, 5)
     for first, step, count, most in itertools.product(*ranges):
         numbers = (first + step * i for i in range(count))
         assert sum_clipped(first, step, count, most) == sum(min(max(i, 0), most) for i in numbers)
 
 
-def test_a_clipped_sum_is_exact_beyond_what_a_float_holds():
+def test_a_clipped_sum_is_exact_beyond_the_integers_of_float64():
     count = 10**15 + 7
     for step in (1, 3):
         expected = step * math.comb(count, 2)
         assert sum_clipped(0, step, count, step * count) == expected
 
 
-# ---------------------------------------------------------------- a geometry as a value
+# ---------------------------------------------------------------- copies and constants
 
 
-def test_a_copy_has_the_integers_and_nothing_that_was_made_of_them():
+def test_a_copy_has_the_fields_and_no_cached_values():
     geometry = Geometry((5, 6), 2, 3, (2, 2), (1, 1), CHANNELS_FIRST, False, ((1, 0), (0, 0)))
     geometry.plans["of"] = "a call"
     for made in (copy.deepcopy(geometry), pickle.loads(pickle.dumps(geometry))):
@@ -301,7 +301,7 @@ def test_a_copy_has_the_integers_and_nothing_that_was_made_of_them():
         assert made.plans == {}
 
 
-def test_offsets_that_layers_share_cannot_be_written_to():
+def test_offsets_are_read_only():
     geometry = Geometry((5, 6), 2, 3, (2, 2), (1, 1))
     for offsets in (geometry.run_offsets, geometry.kernel_run_offsets):
         assert offsets.dtype == np.int64
@@ -310,7 +310,7 @@ def test_offsets_that_layers_share_cannot_be_written_to():
 
 
 @every_geometry
-def test_runs_lie_in_a_kernel_one_behind_the_other(name):
+def test_runs_follow_each_other_in_the_kernel(name):
     geometry = GEOMETRIES[name]
     taps = np.arange(geometry.patch_size).reshape(geometry.runs, geometry.run_length)
     np.testing.assert_array_equal(geometry.kernel_run_offsets, taps[:, 0] * geometry.filters)
@@ -326,13 +326,13 @@ def test_a_geometry_without_channels_has_no_taps():
         assert geometry.span == (0 if data_format == CHANNELS_FIRST else geometry.run_offsets[-1])
 
 
-def test_shared_and_data_format_are_what_keras_starts_from():
+def test_the_defaults_are_those_of_keras():
     geometry = Geometry((5,), 1, 1, (2,), (1,))
     assert (geometry.data_format, geometry.shared, geometry.pads) == (CHANNELS_LAST, False, ())
     assert (CHANNELS_LAST, CHANNELS_FIRST) == ("channels_last", "channels_first")
 
 
-def test_a_data_format_is_known_by_its_letters():
+def test_a_data_format_is_compared_by_value():
     read_from_a_file = "".join(["channels_", "first"])
     assert read_from_a_file is not CHANNELS_FIRST
     geometry = Geometry((5,), 2, 1, (2,), (1,), read_from_a_file)

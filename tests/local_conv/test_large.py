@@ -1,7 +1,7 @@
-"""Sizes that 32 bits do not count: 2**31 numbers and more in an array, or in a step through one.
+"""Sizes beyond 32 bits: arrays of 2**31 numbers and more, and steps of that size.
 
-Most of it needs neither memory nor time.  The cases that fill such an array are run by
-`pytest -m large`: each needs 11 GB, one of them 19 GB, or says that they are not free.
+Most tests need little memory and time.  Those that fill such an array run with `pytest -m large`:
+each needs 11 GB, one of them 19 GB, and is skipped where they are not free.
 """
 
 import math
@@ -13,24 +13,29 @@ from lcfast.local_conv import _direct, dispatch, ops, sparse
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
 from lcfast.local_conv.memory import available_memory
 from lcfast.local_conv.ops import ComputeOptions
-from lcfast.local_conv.plan import forward_plan, input_gradient_plan, kernel_gradient_plan
-from tests.support.cases import assert_same_bits, numbers
+from lcfast.local_conv.plan import (
+    SCRATCH_BYTES,
+    forward_plan,
+    input_gradient_plan,
+    kernel_gradient_plan,
+)
+from tests.support.cases import PATHS, assert_same_bits, numbers
 
 LIMIT = 2**31
 FLOAT = np.dtype(np.float32)
 GB = 10**9
-REPEATED = 999_983  # a prime: two places whose distance is a power of two hold different numbers
+REPEATED = 999_983  # a prime: numbers at a distance of a power of two differ
 
 
 def needs_memory(size, arrays=1):
-    """Skip where `arrays` of `size` numbers and a quarter of one do not fit."""
+    """Skip if there is no memory for `arrays` arrays of `size` numbers and a quarter of one."""
     needed, free = (4 * arrays + 1) * size, available_memory()
     if free is not None and free < needed:
         pytest.skip(f"needs {needed / GB:.0f} GB of memory; {free / GB:.0f} GB are free")
 
 
 def untouched_zeros(*shape):
-    """Zeros whose pages the system has not made yet: they take addresses alone."""
+    """Zeros that take address space but no memory until they are written."""
     try:
         return np.zeros(shape, FLOAT)
     except MemoryError:
@@ -45,7 +50,7 @@ def repeated_numbers(*shape):
 
 
 def parts(geometry, positions):
-    """Ranges of positions, the inputs that each sees, and the same layer of them alone."""
+    """Ranges of positions, the inputs that each reads, and the geometry of each range alone."""
     (kernel,), (stride,) = geometry.kernel_size, geometry.strides
     for first in range(0, geometry.positions, positions):
         last = min(first + positions, geometry.positions)
@@ -69,7 +74,7 @@ def parts(geometry, positions):
     ],
     ids=["along-filters", "along-the-batch", "along-positions"],
 )
-def test_a_layer_of_more_than_2_31_weights_computes_what_its_parts_do(geometry, rows, positions):
+def test_a_layer_of_more_than_2_31_weights_has_the_bits_of_its_parts(geometry, rows, positions):
     size = math.prod(geometry.kernel_shape)
     assert size > LIMIT
     needs_memory(size)
@@ -94,13 +99,13 @@ def test_a_layer_of_more_than_2_31_weights_computes_what_its_parts_do(geometry, 
 # ---------------------------------------------------------------- inputs, outputs, rows
 
 
-def test_windows_further_apart_than_2_31_inputs_are_all_found():
+def test_receptive_fields_more_than_2_31_inputs_apart_are_read():
     geometry = Geometry((LIMIT + 4096,), 1, 3, (5,), (1 << 24,))
-    windows = geometry.window_offsets()
-    assert windows[-1] == LIMIT
+    starts = geometry.receptive_field_starts()
+    assert starts[-1] == LIMIT
     x = untouched_zeros(1, *geometry.input_shape)
     seen = numbers((1, geometry.positions * 5, 1), FLOAT, 1)
-    x[0, windows[:, None] + np.arange(5), 0] = seen.reshape(-1, 5)
+    x[0, starts[:, None] + np.arange(5), 0] = seen.reshape(-1, 5)
     kernel = numbers(geometry.kernel_shape, FLOAT, 2)
     dy = numbers((1, *geometry.output_shape), FLOAT, 3)
     alone = Geometry((geometry.positions * 5,), 1, 3, (5,), (5,))
@@ -109,7 +114,7 @@ def test_windows_further_apart_than_2_31_inputs_are_all_found():
 
 
 @pytest.mark.large
-def test_the_gradient_of_more_than_2_31_inputs_is_where_their_windows_are():
+def test_the_gradient_of_more_than_2_31_inputs_is_nonzero_in_the_receptive_fields_only():
     geometry = Geometry((LIMIT + 4096,), 1, 3, (5,), (1 << 24,))
     needs_memory(geometry.input_size[0], arrays=2)
     kernel = numbers(geometry.kernel_shape, FLOAT, 2)
@@ -117,14 +122,14 @@ def test_the_gradient_of_more_than_2_31_inputs_is_where_their_windows_are():
     alone = Geometry((geometry.positions * 5,), 1, 3, (5,), (5,))
     dx = ops.input_gradient(dy, kernel, geometry).reshape(-1)
     expected = ops.input_gradient(dy, kernel, alone).reshape(-1, 5)
-    seen = geometry.window_offsets()[:, None] + np.arange(5)
+    seen = geometry.receptive_field_starts()[:, None] + np.arange(5)
     assert_same_bits(dx[seen], expected)
     assert np.count_nonzero(dx) == np.count_nonzero(expected)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("filters", [1, 64], ids=["along-the-batch", "along-filters"])
-def test_rows_that_start_beyond_2_31_numbers_are_read_there(filters):
+def test_rows_that_start_beyond_2_31_numbers_are_read(filters):
     geometry = Geometry((2,), 1 << 19, filters, (1,), (1,))
     rows = LIMIT // math.prod(geometry.input_shape) + 10
     x = untouched_zeros(rows, *geometry.input_shape)
@@ -136,7 +141,7 @@ def test_rows_that_start_beyond_2_31_numbers_are_read_there(filters):
 
 
 @pytest.mark.large
-def test_outputs_that_start_beyond_2_31_numbers_are_written_there():
+def test_outputs_that_start_beyond_2_31_numbers_are_written():
     geometry = Geometry((1,), 2, 1 << 15, (1,), (1,))
     rows = LIMIT // geometry.filters + 10
     needs_memory(rows * geometry.filters)
@@ -147,7 +152,7 @@ def test_outputs_that_start_beyond_2_31_numbers_are_written_there():
         assert_same_bits(y[start : start + 7], first[: rows - start])
 
 
-# ---------------------------------------------------------------- sizes alone
+# ---------------------------------------------------------------- sizes without arrays
 
 TALL = Geometry((1 << 18, 1 << 18), 3, 2, (2, 3), (1 << 17, 1 << 16))
 WIDE = Geometry((LIMIT * 4,), 3, 2, (5,), (LIMIT,))
@@ -162,14 +167,14 @@ def test_steps_and_offsets_are_exact_beyond_32_bits(data_format):
     assert tall.window_steps == ((1 << 17) * side * pixel, (1 << 16) * pixel)
     last = (1 << 17) * side + 3 * (1 << 16)
     assert tall.output_size == (2, 4)
-    assert tall.window_offsets()[-1] == last * pixel > LIMIT
+    assert tall.receptive_field_starts()[-1] == last * pixel > LIMIT
     offsets = tall.run_offsets
     assert offsets.dtype == np.int64
     assert offsets[-1] == (2 * side * side + side if first else 3 * side)
     assert tall.taps().max() == (last + offsets[-1] + 2 if first else 3 * (last + side + 3) - 1)
 
 
-def test_counts_of_numbers_are_exact_beyond_32_bits():
+def test_counts_are_exact_beyond_32_bits():
     geometry = Geometry((LIMIT,), 1 << 10, 1 << 10, (3,), (1,))
     positions = LIMIT - 2
     assert geometry.positions == positions
@@ -179,13 +184,32 @@ def test_counts_of_numbers_are_exact_beyond_32_bits():
     assert ops.work_of_forward(geometry, 1 << 20) > (positions * 3 << 40) // 6
 
 
+def inputs_of_widest_range(geometry, splits, of_pixels):
+    """Most inputs of one of `splits` ranges of pixels or else of positions, in exact integers."""
+    if of_pixels:
+        return -(-math.prod(geometry.input_size) // splits) * geometry.channels
+    starts = geometry.receptive_field_starts().tolist()
+    positions = -(-len(starts) // splits)
+    ranges = zip(starts, starts[positions - 1 :], strict=False)
+    return max(last - first for first, last in ranges) + geometry.span
+
+
 @pytest.mark.parametrize("geometry", [TALL, WIDE], ids=["2D", "1D"])
 @pytest.mark.parametrize("rows", [1, 9, LIMIT])
-def test_plans_are_made_for_such_sizes(geometry, rows):
-    for plan in (forward_plan, input_gradient_plan, kernel_gradient_plan):
-        made = plan(geometry, FLOAT, rows, 2, dispatch.active_index())
-        assert made.vectors >= 0
-        assert made.regime in ("filters", "batch", "positions", "taps")
+@pytest.mark.parametrize("path", PATHS)
+def test_plans_of_sizes_beyond_32_bits_keep_their_panels_within_the_scratch(geometry, rows, path):
+    for make in (forward_plan, input_gradient_plan, kernel_gradient_plan):
+        made = make(geometry, FLOAT, rows, 2, dispatch.path_index(path))
+        assert (made.vectors > 0) == (made.regime in ("batch", "positions"))
+        assert (made.splits > 0) == (made.regime == "batch")
+        if made.regime == "batch":
+            inputs = inputs_of_widest_range(geometry, made.splits, make is input_gradient_plan)
+            assert 2 * inputs * made.vectors * made.lanes * FLOAT.itemsize <= SCRATCH_BYTES
+
+
+@pytest.mark.parametrize("geometry", [TALL, WIDE], ids=["2D", "1D"])
+@pytest.mark.parametrize("rows", [1, 9, LIMIT])
+def test_tasks_of_sizes_beyond_32_bits_are_parts_of_the_work(geometry, rows):
     positions, filters, block = _direct.forward_blocks(geometry, rows, 4, 2)
     assert 0 < positions <= geometry.positions
     assert filters == geometry.filters
@@ -197,16 +221,16 @@ def test_plans_are_made_for_such_sizes(geometry, rows):
     [Geometry((LIMIT,), 1, 1, (1,), (1 << 30,)), Geometry((1,), 1, LIMIT, (1,), (1,))],
     ids=["inputs", "outputs"],
 )
-def test_what_the_sparse_engine_cannot_index_is_refused_with_a_way_out(geometry):
-    with pytest.raises(ValueError, match=r"needs more\. Use engine='direct'"):
+def test_sizes_that_the_sparse_engine_cannot_index_are_refused(geometry):
+    with pytest.raises(ValueError, match=str(LIMIT)):
         sparse.pattern_of(geometry)
     x = np.broadcast_to(np.zeros((), FLOAT), (1, *geometry.input_shape))
     dy = np.broadcast_to(np.zeros((), FLOAT), (1, *geometry.output_shape))
-    with pytest.raises(ValueError, match="indexes with 32 bits"):
+    with pytest.raises(ValueError, match=str(LIMIT)):
         sparse.kernel_gradient(x, dy, geometry, dispatch.active_index(), 1)
 
 
-def test_the_largest_matrix_that_32_bits_index_is_taken():
+def test_the_largest_matrix_with_32_bit_indices_is_accepted():
     geometry = Geometry((LIMIT - 1,), 1, 1, (1,), (1 << 30,))
     pattern = sparse.pattern_of(geometry)
     assert pattern.shape == (2, LIMIT - 1)

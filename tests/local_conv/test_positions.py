@@ -1,4 +1,4 @@
-"""Vectors along positions give the bits of the other regimes, and plans choose them."""
+"""Regime "positions" is bit-identical to the others, and plans choose it where it is faster."""
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from tests.support.cases import (
     GEOMETRIES,
     PATHS,
     SAME_GEOMETRIES,
+    activation_id,
     assert_same_bits,
     numbers,
 )
@@ -31,7 +32,7 @@ _LONG = (  # input size, channels, filters, kernel size, strides
     ((50,), 1, 2, (3,), (1,)),
     ((160,), 1, 4, (8,), (8,)),  # stride == kernel
     ((640,), 1, 4, (32,), (32,)),
-    ((163,), 1, 3, (5,), (8,)),  # inputs that no window sees
+    ((163,), 1, 3, (5,), (8,)),  # inputs that no position reads
     ((331,), 1, 9, (10,), (20,)),
     ((100,), 1, 5, (9,), (3,)),  # the last slot of inputs is not full
     ((90,), 2, 5, (4,), (3,)),
@@ -42,7 +43,7 @@ _LONG = (  # input size, channels, filters, kernel size, strides
     ((5, 40), 2, 2, (2, 3), (2, 1)),
     ((20, 30), 1, 1, (6, 10), (1, 1)),
     ((9, 40), 2, 3, (3, 4), (2, 3)),
-    ((9, 20), 1, 1, (2, 2), (3, 1)),  # rows of pixels that no window sees
+    ((9, 20), 1, 1, (2, 2), (3, 1)),  # rows of pixels that no position reads
 )
 LONG = {
     f"{g.input_size}x{g.channels}-{g.filters}of{g.kernel_size}-s{g.strides}-{g.data_format}": g
@@ -58,10 +59,10 @@ def lanes_of(dtype, path):
 
 
 def takes_input_gradient(geometry, lanes):
-    """Whether a row of pixels has as many steps of a window as a vector has lanes."""
-    windows = geometry.padded
-    inputs = windows.input_size[-1] * (1 if windows.channels_first else windows.channels)
-    return -(-inputs // windows.window_steps[1]) >= lanes
+    """Whether a row of pixels has at least as many column steps as a vector has lanes."""
+    padded = geometry.padded
+    inputs = padded.input_size[-1] * (1 if padded.channels_first else padded.channels)
+    return -(-inputs // padded.window_steps[1]) >= lanes
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_the_bits_do_not_depend_on_the_batch_or_the_regime(name, dtype, path, re
 
 
 @every_path
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=activation_id)
 @pytest.mark.parametrize("name", list(LONG)[::9])
 def test_every_activation_has_the_same_bits(name, activation, path, regime):
     case, lanes = Problem(ALL[name], "float32", 9), lanes_of("float32", path)
@@ -162,7 +163,7 @@ def test_every_activation_has_the_same_bits(name, activation, path, regime):
 @every_path
 @every_dtype
 @pytest.mark.parametrize("name", LONG)
-def test_what_lies_beside_a_row_does_not_reach_it(name, dtype, path, regime):
+def test_other_rows_do_not_affect_a_row(name, dtype, path, regime):
     case, lanes = Problem(LONG[name], dtype, 11), lanes_of(dtype, path)
     options = ComputeOptions("direct", 1, path)
     regime("positions", lanes, 2)
@@ -178,9 +179,9 @@ def test_what_lies_beside_a_row_does_not_reach_it(name, dtype, path, regime):
 
 @every_path
 @every_dtype
-def test_a_gradient_that_underflows_to_minus_zero_stays_so(dtype, path, regime):
-    # An input at an end has fewer positions than one in the middle; what is added for the missing
-    # ones must not turn -0.0 into 0.0.
+def test_a_gradient_that_underflows_to_minus_zero_keeps_its_sign(dtype, path, regime):
+    # An input at an end is read by fewer positions than one in the middle; zeros added for the
+    # missing ones must not turn -0.0 into 0.0.
     geometry, lanes = Geometry((70,), 1, 2, (3,), (1,)), lanes_of(dtype, path)
     least = np.finfo(dtype).smallest_normal
     kernel = np.full(geometry.kernel_shape, least, dtype)
@@ -196,7 +197,7 @@ def test_a_gradient_that_underflows_to_minus_zero_stays_so(dtype, path, regime):
 
 
 @pytest.mark.skipif("avx512" not in dispatch.PATHS, reason="the sizes are those of 16 lanes")
-def test_few_filters_with_short_windows_are_computed_along_positions():
+def test_few_filters_with_short_receptive_fields_are_computed_along_positions():
     path, float32 = dispatch.path_index("avx512"), np.dtype(np.float32)
     genomics = Geometry((44314,), 1, 1, (3,), (1,))
     disjoint = Geometry((64000,), 1, 4, (32,), (32,))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from lcfast.local_conv import ops, reference
+from lcfast.local_conv import ops
 from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support import reference
 from tests.support.cases import assert_same_bits, assert_within, numbers
 from tests.support.wide_numbers import (
     ULPS,
@@ -21,12 +22,12 @@ ROWS = [SOFTMAX, LOG_SOFTMAX]
 
 
 def roundings_of_sum(columns):
-    """One a column, in rows of 64 and more one in 16: there are 16 sums, 4 folds and the rest."""
+    """One per column; from 64 columns on one per 16 columns, as there are 16 sums, plus folds."""
     return columns if columns < 64 else columns // 16 + 4 + 16
 
 
 def softmax_within(z):
-    """(answer, bound): z - max is rounded once, e^ costs ULPS, the sum what it does."""
+    """(result, bound in roundings): z - max is rounded once, e^ costs ULPS, the sum its own."""
     z = wide(z)
     distance = z.max(axis=-1, keepdims=True) - z
     powers = np.exp(-distance)
@@ -38,7 +39,7 @@ def softmax_within(z):
 @each_dtype_with_a_wider_one
 @pytest.mark.parametrize("columns", [1, 2, 7, 8, 15, 16, 17, 33, 100])
 @pytest.mark.parametrize("scale", [1, 30, 1000])
-def test_a_softmax_is_right(scale, columns, dtype, path):
+def test_a_softmax_is_accurate(scale, columns, dtype, path):
     z = (scale * wide(numbers((23, columns), dtype, 1))).astype(dtype)
     got = ops.activate(z, SOFTMAX, options=ComputeOptions("direct", None, path))
     expected, roundings = softmax_within(z)
@@ -53,15 +54,15 @@ def test_a_softmax_is_right(scale, columns, dtype, path):
 def test_the_rows_of_a_softmax_sum_to_one(columns, dtype, path):
     z = 20 * numbers((13, columns), dtype, 1)
     y = ops.activate(z, SOFTMAX, options=ComputeOptions("direct", None, path))
-    # Each quotient is off by a rounding more than the sum that all are divided by.
+    # Each quotient has one rounding more than the sum.
     tolerance = (roundings_of_sum(columns) + 2) * np.finfo(dtype).eps
     assert (np.abs(wide(y).sum(axis=-1) - 1) <= tolerance).all()
 
 
 @every_path
 @every_dtype
-@pytest.mark.parametrize("activation", [SOFTMAX, LOG_SOFTMAX], ids=str)
-def test_numbers_too_small_to_count_alone_count_together(activation, dtype, path):
+@pytest.mark.parametrize("activation", [SOFTMAX, LOG_SOFTMAX], ids=["softmax", "log_softmax"])
+def test_many_small_exponentials_add_up(activation, dtype, path):
     eps, columns = np.finfo(dtype).eps, 4096
     z = np.full((1, columns), np.log(0.4 * eps), dtype)  # 1 + e^z is 1, but 1 + 4095 e^z is not
     z[0, 0] = 0
@@ -89,7 +90,7 @@ def test_a_softmax_of_one_column_is_one(dtype, path):
 
 @every_path
 @every_dtype
-def test_a_softmax_of_equal_numbers_is_even_however_large_they_are(dtype, path):
+def test_a_softmax_of_equal_numbers_is_uniform_for_any_magnitude(dtype, path):
     huge = np.finfo(dtype).max
     for value in (0, 1, -1, huge, -huge, 1e-30):
         y = ops.activate(
@@ -100,7 +101,7 @@ def test_a_softmax_of_equal_numbers_is_even_however_large_they_are(dtype, path):
 
 @every_path
 @every_dtype
-def test_a_softmax_of_nan_or_infinity_is_nan_in_that_row_alone(dtype, path):
+def test_nan_or_infinity_makes_only_its_row_of_a_softmax_nan(dtype, path):
     for special in (np.nan, np.inf):
         for column in range(9):
             z = numbers((4, 9), dtype, 1).copy()
@@ -116,7 +117,7 @@ def test_a_softmax_of_nan_or_infinity_is_nan_in_that_row_alone(dtype, path):
 
 @every_path
 @every_dtype
-def test_minus_infinity_takes_no_part_in_a_softmax(dtype, path):
+def test_minus_infinity_has_weight_zero_in_a_softmax(dtype, path):
     options = ComputeOptions("direct", None, path)
     z = numbers((3, 9), dtype, 1)
     masked = np.insert(z, [0, 4, 9], -np.inf, axis=1)
@@ -157,7 +158,7 @@ def test_the_gradient_of_a_softmax_sums_to_zero_along_a_row(dtype, path):
 @each_dtype_with_a_wider_one
 @pytest.mark.parametrize("columns", [1, 2, 7, 16, 33, 64, 65, 200])
 @pytest.mark.parametrize("scale", [1, 30, 1000])
-def test_a_log_softmax_is_right(scale, columns, dtype, path):
+def test_a_log_softmax_is_accurate(scale, columns, dtype, path):
     z = (scale * wide(numbers((23, columns), dtype, 1))).astype(dtype)
     got = ops.activate(z, LOG_SOFTMAX, options=ComputeOptions("direct", None, path))
     distance = wide(z) - wide(z).max(axis=-1, keepdims=True)
@@ -183,7 +184,7 @@ def test_the_gradient_of_a_log_softmax_is_the_formula(columns, dtype, path):
 
 @every_path
 @every_dtype
-def test_a_log_softmax_of_nan_or_infinity_is_nan_in_that_row_alone(dtype, path):
+def test_nan_or_infinity_makes_only_its_row_of_a_log_softmax_nan(dtype, path):
     options = ComputeOptions("direct", None, path)
     for special in (np.nan, np.inf):
         z = numbers((4, 9), dtype, 1).copy()

@@ -1,4 +1,4 @@
-"""How many threads a call uses, and that a forked child neither hangs nor errs."""
+"""How many threads a call uses, and that forked children compute correctly."""
 
 import os
 import re
@@ -22,7 +22,7 @@ NAME = "5x6x2-16of2x3-s2x1-last"
 
 @pytest.fixture
 def environment(monkeypatch):
-    """Sets the two variables and forgets what was set or read before, and so afterwards."""
+    """A function that sets the two variables and resets the number of threads."""
 
     def set_variables(lcfast_num_threads=None, omp_num_threads=None):
         for variable, value in (
@@ -59,7 +59,7 @@ def environment(monkeypatch):
         ("", "", CORES),
     ],
 )
-def test_the_environment_gives_the_number_of_threads(
+def test_the_environment_sets_the_number_of_threads(
     environment, lcfast_num_threads, omp_num_threads, expected
 ):
     environment(lcfast_num_threads, omp_num_threads)
@@ -69,21 +69,17 @@ def test_the_environment_gives_the_number_of_threads(
 @needs_openmp
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "two", "2 3", "0x2", "+2", "²"])
 @pytest.mark.parametrize("variable", ["LCFAST_NUM_THREADS", "OMP_NUM_THREADS"])
-def test_an_environment_that_gives_no_positive_number_is_an_error(environment, variable, value):
+def test_an_environment_without_a_positive_number_is_an_error(environment, variable, value):
     environment(**{variable.lower(): value})
-    sentence = re.escape(
-        f"The environment variable {variable} is {value!r}; it must be a positive number of "
-        "threads, or be left unset."
-    )
-    for _ in range(2):  # what is wrong is not remembered as right
-        with pytest.raises(ValueError, match=f"^{sentence}$"):
+    for _ in range(2):  # the wrong value is not cached
+        with pytest.raises(ValueError, match=f"{variable}.*{re.escape(repr(value))}"):
             lcfast.get_num_threads()
     lcfast.set_num_threads(2)
     assert lcfast.get_num_threads() == 2
 
 
 @needs_openmp
-def test_a_number_that_is_set_outranks_the_environment_until_none_is_set(environment):
+def test_a_number_that_is_set_overrides_the_environment_until_none_is_set(environment):
     environment("3")
     lcfast.set_num_threads(7)
     assert lcfast.get_num_threads() == 7
@@ -101,26 +97,28 @@ def test_without_openmp_there_is_one_thread(environment):
     assert lcfast.get_num_threads() == 1
 
 
-@pytest.mark.parametrize("count", [0, -1, 4097, np.int32(0)], ids=repr)
+@pytest.mark.parametrize("count", [0, -1, 4097, np.int32(0)], ids=["0", "-1", "4097", "int32-0"])
 def test_a_number_out_of_range_is_a_value_error_and_sets_nothing(environment, count):
     environment("3")
     before = lcfast.get_num_threads()
-    sentence = f"The number of threads must be from 1 to 4096, not {int(count)}."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(ValueError, match=f"4096.* {int(count)}\\b"):
         lcfast.set_num_threads(count)
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(ValueError, match=f"4096.* {int(count)}\\b"):
         threads.threads_for(100, count)
     assert lcfast.get_num_threads() == before
 
 
-@pytest.mark.parametrize("count", [1.5, 2.0, True, False, "2", [2], np.float64(2)], ids=repr)
-def test_what_is_no_integer_is_a_type_error_and_sets_nothing(environment, count):
+@pytest.mark.parametrize(
+    "count",
+    [1.5, 2.0, True, False, "2", [2], np.float64(2)],
+    ids=["1.5", "2.0", "true", "false", "str", "list", "float64"],
+)
+def test_a_number_that_is_not_an_integer_is_a_type_error_and_sets_nothing(environment, count):
     environment("3")
     before = lcfast.get_num_threads()
-    sentence = f"The number of threads must be a positive integer, not {count!r}."
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(TypeError, match=re.escape(repr(count))):
         lcfast.set_num_threads(count)
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(TypeError, match=re.escape(repr(count))):
         threads.threads_for(100, count)
     assert lcfast.get_num_threads() == before
 
@@ -146,7 +144,7 @@ def threads_of_this_process():
 
 
 def threads_once_let_go():
-    """Threads of this process once those that a fork lets go have ended, which takes a moment."""
+    """Threads of this process after a fork has ended the pool, which takes a moment."""
     child = os.fork()
     if child == 0:
         os._exit(0)
@@ -173,7 +171,7 @@ def forward(count):
     not libgomp_is_in_proc(), reason="threads are counted in /proc; clang's libomp keeps its own"
 )
 @pytest.mark.usefixtures("threads_for_any_work")
-def test_a_call_runs_on_as_many_threads_as_it_is_given_and_they_can_be_let_go():
+def test_a_call_runs_on_as_many_threads_as_it_is_given_and_a_fork_ends_them():
     alone = threads_once_let_go()
     for count in (1, 2, 3):
         forward(count)
@@ -184,7 +182,7 @@ def test_a_call_runs_on_as_many_threads_as_it_is_given_and_they_can_be_let_go():
 
 
 @pytest.mark.usefixtures("threads_for_any_work")
-def test_calls_from_many_threads_at_once_give_the_same_bits():
+def test_concurrent_calls_from_many_threads_give_the_same_bits():
     expected = forward(1)
     answers = [[] for _ in range(4)]
 
@@ -246,7 +244,7 @@ def test_a_child_forked_after_a_parallel_call_computes_the_same_bits_and_so_does
 @needs_fork
 @may_warn_of_fork
 @pytest.mark.usefixtures("threads_for_any_work")
-def test_a_grandchild_does_too():
+def test_a_grandchild_computes_the_same_bits():
     expected = forward(1)
 
     def child():
@@ -262,7 +260,7 @@ def test_a_grandchild_does_too():
 @needs_fork
 @may_warn_of_fork
 @pytest.mark.usefixtures("threads_for_any_work")
-def test_a_child_forked_by_another_thread_does_too():
+def test_a_child_forked_by_another_thread_computes_the_same_bits():
     expected = forward(1)
     forward(3)
     statuses = []

@@ -1,4 +1,4 @@
-"""Keras's stored weights of each implementation and the engines' forms of them, each way."""
+"""Conversions between the stored weights of each implementation and the engines' forms."""
 
 import dataclasses
 import itertools
@@ -6,8 +6,9 @@ import itertools
 import numpy as np
 import pytest
 
-from lcfast.local_conv import ops, reference, sparse, weight_layouts
+from lcfast.local_conv import ops, sparse, weight_layouts
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
+from tests.support import reference
 from tests.support.cases import GEOMETRIES, SAME_GEOMETRIES, assert_same_bits, numbers
 
 ALL = {**GEOMETRIES, **SAME_GEOMETRIES}
@@ -16,17 +17,17 @@ every_local_geometry = pytest.mark.parametrize("name", LOCAL)
 
 
 def connections_by_loops(geometry):
-    """(output, input) of each weight, by loops over Keras's own rule, sorted as Keras sorts."""
-    windows = []
+    """(output, input) of each weight by plain loops, in the order of Keras."""
+    fields = []
     sizes = (geometry.input_size, geometry.kernel_size, geometry.strides, geometry.output_size)
     for n, k, s, out in zip(*sizes, strict=True):
         shift = k // 2 if geometry.pads else 0
-        windows.append(
+        fields.append(
             [[i for i in range(p * s - shift, p * s - shift + k) if 0 <= i < n] for p in range(out)]
         )
     pairs = []
     for position in np.ndindex(*geometry.output_size):
-        taps = itertools.product(*(along[p] for along, p in zip(windows, position, strict=True)))
+        taps = itertools.product(*(along[p] for along, p in zip(fields, position, strict=True)))
         for tap, c, f in itertools.product(taps, range(geometry.channels), range(geometry.filters)):
             if geometry.channels_first:
                 output, source = (f, *position), (c, *tap)
@@ -42,7 +43,7 @@ def connections_by_loops(geometry):
 
 
 @every_local_geometry
-def test_the_pattern_is_the_one_that_loops_over_the_windows_find(name):
+def test_the_pattern_is_the_one_that_plain_loops_find(name):
     geometry = ALL[name]
     pattern = sparse.pattern_of(geometry)
     found = list(zip(pattern.rows.tolist(), pattern.indices.tolist(), strict=True))
@@ -63,7 +64,7 @@ def test_the_shapes_are_those_of_keras(name):
 
 
 @every_local_geometry
-def test_there_and_back_gives_the_same_vector(name):
+def test_conversions_of_the_vector_are_reversible(name):
     geometry = ALL[name]
     vector = numbers(geometry.connections, "float32", 1)
     kernel = weight_layouts.kernel_of_vector(vector, geometry)
@@ -90,7 +91,7 @@ def test_the_dense_tensor_is_the_matrix_from_inputs_to_outputs(name):
     assert_same_bits(matrix, expected)
 
 
-def test_what_is_outside_the_mask_of_the_dense_tensor_is_dropped():
+def test_values_of_the_dense_tensor_outside_the_connections_are_dropped():
     geometry = Geometry((5,), 1, 2, (2,), (1,))
     dense = np.ones(weight_layouts.stored_kernel_shape(geometry, 2), "f4")
     vector = weight_layouts.vector_of_stored(dense, geometry, 2)
@@ -109,8 +110,8 @@ def test_the_vector_of_implementation_3_and_the_kernel_of_1_are_not_copied():
 
 
 @pytest.mark.parametrize("data_format", [CHANNELS_LAST, CHANNELS_FIRST])
-@pytest.mark.parametrize("size", [(5,), (4, 5)])
-def test_weights_move_to_the_other_data_format_and_back(size, data_format):
+@pytest.mark.parametrize("size", [(5,), (4, 5)], ids=["1D", "2D"])
+def test_conversion_to_the_other_data_format_is_reversible(size, data_format):
     geometry = Geometry(size, 2, 3, (2,) * len(size), (1,) * len(size), data_format)
     other = CHANNELS_FIRST if data_format == CHANNELS_LAST else CHANNELS_LAST
     there = Geometry(size, 2, 3, (2,) * len(size), (1,) * len(size), other)
@@ -124,8 +125,8 @@ def test_weights_move_to_the_other_data_format_and_back(size, data_format):
 
 
 @pytest.mark.parametrize("data_format", [CHANNELS_LAST, CHANNELS_FIRST])
-@pytest.mark.parametrize("size", [(5,), (4, 5)])
-def test_weights_that_moved_compute_the_same_on_rows_that_moved(size, data_format):
+@pytest.mark.parametrize("size", [(5,), (4, 5)], ids=["1D", "2D"])
+def test_converted_weights_compute_the_same_on_converted_rows(size, data_format):
     geometry = Geometry(size, 2, 3, (2, 3)[: len(size)], (1,) * len(size), data_format)
     other = CHANNELS_FIRST if data_format == CHANNELS_LAST else CHANNELS_LAST
     there = dataclasses.replace(geometry, data_format=other)
@@ -145,7 +146,7 @@ def test_weights_that_moved_compute_the_same_on_rows_that_moved(size, data_forma
 
 
 @every_local_geometry
-def test_the_memory_of_the_dense_tensor_is_known_before_it_is_made(name):
+def test_the_size_of_the_dense_tensor_is_computed_without_allocating_it(name):
     geometry = ALL[name]
     for dtype in (np.dtype("f4"), np.dtype("f8")):
         dense = np.prod((*geometry.input_shape, *geometry.output_shape), dtype=int)

@@ -1,4 +1,4 @@
-"""Wide kernels beyond the caches, which few rows meet a few taps at a time."""
+"""Kernels larger than the caches, which few rows read a few taps at a time."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from lcfast.local_conv.geometry import Geometry
 from lcfast.local_conv.ops import Activation, ComputeOptions
 from tests.support.cases import DTYPES, PATHS, assert_same_bits
 
-TAPS, FILTERS = 2100, 1003  # no multiple of anything
+TAPS, FILTERS = 2100, 1003  # no multiples of a block
 
 
 @pytest.fixture(scope="module", params=DTYPES)
@@ -32,7 +32,7 @@ def test_few_rows_have_the_bits_of_many(wide, path):
             assert_same_bits(part, whole[2 : 2 + rows])
 
 
-def test_few_rows_are_the_products_of_numpy(wide):
+def test_few_rows_agree_with_numpy(wide):
     geometry, x, kernel, bias = wide
     exact = x[:3, 0].astype(np.float64) @ kernel[0].astype(np.float64) + bias
     size = np.abs(x[:3, 0]).astype(np.float64) @ np.abs(kernel[0]).astype(np.float64) + 1

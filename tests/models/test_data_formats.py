@@ -59,9 +59,9 @@ def test_numbers_in_the_same_order_are_merged_in_it():
 
 
 def test_an_engine_that_was_asked_for_is_kept():
-    model = lcfast.Sequential([lcfast.Conv1D(2, 2, engine="reference", input_shape=(4, 3))])
+    model = lcfast.Sequential([lcfast.Conv1D(2, 2, engine="direct", input_shape=(4, 3))])
     converted = convert(model, data_format=FIRST)
-    assert converted.layers[0].engine == "reference"
+    assert converted.layers[0].engine == "direct"
     rows = np.random.default_rng(0).standard_normal((5, 4, 3)).astype("f4")
     moved = np.ascontiguousarray(np.moveaxis(rows, -1, 1))
     answer = np.moveaxis(converted.predict(moved), 1, -1)

@@ -265,7 +265,7 @@ def busy_threads():
 
 
 @pytest.mark.usefixtures("busy_threads")
-@pytest.mark.parametrize("engine", ["direct", "reference"])
+@pytest.mark.parametrize("engine", ["direct", "sparse"])
 def test_every_answer_belongs_to_one_whole_set_of_weights(engine):
     # With all weights equal to n every output is 4 n + n, and every dx is 3 n for each window.
     layer = lcfast.LocallyConnected1D(3, 2, engine=engine)

@@ -1,4 +1,4 @@
-"""Naive loops, the oracle of every other engine: slow, plain, in the widest precision there is.
+"""Naive loops, the oracle of every engine: slow, plain, in the widest precision there is.
 
 All functions take canonical arrays (kernel (P, K, F), flat bias) and one row of the batch is
 `geometry.input_shape`; they loop over positions and taps and leave only the batch and the
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lcfast.local_conv.geometry import Geometry
-from lcfast.local_conv.reference_activations import activate, activation_gradient, wide
+from tests.support.reference_activations import activate, activation_gradient, wide
 
 __all__ = [
     "activate",
