@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import lcfast
 from lcfast.bench import advice
 from lcfast.cli import main
 from lcfast.models.deserializing import LAYERS
@@ -111,6 +112,12 @@ def test_every_layer_has_a_row():
     rows = re.findall(r"^\| (\w+) \|", table, re.MULTILINE)[1:]
     assert set(rows) == set(LAYERS)
     assert f"all {len(rows)} layers" in README
+
+
+def test_every_public_name_is_in_the_reference():
+    pages = "".join(text for page, text in PAGES.items() if page.startswith("docs/api/"))
+    found = re.findall(r"^\.\. auto(?:class|exception|function|module):: (\S+)$", pages, re.M)
+    assert sorted(name.split(".")[-1] for name in found) == sorted(lcfast.__all__)
 
 
 @pytest.mark.parametrize(

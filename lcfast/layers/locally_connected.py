@@ -35,7 +35,7 @@ class LocallyConnected1D(LocallyConnected):
     implementation : int
         Which weights are stored, as in Keras.
         1: a kernel of shape (output steps, kernel_size * channels, F);
-        2: a dense one of shape (*input shape, *output shape), whose values that
+        2: a dense one of shape `(*input shape, *output shape)`, whose values that
         connect nothing are dropped and come back as 0; 3: the connected weights as
         one vector.
     engine : str, optional
@@ -96,7 +96,7 @@ class LocallyConnected2D(LocallyConnected):
     implementation : int
         Which weights are stored, as in Keras.
         1: a kernel of shape (output rows * columns, kernel rows *
-        columns * channels, F); 2: a dense one of shape (*input shape, *output shape), whose
+        columns * channels, F); 2: a dense one of shape `(*input shape, *output shape)`, whose
         values that connect nothing are dropped and come back as 0; 3: the connected weights as
         one vector.
     engine : str, optional
