@@ -2,26 +2,21 @@
 
 from pathlib import Path
 
+from click.testing import CliRunner
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
 import lcfast
+from lcfast.cli import main
 
 project = "lcfast"
 author = "the lcfast developers"
 release = version = lcfast.__version__
 html_title = "lcfast"
 
-extensions = [
-    "myst_parser",
-    "numpydoc",
-    "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
-    "sphinx_click",
-]
-exclude_patterns = ["requirements.txt"]
-
-myst_enable_extensions = ["deflist"]
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
 myst_heading_anchors = 3
-
-autodoc_member_order = "groupwise"
 autodoc_typehints = "none"
 autosummary_generate = False
 numpydoc_show_class_members = False
@@ -31,11 +26,29 @@ html_theme_options = {
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": False,
+    "show_toc_level": 2,
     "navbar_align": "left",
 }
 # Only the pages of the API have a section to navigate.
 html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.md")}
-html_static_path = ["_static"]
-html_css_files = ["tables.css"]
 html_show_sourcelink = False
 html_copy_source = False
+
+
+class CommandHelp(SphinxDirective):
+    """What `lcfast COMMAND --help` prints."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return it as a literal block."""
+        result = CliRunner().invoke(
+            main, [*self.arguments, "--help"], prog_name="lcfast", terminal_width=80
+        )
+        text = result.output
+        return [nodes.literal_block(text, text, language="text")]
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive."""
+    app.add_directive("command-help", CommandHelp)
