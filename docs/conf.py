@@ -4,11 +4,14 @@ from pathlib import Path
 
 from click.testing import CliRunner
 from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import lcfast
 from lcfast.cli import main
+
+ROOT = Path(__file__).parents[1]
 
 project = "lcfast"
 author = "the lcfast developers"
@@ -30,7 +33,7 @@ html_theme_options = {
     "navbar_align": "left",
 }
 # Only the pages of the API have a section to navigate.
-html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.md")}
+html_sidebars = {page.stem: [] for page in (ROOT / "docs").glob("*.md")}
 html_show_sourcelink = False
 html_copy_source = False
 
@@ -49,6 +52,14 @@ class CommandHelp(SphinxDirective):
         return [nodes.literal_block(text, text, language="text")]
 
 
+def name_files(app: Sphinx, document: nodes.document) -> None:
+    """Replace links to files of the repository that are not pages, such as LICENSE, by text."""
+    for link in list(document.findall(pending_xref)):
+        if link["reftype"] == "myst" and (ROOT / link["reftarget"]).is_file():
+            link.replace_self(link.children)
+
+
 def setup(app: Sphinx) -> None:
-    """Register the directive."""
+    """Register the directive and the change of links."""
     app.add_directive("command-help", CommandHelp)
+    app.connect("doctree-read", name_files)
