@@ -1,8 +1,8 @@
 """Score guides of CRISPR-Cas13a with ADAPT's two models, without TensorFlow.
 
-ADAPT (https://github.com/broadinstitute/adapt, MIT licence) ships two SavedModels of a custom class.
-Their config does not describe the model, so this script builds both in Python. read_weights returns
-the weights by their TensorFlow names.
+ADAPT (https://github.com/broadinstitute/adapt, MIT licence) ships two SavedModels of a custom
+class. Their config does not describe the model, so this script builds both in Python. read_weights
+returns the weights by their TensorFlow names.
 
     pip download --no-deps adapt-diagnostics==1.6.0
     unzip -q adapt_diagnostics-1.6.0-py3-none-any.whl -d adapt_wheel
