@@ -1,4 +1,4 @@
-"""The tables of a run in Markdown: forward, gradients, engines and settings, marks, notes."""
+"""The tables of a run in Markdown: forward, gradients, engines and settings, notes, targets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ def report(results: Results) -> str:
     backward = [cell for cell in cells if cell.gradients]
     parts = [
         header(results),
-        "### The marks\n\n" + marks_table(all_marks(results)),
         "### Forward, float32, all threads (ms)\n\n" + forward_table(results, forward),
     ]
     if backward:
@@ -31,6 +30,8 @@ def report(results: Results) -> str:
     notes = list(reasons(results))
     if notes:
         parts.append("### Why a time is missing\n\n" + "\n".join(f"- {note}" for note in notes))
+    targets = marks_table(all_marks(results))
+    parts.append("### Appendix: targets, and where they are missed\n\n" + targets)
     return "\n\n".join(parts) + "\n"
 
 
@@ -57,8 +58,8 @@ def header(results: Results) -> str:
 
 
 def marks_table(marks: list[Mark]) -> str:
-    """One line a mark, the missed ones first, with the cells that miss it."""
-    lines = ["| what | mark | measured | |", "|---|---|---|---|"]
+    """One line for each target, the missed ones first, then the cells that miss them."""
+    lines = ["| what | target | measured | |", "|---|---|---|---|"]
     for mark in marks:
         met = {True: "met", False: "**missed**", None: ""}[mark.met]
         lines.append(f"| {mark.what} | {mark.mark} | {mark.measured} | {met} |")

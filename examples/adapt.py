@@ -1,15 +1,15 @@
 """Score guides of CRISPR-Cas13a with ADAPT's two models, without TensorFlow.
 
-ADAPT (https://github.com/broadinstitute/adapt, MIT licence) ships two SavedModels of a class of its
-own. Their config cannot be read, so both are built by hand here, and read_weights gives the weights
-by the names they had in TensorFlow.
+ADAPT (https://github.com/broadinstitute/adapt, MIT licence) ships two SavedModels of a custom
+class. Their config does not describe the model, so this script builds both in Python. read_weights
+returns the weights by their TensorFlow names.
 
     pip download --no-deps adapt-diagnostics==1.6.0
     unzip -q adapt_diagnostics-1.6.0-py3-none-any.whl -d adapt_wheel
     python examples/adapt.py adapt_wheel
 
-It prints, for a guide that fits its target and for ones with more and more mismatches, how sure the
-first model is that the pair is active at all, and the activity that the second one predicts.
+It takes one guide and its target, and adds more and more mismatches. For each pair it prints the
+probability of being active (first model) and the predicted activity (second model).
 """
 
 import sys
@@ -23,14 +23,14 @@ import lcfast
 from lcfast import AveragePooling1D, BatchNormalization, Conv1D, Dense, LocallyConnected1D
 
 CLASSIFY, REGRESS = "adapt/models/classify/cas13a/v1_0", "adapt/models/regress/cas13a/v1_0"
-LOWEST_ACTIVITY = -4  # below it ADAPT cuts off, behind the second model
+LOWEST_ACTIVITY = -4  # ADAPT clips the output of the second model below this
 CONTEXT = 10  # bases of the target on each side of the guide
 
 Weights = Mapping[str, np.ndarray]
 
 
 def classifier(weights: Weights) -> lcfast.Model:
-    """Return the model that says whether a guide is active on a target."""
+    """Return the model that predicts whether a guide is active on a target."""
     pairs = lcfast.Input((48, 8))
     x = Conv1D(238, 1, activation="relu", name="group_w1_conv")(pairs)
     x = BatchNormalization(name="group_w1_batchnorm")(x)
@@ -41,7 +41,7 @@ def classifier(weights: Weights) -> lcfast.Model:
 
 
 def regressor(weights: Weights) -> lcfast.Model:
-    """Return the model that says how active a guide is, where it is at all."""
+    """Return the model that predicts the activity of an active guide."""
     pairs = lcfast.Input((48, 8))
     groups = []
     for width in (1, 2):
@@ -54,7 +54,7 @@ def regressor(weights: Weights) -> lcfast.Model:
 
 
 def both_widths(x: Any, filters: int, group: str) -> Any:
-    """Apply locally connected layers of width 1 and of width 2 side by side."""
+    """Apply locally connected layers of width 1 and 2 in parallel."""
     names = {width: f"{group}_lc_w{width}" for width in (1, 2)}
     local = [
         LocallyConnected1D(filters, width, activation="relu", name=name)(x)
@@ -64,16 +64,16 @@ def both_widths(x: Any, filters: int, group: str) -> Any:
 
 
 def filled(model: lcfast.Model, weights: Weights) -> lcfast.Model:
-    """Set every weight of a model from the one of the same name."""
+    """Set every weight of a model from the array of the same name."""
     for layer in model.layers:
         layer.set_weights([weights[weight.name.removesuffix(":0")] for weight in layer.weights])
     return model
 
 
 def one_hot(targets: np.ndarray, guides: np.ndarray) -> np.ndarray:
-    """Return pairs as the models take them, from bases 0 to 3: target, then guide, in channels.
+    """Return the input of the models, (pairs, 48, 8), from bases 0 to 3.
 
-    The guide lies in the middle of the target; beside it its channels are 0.
+    Channels 0 to 3 are the target, 4 to 7 the guide, which covers the middle of the target.
     """
     pairs = np.zeros((len(targets), 48, 8), np.float32)
     pairs[..., :4] = np.eye(4)[targets]
@@ -82,7 +82,7 @@ def one_hot(targets: np.ndarray, guides: np.ndarray) -> np.ndarray:
 
 
 def main(folder: str) -> None:
-    """Score one guide, then the same with ever more mismatches."""
+    """Score one guide, then the same guide with more and more mismatches."""
     classify = classifier(lcfast.read_weights(Path(folder) / CLASSIFY))
     regress = regressor(lcfast.read_weights(Path(folder) / REGRESS))
     targets = np.tile(np.random.default_rng(7).integers(0, 4, 48), (9, 1))
@@ -99,5 +99,5 @@ def main(folder: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit(f"usage: {sys.argv[0]} FOLDER, where the wheel of adapt-diagnostics is unpacked")
+        sys.exit(f"usage: {sys.argv[0]} FOLDER (the unpacked wheel of adapt-diagnostics)")
     main(sys.argv[1])

@@ -1,9 +1,9 @@
-"""Train locally connected layers on scikit-learn's 8x8 digits with Keras, and keep the answers.
+"""Train locally connected layers on scikit-learn's 8x8 digits with Keras; save model and answers.
 
     pip install tensorflow-cpu==2.21.0 tf_keras==2.21.0 scikit-learn==1.9.1
     python examples/train_digits.py
 
-It writes digits.h5 beside this script, and what Keras says about the 360 held-out images:
+It writes digits.h5 beside this script, and Keras's results for the 360 held-out images:
 digits_images.npy, digits_labels.npy and digits_probabilities.npy.
 
 Held-out accuracy: 99.17 %, 357 of 360 (seed 7, the versions above, Python 3.11). Layers and
@@ -54,7 +54,7 @@ def main() -> None:
     tf_keras.utils.set_random_seed(7)
     images, held_out, labels, held_out_labels = load_split()
     model = build_model()
-    # No position shares its weights with another, so only moved digits teach it to expect them.
+    # Positions do not share weights, so shifted digits must be in the training set.
     model.fit(with_shifts(images), np.tile(labels, 5), batch_size=32, epochs=30, verbose=2)
     probabilities = model.predict(held_out, verbose=0)
     accuracy = np.mean(probabilities.argmax(axis=1) == held_out_labels)

@@ -1,6 +1,4 @@
-"""Every golden of a container is read, and predicts what Keras does; docs/keras.md lists them."""
-
-from pathlib import Path
+"""Every golden of a container is read, and predicts what Keras does; docs/files.md lists them."""
 
 import numpy as np
 import pytest
@@ -8,8 +6,6 @@ import pytest
 from lcfast.models.deserializing import LAYERS
 from tests.support import containers_table, goldens
 from tests.support.container_goldens import CONTAINERS, NO_PREDICTIONS, READINGS
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("reading", READINGS, ids=lambda reading: reading.golden)
@@ -40,5 +36,5 @@ def test_every_layer_is_read_from_a_container():
 
 
 def test_the_table_of_containers_is_made_from_the_goldens():
-    text = (ROOT / "docs" / "keras.md").read_text(encoding="utf-8")
+    text = containers_table.PAGE.read_text(encoding="utf-8")
     assert containers_table.with_table(text) == text, "run `make table`"

@@ -35,7 +35,7 @@ class LocallyConnected1D(LocallyConnected):
     implementation : int
         Layout of the stored weights, as in Keras.
         1: a kernel of shape (output steps, kernel_size * channels, F);
-        2: a dense kernel of shape (*input shape, *output shape); values without a
+        2: a dense kernel of shape `(*input shape, *output shape)`; values without a
         connection are dropped and returned as 0;
         3: the connected weights as one vector.
     engine : str, optional
@@ -96,8 +96,8 @@ class LocallyConnected2D(LocallyConnected):
     implementation : int
         Layout of the stored weights, as in Keras.
         1: a kernel of shape (output rows * columns, kernel rows *
-        columns * channels, F); 2: a dense kernel of shape (*input shape, *output
-        shape); values without a connection are dropped and returned as 0; 3: the connected
+        columns * channels, F); 2: a dense kernel of shape `(*input shape, *output
+        shape)`; values without a connection are dropped and returned as 0; 3: the connected
         weights as one vector.
     engine : str, optional
         "direct", "sparse" (CSR) or "auto"; None means direct for implementation 1, sparse for 2

@@ -1,10 +1,9 @@
-"""Write the table of containers x layers into docs/keras.md, from the goldens that tests read.
+"""Write the table of containers x layers into docs/files.md, from the goldens that tests read.
 
 A cell names the first golden in which the layer of this row is read from the container of this
 column; tests/test_containers.py compares what each of them predicts with Keras's own predictions.
 
-Run `make table` after adding a golden; that test fails where the table is not the one that this
-script makes.
+Run `make table` after adding a golden; that test fails if the table is out of date.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from tests.support.container_goldens import CONTAINERS, READINGS
 
-ROOT = Path(__file__).parents[2]
+PAGE = Path(__file__).parents[2] / "docs" / "files.md"
 BEGIN, END = "<!-- containers: begin -->", "<!-- containers: end -->"
 
 
@@ -32,7 +31,7 @@ def containers_table() -> str:
 
 
 def with_table(text: str) -> str:
-    """Return docs/keras.md with the table of today between its two marks."""
+    """Return the page with the current table between its two marks."""
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{containers_table()}\n{END}{after}"
@@ -44,6 +43,5 @@ def _cell(goldens: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    path = ROOT / "docs" / "keras.md"
-    path.write_text(with_table(path.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"{path.name}: the table of containers has {containers_table().count(chr(10)) - 1} rows")
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"{PAGE.name}: the table of containers has {containers_table().count(chr(10)) - 1} rows")

@@ -4,8 +4,8 @@ Each row is a member or an argument of the constructor of LocallyConnected1D (Te
 LocallyConnected2D (r1.4): what lcfast does is the first sentence of its docstring, and the test is
 the first one that carries `@pytest.mark.member(<name>)`.
 
-Run `make table` after a change of either; tests/layers/test_members.py fails where the table is not
-the one that this script makes.
+Run `make table` after a change of either; tests/layers/test_members.py fails if the table is out of
+date.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def tests_of_members() -> dict[str, str]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef):
                 for name in _marked(node):
-                    place = f"{path.relative_to(ROOT / 'tests').as_posix()}::{node.name}"
-                    found.setdefault(name, place)
+                    test = f"{path.relative_to(ROOT / 'tests').as_posix()}::{node.name}"
+                    found.setdefault(name, test)
     return found
 
 
@@ -68,7 +68,7 @@ def members_table() -> str:
 
 
 def with_table(text: str) -> str:
-    """Return docs/keras.md with the table of today between its two marks."""
+    """Return docs/keras.md with the current table between its two marks."""
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{members_table()}\n{END}{after}"

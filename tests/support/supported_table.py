@@ -1,7 +1,6 @@
-"""Write the table of what is supported into README.md, from the goldens that the tests read.
+"""Write the table of supported layers into docs/supported.md, from the goldens that tests read.
 
-Run `make table` after adding a golden; tests/test_readme.py fails where the table is not the one
-that this script makes.
+Run `make table` after adding a golden; tests/test_readme.py fails if the table is out of date.
 """
 
 from __future__ import annotations
@@ -17,12 +16,13 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
+PAGE = ROOT / "docs" / "supported.md"
 BEGIN, END = "<!-- supported: begin -->", "<!-- supported: end -->"
 
 FAMILIES = ("locally_connected", "local_grid", "convolutions", "companions", "recurrent")
 MODELS = ("model_*.h5", "companions_*.h5", "container_*.h5")
 
-# The arguments worth a word, as they are called in a config.
+# The arguments that are listed, by their names in a config.
 ARGUMENTS = (
     "implementation",
     "data_format",
@@ -65,7 +65,7 @@ ARGUMENTS = (
     "merge_mode",
     "dtype",
 )
-# What nobody needs to be told where it is the only value.
+# Defaults: an argument with no other value is left out.
 ORDINARY = {
     "data_format": "channels_last",
     "dilation_rate": ("1", "1x1"),
@@ -151,9 +151,9 @@ def supported_table() -> str:
     return "\n".join(lines)
 
 
-def with_table(readme: str) -> str:
-    """Return the README with the table of today between its two marks."""
-    before, rest = readme.split(BEGIN)
+def with_table(text: str) -> str:
+    """Return the page with the current table between its two marks."""
+    before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{supported_table()}\n{END}{after}"
 
@@ -191,6 +191,5 @@ def _order(text: str) -> tuple[int, str]:
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(with_table(path.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"{path.name}: the table has {supported_table().count(chr(10)) - 1} layers")
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"{PAGE.name}: the table has {supported_table().count(chr(10)) - 1} layers")
