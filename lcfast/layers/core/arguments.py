@@ -191,8 +191,8 @@ def number(value: Any, name: str, least: float = -math.inf) -> float:
 
 
 def checked_flag(value: Any, name: str) -> bool:
-    """Return `value` as a bool; only what is truly a flag passes."""
-    if value in (True, False, 0, 1):
+    """Return `value`, True, False, 0 or 1, as a bool; floats such as 1.0 are refused."""
+    if isinstance(value, bool | np.bool_) or as_integer(value) in (0, 1):
         return bool(value)
     raise ValueError(f"The `{name}` argument must be True or False. Received: {value!r}.")
 
