@@ -83,12 +83,8 @@ class Computing(LossHolder):
     def check_input_shape(self, shape: Any) -> None:
         """Raise ValueError where a built layer cannot take inputs of this shape."""
 
-    def takes_as_it_is(self, inputs: Any) -> bool:
-        """Whether the layer is built and `inputs` need no check and no copy; False is no harm."""
-        return False
-
-    def at_once(self, inputs: np.ndarray, out: np.ndarray | None) -> np.ndarray | None:
-        """The output where a call like this one needs no check any more; None is no harm."""
+    def cached_forward(self, inputs: np.ndarray, out: np.ndarray | None) -> np.ndarray | None:
+        """The output by the cached fast path, or None: the caller then takes the checked path."""
         return None
 
     def forward(
@@ -159,11 +155,10 @@ class Computing(LossHolder):
     def _arrays(self, inputs: Any) -> Any:
         """The inputs as checked arrays of the layer's dtype; builds the layer at its first call."""
         dtype = None if self.takes_any_dtype else self.numpy_dtype
-        self._take_list_if(
-            isinstance(inputs, list | tuple)
-            and len(inputs) > 0
-            and all(isinstance(item, np.ndarray) for item in inputs)
-        )
+        if self._computes_by_call and isinstance(inputs, list | tuple):
+            self._take_list_if(
+                len(inputs) > 0 and all(isinstance(item, np.ndarray) for item in inputs)
+            )
         if self.takes_list:
             if not isinstance(inputs, list | tuple):
                 raise ValueError(f"Layer {self.name} takes a list of inputs, not one array.")

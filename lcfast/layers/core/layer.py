@@ -148,9 +148,10 @@ class Layer(Computing):
         TypeError, ValueError
             If the input or `out` has the wrong type, dtype, rank or shape, or a mask is given.
         """
+        plain = mask is None and not call_arguments and self._costs_nothing()
         if type(inputs) is np.ndarray:
-            if mask is None and not call_arguments and self._costs_nothing():
-                y = self.at_once(inputs, out)
+            if plain:
+                y = self.cached_forward(inputs, out)
                 if y is not None:
                     return y
         elif is_symbolic(inputs):
@@ -162,8 +163,8 @@ class Layer(Computing):
                 call_arguments["mask"] = mask
             else:
                 self.compute_mask(inputs, mask)
-        arrays = inputs if self.takes_as_it_is(inputs) else self._arrays(inputs)
-        if not call_arguments and self._costs_nothing():
+        arrays = self._arrays(inputs)
+        if plain:
             # The same as `compute`, for a layer without sublayers and `call`.
             training = call_state.THREAD.training if training is None else training
             y = self.forward(self.own_record(), arrays, bool(training), out)
