@@ -37,7 +37,7 @@ class Layer(Computing):
     Parameters
     ----------
     name : str, optional
-        Name; made from the class where it is missing.
+        By default made from the class and numbered.
     dtype : str or numpy.dtype, optional
         "float32" (the default) or "float64": of the weights, the computation and the output.
     trainable : bool

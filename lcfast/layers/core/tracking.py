@@ -205,15 +205,15 @@ class WeightHolder(SymbolicCalls):
         name : str, optional
             The weight is called `{layer}/{name}:0`.
         shape : tuple of int, optional
-            () where it is missing.
+            () by default.
         dtype : str or numpy.dtype, optional
-            "float32" or "float64"; the layer's where it is missing.
+            "float32" or "float64"; by default that of the layer.
         initializer : str, dict or callable, optional
-            GlorotUniform where it is missing.
+            GlorotUniform by default.
         regularizer : str, dict or callable, optional
             Its penalty is one of `losses`.
         trainable : bool, optional
-            Whether training would change it: True where it is missing.
+            Whether training would change it; True by default.
         constraint : str, dict or callable, optional
             Projects the weight in `apply_constraints`.
         **of_tensorflow
