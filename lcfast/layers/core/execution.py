@@ -319,7 +319,7 @@ class Computing(LossHolder):
             y = self._compute_by_call(record, zeros if self.takes_list else zeros[0], None, {})
         if y.ndim == 0 or y.shape[0] != rows[0]:
             raise ValueError(
-                f"Layer {self.name} returned an output of shape {y.shape} for {rows[0]} rows, not a "
+                f"Layer {self.name} gave an output of shape {y.shape} for {rows[0]} rows, not a "
                 f"row for each; {hint}"
             )
         return (shapes[0][0], *y.shape[1:])
