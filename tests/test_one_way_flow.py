@@ -36,7 +36,6 @@ MAY_IMPORT = {
 # Modules that name the class that uses them, for type checkers only.
 ONLY_FOR_TYPES = {
     *("lcfast.models.summary", "lcfast.models.configs", "lcfast.models.saving"),
-    "lcfast.layers.core.symbolic",
 }
 
 

@@ -1,1 +1,1 @@
-"""Dilated, grouped and transposed convolutions, and sums, on the kernels of local_conv."""
+"""Dilated, grouped and transposed convolutions, and sums, computed by the kernels of local_conv."""

@@ -1,4 +1,4 @@
-"""How a shared kernel lies on an input: the zeros around it, and the phases where it is dilated."""
+"""The geometry of a convolution whose kernel all positions share: padding, dilation, groups."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from lcfast.local_conv.geometry import CHANNELS_LAST, Geometry
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """How a kernel that all positions share lies on an input, described by integers only.
+    """The sizes of a convolution with a shared kernel, integers only.
 
-    A dilated convolution takes its input apart into phases, one for each remainder of a pixel's
-    place: within a phase the taps of a window are neighbours, so each is an ordinary convolution.
-    The phases of a row are further rows of the batch.
+    A dilated convolution is computed on phases.  A phase holds every d-th pixel of the input, d
+    the dilation rate: pixel i belongs to phase i % d.  Within a phase the taps of a receptive
+    field are adjacent, so each phase is a convolution without dilation.  The phases of a row
+    become rows of the batch; without dilation there is one phase, the input itself.
 
     Parameters
     ----------
@@ -63,12 +64,12 @@ class ConvGeometry:
 
     @cached_property
     def phases(self) -> int:
-        """Rows that one row of the batch is taken apart into."""
+        """Phases of a row: how many rows of the batch it becomes."""
         return math.prod(self.dilation_rate)
 
     @cached_property
     def phase(self) -> Geometry:
-        """The ordinary convolution of a phase, all groups taken for one."""
+        """The convolution of one phase, without padding, dilation and groups."""
         sizes = zip(self.size, self.pads, self.dilation_rate, strict=True)
         size = tuple(-(-(n + sum(around)) // d) for n, around, d in sizes)
         return Geometry(
@@ -77,64 +78,65 @@ class ConvGeometry:
         )  # fmt: skip
 
     def phases_of_input(self, x: np.ndarray) -> np.ndarray:
-        """(N, *size, channels), with zeros around it, as rows of `phase`'s inputs."""
-        size = self._whole(self.phase.input_size)
+        """(N, *size, channels), padded with zeros, as rows of inputs of `phase`."""
+        size = self._full_size(self.phase.input_size)
         if size != self.size:
             padded = np.zeros((len(x), *size, self.channels), x.dtype)
             padded[self._inside()] = x
             x = padded
-        return self._taken_apart(x)
+        return self._split(x)
 
     def input_of_phases(self, rows: np.ndarray) -> np.ndarray:
-        """The inverse of `phases_of_input`, for gradients: what lies in the zeros is dropped."""
-        return np.ascontiguousarray(self._put_together(rows)[self._inside()])
+        """The inverse of `phases_of_input`, for gradients: the padding is dropped."""
+        return np.ascontiguousarray(self._joined(rows)[self._inside()])
 
     def phases_of_output(self, y: np.ndarray) -> np.ndarray:
-        """(N, *output_size, filters), with zeros behind it, as rows of `phase`'s outputs."""
-        size = self._whole(self.phase.output_size)
+        """(N, *output_size, filters), with zeros after it, as rows of outputs of `phase`."""
+        size = self._full_size(self.phase.output_size)
         if size != self.output_size:
             extended = np.zeros((len(y), *size, self.filters), y.dtype)
             extended[(slice(None), *map(slice, self.output_size))] = y
             y = extended
-        return self._taken_apart(y)
+        return self._split(y)
 
     def output_of_phases(self, rows: np.ndarray) -> np.ndarray:
         """The inverse of `phases_of_output`."""
-        whole = self._put_together(rows)
-        return np.ascontiguousarray(whole[(slice(None), *map(slice, self.output_size))])
+        full = self._joined(rows)
+        return np.ascontiguousarray(full[(slice(None), *map(slice, self.output_size))])
 
     def _inside(self) -> tuple[slice, ...]:
-        """Where the input lies among the zeros."""
+        """The slices of the input within the padded input."""
         sizes = zip(self.size, self.pads, strict=True)
         return (slice(None), *(slice(before, before + n) for n, (before, _) in sizes))
 
-    def _whole(self, phase_size: tuple[int, ...]) -> tuple[int, ...]:
+    def _full_size(self, phase_size: tuple[int, ...]) -> tuple[int, ...]:
+        """The size of which a phase is one part."""
         return tuple(n * d for n, d in zip(phase_size, self.dilation_rate, strict=True))
 
-    def _taken_apart(self, array: np.ndarray) -> np.ndarray:
+    def _split(self, array: np.ndarray) -> np.ndarray:
         """(N, *size, depth) to (N * phases, *size / dilation_rate, depth)."""
         if self.phases == 1:
             return array
         count, *size, depth = array.shape
-        split = [
+        sizes = [
             part for n, d in zip(size, self.dilation_rate, strict=True) for part in (n // d, d)
         ]
-        last = len(split) + 1
-        apart = array.reshape(count, *split, depth)
-        apart = apart.transpose(0, *range(2, last, 2), *range(1, last, 2), last)
-        return apart.reshape(count * self.phases, *split[::2], depth)
+        last = len(sizes) + 1
+        split = array.reshape(count, *sizes, depth)
+        split = split.transpose(0, *range(2, last, 2), *range(1, last, 2), last)
+        return split.reshape(count * self.phases, *sizes[::2], depth)
 
-    def _put_together(self, rows: np.ndarray) -> np.ndarray:
-        """The inverse of `_taken_apart`."""
+    def _joined(self, rows: np.ndarray) -> np.ndarray:
+        """The inverse of `_split`."""
         if self.phases == 1:
             return rows
         dimensions = len(self.size)
         count, *size, depth = len(rows) // self.phases, *rows.shape[1:]
-        apart = rows.reshape(count, *self.dilation_rate, *size, depth)
+        split = rows.reshape(count, *self.dilation_rate, *size, depth)
         pairs = [axis for i in range(1, dimensions + 1) for axis in (i + dimensions, i)]
-        whole = apart.transpose(0, *pairs, 2 * dimensions + 1)
-        return whole.reshape(count, *self._whole(tuple(size)), depth)
+        full = split.transpose(0, *pairs, 2 * dimensions + 1)
+        return full.reshape(count, *self._full_size(tuple(size)), depth)
 
 
-arranged = lru_cache(maxsize=256)(ConvGeometry)
-"""The geometry of these integers, made once: it keeps its geometry, which keeps its plans."""
+conv_geometry = lru_cache(maxsize=256)(ConvGeometry)
+"""A cached ConvGeometry of these arguments: its `phase` keeps the plans of earlier calls."""

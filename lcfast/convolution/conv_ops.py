@@ -1,7 +1,7 @@
-"""The products of Conv and its kin, all on local_conv's tile: padded, dilated and grouped.
+"""Forward and gradients of padded, dilated and grouped convolutions, on local_conv.
 
-Arrays have their channels last here.  A transposed convolution is the gradient of the input of an
-ordinary one, a depthwise convolution has as many groups as channels.
+Arrays are channels_last here.  A transposed convolution is the input gradient of an ordinary one; a
+depthwise convolution has as many groups as channels.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def forward(
     x : ndarray, shape (N, *size, channels)
         The input.
     kernel : ndarray
-        The numbers of (*kernel_size, channels // groups, filters).
+        Of size (*kernel_size, channels // groups, filters), in any contiguous shape.
     bias : ndarray of shape (filters,) or None
         Added to each position.
     conv : ConvGeometry
-        How the kernel lies on the input.
+        Sizes, padding, dilation and groups.
     activation : Activation
         Applied to the sum; softmax runs over the filters.
     out : ndarray, optional
-        Where the answer may go, or not: the caller takes what is returned.
+        May be used for the output; the caller must use the returned array.
     options : ComputeOptions
         Engine, threads and SIMD path.
 
@@ -59,7 +59,7 @@ def input_gradient(
     conv: ConvGeometry,
     options: ops.ComputeOptions = ops.DEFAULT_OPTIONS,
 ) -> np.ndarray:
-    """The gradient of the input, (N, *size, channels), of that of the output before activation."""
+    """The gradient of the input, (N, *size, channels), from that before the activation."""
     if conv.groups > 1:
         return grouped.input_gradient(dy, kernel, conv, options)
     phase, rows = conv.phase, conv.phases_of_output(dy)
@@ -73,7 +73,7 @@ def kernel_gradient(
     conv: ConvGeometry,
     options: ops.ComputeOptions = ops.DEFAULT_OPTIONS,
 ) -> np.ndarray:
-    """The gradient of the kernel, of as many numbers, in its order."""
+    """The gradient of the kernel, with its size and order."""
     if conv.groups > 1:
         return grouped.kernel_gradient(x, dy, conv, options)
     rows, dy_rows = conv.phases_of_input(x), conv.phases_of_output(dy)

@@ -1,7 +1,7 @@
 """Convolutions in groups: each group of channels has filters of its own.
 
-Wide groups are ordinary convolutions, one after the other, on copies of their channels; many
-narrow ones would leave the vectors empty and are computed side by side, see banding.py.
+Wide groups are ordinary convolutions, one after the other, on copies of their channels.  Narrow
+ones would leave most lanes of a vector unused; they are computed together, see narrow_groups.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import CHANNELS_LAST, Geometry
 
 NARROW = 16
-"""Channels or filters of a group below which all groups are computed side by side: measured."""
+"""Groups with fewer channels or filters than this are computed together: measured."""
 
 
 def forward(
@@ -58,7 +58,7 @@ def input_gradient(
 def kernel_gradient(
     x: np.ndarray, dy: np.ndarray, conv: ConvGeometry, options: ops.ComputeOptions
 ) -> np.ndarray:
-    """The gradient of the kernel, (taps of a group, filters)."""
+    """The gradient of the kernel, (taps, filters)."""
     if _narrow(conv):
         by_groups = narrow_groups.kernel_gradient(x, dy, conv, options)
     else:
@@ -77,7 +77,7 @@ def _narrow(conv: ConvGeometry) -> bool:
 
 
 def _by_groups(kernel: np.ndarray, conv: ConvGeometry) -> np.ndarray:
-    """Keras's kernel, (*kernel_size, channels of a group, filters), as (groups, taps, filters)."""
+    """Keras's kernel, (*kernel_size, channels // groups, filters), as (groups, taps, filters)."""
     own = conv.filters // conv.groups
     return np.ascontiguousarray(kernel.reshape(-1, conv.groups, own).transpose(1, 0, 2))
 

@@ -1,14 +1,14 @@
-"""Narrow groups side by side: a shared convolution as an *unshared* one on bands of the input.
+"""Narrow groups computed together: a shared convolution as an *unshared* one on bands of the input.
 
-Along one row of output pixels, the windows of all groups lie on a band of `kernel rows` rows of
-the input.  As a local convolution, channels first, it has
+The receptive fields of one row of output pixels lie in a band of `kernel rows` rows of the input.
+The convolution of a band, as an unshared one, channels first, has
 
     an input of (kernel rows, columns, channels), a kernel of (kernel columns, channels of a group),
-    strides of (stride, channels of a group), positions for (output columns, groups),
+    strides of (stride, channels of a group), positions (output columns, groups).
 
-so a position is a pixel and a group, its taps are in Keras's order, and vectors run along the
-groups.  The kernel is repeated for each output column, which all rows of pixels have in common.
-Bands are copied block by block.  A sequence is an image of one column, whose rows are its steps.
+A position is a pixel and a group, its taps are in Keras's order, and vectors run along the groups.
+The kernel is repeated for each output column; all rows of pixels use the same copies.  Bands are
+copied block by block.  A sequence is an image of one column, whose rows are its steps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, Geometry
 
 BLOCK_BYTES = 1 << 21
-"""Of bands that are copied at a time, at least one row of the batch: they stay in the caches."""
+"""Bytes of the bands that are copied at a time: they stay in the caches."""
 
 
 def forward(
@@ -38,21 +38,21 @@ def forward(
     """The output of a kernel (groups, taps, filters of a group)."""
     bands = band_geometry(conv)
     repeated, repeated_bias = _repeated(kernel, bands), _repeated_bias(bias, bands)
-    in_order = bands.filters == 1  # then the last axis of the answer has all filters
-    at_once = activation if in_order else ops.LINEAR
+    one_filter = bands.filters == 1  # then the last axis of z holds all filters, as softmax needs
+    fused = activation if one_filter else ops.LINEAR
     y = np.empty((len(x), *conv.output_size, conv.filters), x.dtype)
     for block in _blocks(x, conv):
         rows = _bands(conv.phases_of_input(x[block]), conv)
-        z = ops.forward(rows, repeated, repeated_bias, bands, at_once, None, options)
+        z = ops.forward(rows, repeated, repeated_bias, bands, fused, None, options)
         z = _with_filters_last(z).reshape(-1, *conv.phase.output_shape)
         y[block] = conv.output_of_phases(z)
-    return y if in_order else ops.activate(y, activation, y, options)
+    return y if one_filter else ops.activate(y, activation, y, options)
 
 
 def input_gradient(
     dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry, options: ops.ComputeOptions
 ) -> np.ndarray:
-    """The gradient of the input: bands that share one of its rows are added, the lowest first."""
+    """The gradient of the input: a sum over the bands that read a row, by kernel row ascending."""
     bands = band_geometry(conv)
     repeated = _repeated(kernel, bands)
     phase = conv.phase
@@ -91,11 +91,11 @@ def band_geometry(conv: ConvGeometry) -> Geometry:
     phase, groups = conv.phase, conv.groups
     channels, filters = phase.channels // groups, phase.filters // groups
     _, columns, *_ = (*phase.input_size, 1)
-    window_rows, window_columns, *_ = (*phase.kernel_size, 1)
+    kernel_rows, kernel_columns, *_ = (*phase.kernel_size, 1)
     _, stride, *_ = (*phase.strides, 1)
     return Geometry(
-        (columns, phase.channels), window_rows, filters,
-        (window_columns, channels), (stride, channels), CHANNELS_FIRST,
+        (columns, phase.channels), kernel_rows, filters,
+        (kernel_columns, channels), (stride, channels), CHANNELS_FIRST,
     )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def _repeated_bias(bias: np.ndarray | None, bands: Geometry) -> np.ndarray | Non
 
 
 def _blocks(x: np.ndarray, conv: ConvGeometry) -> Iterator[slice]:
-    """Rows of the batch whose bands are copied at a time; cut by sizes alone."""
+    """Rows of the batch whose bands are copied at a time, at least one; sizes alone decide."""
     bands = math.prod(band_geometry(conv).input_shape) * x.itemsize
     row_bytes = conv.phases * conv.phase.output_size[0] * bands
     step = max(BLOCK_BYTES // row_bytes, 1)
@@ -123,11 +123,11 @@ def _blocks(x: np.ndarray, conv: ConvGeometry) -> Iterator[slice]:
 
 
 def _bands(rows: np.ndarray, conv: ConvGeometry) -> np.ndarray:
-    """The input rows that each row of output pixels sees: (all of them, *bands.input_shape)."""
+    """The band of each row of output pixels: (rows * output rows, *bands.input_shape)."""
     shape = band_geometry(conv).input_shape
-    window, stride = shape[0], conv.strides[0]
+    kernel_rows, stride = shape[0], conv.strides[0]
     image = rows.reshape(*rows.shape[:2], -1)
-    bands = np.lib.stride_tricks.sliding_window_view(image, window, axis=1)[:, ::stride]
+    bands = np.lib.stride_tricks.sliding_window_view(image, kernel_rows, axis=1)[:, ::stride]
     return np.ascontiguousarray(bands.swapaxes(2, 3)).reshape(-1, *shape)
 
 
@@ -136,15 +136,15 @@ def _with_filters_last(z: np.ndarray) -> np.ndarray:
     if z.shape[1] == 1:
         return z
     moved = np.empty((len(z), *z.shape[2:], z.shape[1]), z.dtype)
-    for number in range(z.shape[1]):  # long rows, where one copy would have short ones
+    for number in range(z.shape[1]):  # one filter at a time, so that numpy copies long runs
         moved[..., number] = z[:, number]
     return moved
 
 
 def _with_filters_first(dy: np.ndarray, bands: Geometry) -> np.ndarray:
-    """The inverse: outputs as (rows, filters of a group, columns, groups)."""
-    apart = dy.reshape(-1, *bands.output_size, bands.filters)
-    moved = np.empty((len(apart), *bands.output_shape), dy.dtype)
+    """The inverse of `_with_filters_last`: (rows, filters of a group, columns, groups)."""
+    split = dy.reshape(-1, *bands.output_size, bands.filters)
+    moved = np.empty((len(split), *bands.output_shape), dy.dtype)
     for number in range(bands.filters):
-        moved[:, number] = apart[..., number]
+        moved[:, number] = split[..., number]
     return moved

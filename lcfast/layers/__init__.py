@@ -1,4 +1,4 @@
-"""Keras layers: each a configuration, a record of weights and two pure functions."""
+"""All layers. `__all__` is the one list of their public names, which `lcfast` exports too."""
 
 from lcfast.layers.activation_layers import (
     ELU,
@@ -10,7 +10,7 @@ from lcfast.layers.activation_layers import (
 )
 from lcfast.layers.convolution import Conv1D, Conv2D
 from lcfast.layers.core.layer import Layer
-from lcfast.layers.core.weights import Weight
+from lcfast.layers.core.weights import Weight as Weight
 from lcfast.layers.dense import Dense
 from lcfast.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
 from lcfast.layers.dot import Dot
@@ -117,7 +117,6 @@ __all__ = [
     "TimeDistributed",
     "UpSampling1D",
     "UpSampling2D",
-    "Weight",
     "ZeroPadding1D",
     "ZeroPadding2D",
 ]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lcfast.convolution import padding_rules
-from lcfast.convolution.conv_geometry import ConvGeometry, arranged
+from lcfast.convolution.conv_geometry import ConvGeometry, conv_geometry
 from lcfast.layers import activation_argument
 from lcfast.layers.config_keras1 import in_keras_2
 from lcfast.layers.core import arguments
@@ -140,7 +140,7 @@ class Convolution(LinearLayer, abc.ABC):
     def conv(self, size: tuple[int, ...], channels: int, filters: int, groups: int) -> ConvGeometry:
         """The geometry of the layer's kernel on an input."""
         how = self.kernel_size, self.strides, self.dilation_rate, groups, self.padding
-        return arranged(size, channels, filters, *how)
+        return conv_geometry(size, channels, filters, *how)
 
     # ------------------------------------------------------------ computing
 

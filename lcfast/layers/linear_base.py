@@ -72,13 +72,6 @@ class LinearLayer(Layer):
             )
         return "direct"
 
-    def takes_as_it_is(self, inputs: Any) -> bool:
-        """Whether the layer is built and `inputs` need no check and no copy; False is no harm."""
-        geometry = self.geometry
-        if geometry is None or not self.built:
-            return False
-        return ops.fits(inputs, self.numpy_dtype, geometry.input_shape)
-
     def forward(
         self, weights: Any, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
@@ -86,8 +79,8 @@ class LinearLayer(Layer):
         assert self.geometry is not None, "only a built layer has a record"
         return self.activated_rows(weights, inputs, self.geometry, out)
 
-    def at_once(self, inputs: np.ndarray, out: np.ndarray | None) -> np.ndarray | None:
-        """The output where a call like this one needs no check any more; None is no harm."""
+    def cached_forward(self, inputs: np.ndarray, out: np.ndarray | None) -> np.ndarray | None:
+        """The output by the cached fast path, or None: the caller then takes the checked path."""
         geometry, activation = self.geometry, self.activation
         if geometry is None or type(self).forward is not LinearLayer.forward:
             return None

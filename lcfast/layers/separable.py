@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lcfast.convolution import conv_ops
-from lcfast.convolution.conv_geometry import arranged
+from lcfast.convolution.conv_geometry import conv_geometry
 from lcfast.layers import activation_argument
 from lcfast.layers.convolution_base import Convolution, Pull
 from lcfast.layers.core import arguments
@@ -90,7 +90,7 @@ class SeparableConv(Convolution):
         channels, options = x.shape[-1], self._compute_options
         depth, ones = channels * self.depth_multiplier, (1,) * self.spatial_dimensions
         own = self.conv(x.shape[1:-1], channels, depth, channels)
-        mixing = arranged(own.output_size, depth, self.filters, ones, ones, ones)
+        mixing = conv_geometry(own.output_size, depth, self.filters, ones, ones, ones)
         depthwise, pointwise, bias = weights[0], weights[1], self.bias_of(weights)
         between = conv_ops.forward(x, depthwise, None, own, options=options)
 

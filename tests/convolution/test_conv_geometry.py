@@ -1,4 +1,4 @@
-"""How a shared kernel lies on an input: sizes, zeros and phases."""
+"""ConvGeometry: output sizes, padding, and phases of dilated convolutions."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from lcfast.convolution.conv_geometry import ConvGeometry
 from tests.support.cases import assert_same_bits
 
-# size, kernel, strides, dilation, padding: output size, zeros around
+# size, kernel, strides, dilation, padding: output size, pads
 BY_HAND = [
     ((7,), (3,), (1,), (1,), "valid", (5,), ((0, 0),)),
     ((7,), (3,), (2,), (1,), "same", (4,), ((1, 1),)),
@@ -34,7 +34,9 @@ def test_a_phase_holds_the_inputs_that_lie_a_dilation_apart():
     np.testing.assert_array_equal(rows[..., 0], [[1, 4], [2, 5], [3, 0]])
     assert conv.phase.output_size == (1,)
     y = conv.output_of_phases(np.array([[[7.0]], [[8.0]], [[9.0]]]))
-    np.testing.assert_array_equal(y, [[[7.0], [8.0]]])  # the third begins where nothing is left
+    np.testing.assert_array_equal(
+        y, [[[7.0], [8.0]]]
+    )  # the third phase is too short for a position
 
 
 def test_phases_of_an_image_go_row_by_row():
@@ -46,7 +48,7 @@ def test_phases_of_an_image_go_row_by_row():
 
 @pytest.mark.parametrize("padding", ["valid", "same", "causal"])
 @pytest.mark.parametrize("dilation", [(1, 1), (2, 1), (3, 2)], ids=str)
-def test_phases_put_together_are_the_array_again(padding, dilation):
+def test_phases_joined_are_the_array_again(padding, dilation):
     conv = ConvGeometry((7, 5), 3, 2, (2, 3), (1, 1), dilation, 1, padding)
     rng = np.random.default_rng(1)
     x = rng.standard_normal((2, 7, 5, 3))
@@ -60,6 +62,6 @@ def test_phases_put_together_are_the_array_again(padding, dilation):
     assert y_rows.sum() == pytest.approx(y.sum())
 
 
-def test_the_phases_of_an_input_without_zeros_and_dilation_are_the_input():
+def test_without_padding_and_dilation_the_one_phase_is_the_input_itself():
     x = np.ones((2, 4, 3))
     assert ConvGeometry((4,), 3, 1, (2,), (2,), (1,)).phases_of_input(x) is x

@@ -1,4 +1,4 @@
-"""Narrow groups side by side: their geometry, and that it changes nothing but the speed."""
+"""Narrow groups computed together: their geometry, and the same results as group by group."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ CASES = {
     "grouped": ConvGeometry((5, 6), 6, 4, (2, 3), (1, 2), (1, 1), 2, "same"),
     "dilated": ConvGeometry((7, 6), 4, 4, (2, 3), (1, 1), (3, 2), 4),
     "sequence": ConvGeometry((9,), 4, 8, (3,), (2,), (1,), 4, "causal"),
-    "one-window": ConvGeometry((3, 2), 4, 4, (3, 2), (1, 1), (1, 1), 2),
+    "one-position": ConvGeometry((3, 2), 4, 4, (3, 2), (1, 1), (1, 1), 2),
 }
 EVERY = pytest.mark.parametrize("name", CASES)
 
@@ -30,7 +30,7 @@ def problem(name):
     )
 
 
-def test_a_band_is_as_high_as_the_kernel_and_its_windows_go_by_groups():
+def test_a_band_has_the_rows_of_the_kernel_and_a_position_for_each_pixel_and_group():
     bands = narrow_groups.band_geometry(CASES["grouped"])
     assert bands.input_shape == (2, 7, 6)  # kernel rows, padded columns, channels
     assert (bands.kernel_size, bands.strides) == ((3, 3), (2, 3))
@@ -51,14 +51,14 @@ def test_all_groups_together_are_each_group_alone(name, monkeypatch):
             ]
         )
     together, alone = answers
-    assert_same_bits(together[0], alone[0])  # the same chain; gradients are added in another order
+    assert_same_bits(together[0], alone[0])  # bit-identical; gradients are summed in another order
     eps = np.finfo("f4").eps
     for got, expected in zip(together[1:], alone[1:], strict=True):
         assert np.abs(got - expected).max() <= 32 * eps * np.abs(expected).max()
 
 
 @EVERY
-def test_blocks_change_no_bit_of_a_row(name, monkeypatch):
+def test_results_are_bit_identical_for_any_block_size(name, monkeypatch):
     conv, x, kernel, dy = problem(name)
     y = conv_ops.forward(x, kernel, None, conv)
     dx = conv_ops.input_gradient(dy, kernel, conv)

@@ -1,4 +1,4 @@
-"""Sums over axes: one ascending chain each, whatever lies beside it."""
+"""Sums over axes: in ascending order, bit-identical for any batch and layout."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.support.cases import LAYOUTS, assert_same_bits, numbers
 
 
 def chain(values, axes):
-    """The same sum, one number after the other."""
+    """The same sum, one number at a time."""
     moved = np.moveaxis(values, axes, range(len(axes)))
     rows = moved.reshape(-1, *moved.shape[len(axes) :])
     total = np.zeros(rows.shape[1:], values.dtype)
@@ -30,7 +30,7 @@ def test_a_sum_is_a_chain_in_the_order_of_the_axes(axes, dtype):
 
 @pytest.mark.parametrize("steps", [3, 1000])
 @pytest.mark.parametrize("columns", [1, 3, 70])
-def test_a_sum_does_not_depend_on_the_rows_beside_it(steps, columns):
+def test_a_sum_does_not_depend_on_the_other_rows(steps, columns):
     values = numbers((40, steps, columns), "float32", 2)
     together = sum_over(values, [1])
     for size in (1, 3, 17):

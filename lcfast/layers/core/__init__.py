@@ -1,1 +1,1 @@
-"""What every layer is made of: configuration, weights, calls, losses, the symbolic side."""
+"""The base of all layers: arguments, weights, sublayers, losses, calls, symbolic calls."""

@@ -1,4 +1,4 @@
-"""Constructor arguments as Keras accepts them: checked once, turned into plain Python values."""
+"""Checks of constructor arguments, which return plain values, and the default data format."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
 
 LARGEST_SIZE = 2**31 - 1  # Keras and TensorFlow count sizes in 32 bits
 
-_image_data_format: str | None = None  # set by set_image_data_format; None: keras.json decides
+_image_data_format: str | None = None  # set by set_image_data_format; None: read keras.json
 
 
 def image_data_format() -> str:
-    """Return the data format that layers take where none is given.
+    """Return the default data format of layers.
 
     What `set_image_data_format` was given, else `image_data_format` of the Keras config file
     (`~/.keras/keras.json`, or `keras.json` in the folder that KERAS_HOME names), else
@@ -55,12 +55,12 @@ def image_data_format() -> str:
         config = folder / "keras.json"
         value = json.loads(config.read_text(encoding="utf-8"))["image_data_format"]
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
-        return CHANNELS_LAST  # as Keras does with a config file that it cannot use
+        return CHANNELS_LAST  # as Keras does for an unusable config file
     return value if value in (CHANNELS_LAST, CHANNELS_FIRST) else CHANNELS_LAST
 
 
 def set_image_data_format(data_format: str | None) -> None:
-    """Set the data format that layers take where none is given.
+    """Set the default data format of layers.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def set_image_data_format(data_format: str | None) -> None:
 
 
 def checked_data_format(data_format: Any) -> str:
-    """Return "channels_last" or "channels_first", whatever the case; None means the default."""
+    """Return the data format in lower case; None means the default."""
     if data_format is None:
         return image_data_format()
     if isinstance(data_format, str) and data_format.lower() in (CHANNELS_LAST, CHANNELS_FIRST):
@@ -107,7 +107,7 @@ def checked_padding(padding: Any, allowed: Sequence[str] = ("valid", "same")) ->
 
 
 def checked_dtype(dtype: Any) -> np.dtype:
-    """Return float32 or float64 of a name, a numpy dtype or a Keras dtype policy; None: float32."""
+    """Return the dtype, float32 or float64, of a name, a dtype or a Keras policy; None: float32."""
     checked = _native_dtype(dtype)
     if checked is not None and checked in ops.REAL_DTYPES:
         return checked
@@ -126,7 +126,7 @@ def checked_input_dtype(dtype: Any) -> np.dtype:
 
 
 def _native_dtype(dtype: Any) -> np.dtype | None:
-    """The dtype that a name, a numpy dtype or a Keras dtype policy means, where it means one."""
+    """The native dtype of a name, a numpy dtype or a Keras dtype policy; None if it has none."""
     named = dtype
     if isinstance(dtype, dict):  # {"class_name": "Policy", "config": {"name": "float32"}}
         config = dtype.get("config")
@@ -141,7 +141,7 @@ def _native_dtype(dtype: Any) -> np.dtype | None:
 
 
 def positive_int(value: Any, name: str, most: float = LARGEST_SIZE) -> int:
-    """Return `value` as an int of at least 1; numpy's integers are fine, bool is not."""
+    """Return `value` as an int of at least 1; numpy's integers are accepted, bool is not."""
     number = as_integer(value)
     if number is None or number < 1:
         raise ValueError(f"The `{name}` argument must be a positive integer. Received: {value!r}.")
@@ -168,7 +168,7 @@ def positive_ints(value: Any, count: int, name: str) -> tuple[int, ...]:
 
 
 def integer(value: Any, name: str) -> int:
-    """Return `value` as an int of either sign; numpy's integers are fine, bool is not."""
+    """Return `value` as an int of either sign; numpy's integers are accepted, bool is not."""
     number = as_integer(value)
     if number is None:
         raise ValueError(f"The `{name}` argument must be an integer. Received: {value!r}.")
@@ -182,7 +182,7 @@ def number(value: Any, name: str, least: float = -math.inf) -> float:
     try:
         real = isinstance(value, int | float | np.integer | np.floating)
         converted = float(value) if real and not isinstance(value, bool) else math.nan
-    except OverflowError:  # an int beyond the floats
+    except OverflowError:  # an int larger than any float
         converted = math.nan
     if not converted >= least:
         wanted = "a number" if least == -math.inf else f"a number of {least:g} or more"
@@ -191,8 +191,8 @@ def number(value: Any, name: str, least: float = -math.inf) -> float:
 
 
 def checked_flag(value: Any, name: str) -> bool:
-    """Return `value` as a bool; only what is truly a flag passes."""
-    if value in (True, False, 0, 1):
+    """Return `value`, True, False, 0 or 1, as a bool; floats such as 1.0 are refused."""
+    if isinstance(value, bool | np.bool_) or as_integer(value) in (0, 1):
         return bool(value)
     raise ValueError(f"The `{name}` argument must be True or False. Received: {value!r}.")
 
@@ -217,7 +217,7 @@ def checked_shape(shape: Any, name: str) -> tuple[int | None, ...]:
 
 
 def with_defaults(**defaults: Any) -> Callable[[Any], Any]:
-    """Decorate a class so that its constructor has other defaults than the one it inherits."""
+    """Decorate a class: its constructor is the inherited one with other defaults."""
 
     def decorate(cls: Any) -> Any:
         inherited = cls.__init__
@@ -242,13 +242,13 @@ def with_defaults(**defaults: Any) -> Callable[[Any], Any]:
 
 
 def short(value: Any) -> str:
-    """`value` as a message shows it, cut where it is long."""
+    """`value` for an error message, cut to 80 characters."""
     text = reprlib.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def as_integer(value: Any) -> int | None:
-    """`value` as an int, or None where it is no integer; bool is none."""
+    """`value` as an int, or None if it is no integer or a bool."""
     if isinstance(value, bool | np.bool_):
         return None
     try:

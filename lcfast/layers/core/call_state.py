@@ -1,4 +1,4 @@
-"""What belongs to the call under way in this thread: the weights it took, and its losses."""
+"""Thread-local state of the running call: the records it took, and its losses."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class CallLosses:
-    """What the latest call of a layer in this thread cost, and what it was called on."""
+    """The losses of the latest call of a layer in this thread, and the inputs of that call."""
 
     values: list[float]
-    inputs: list[Callable[[], Any]]  # weak references: a loss must not keep a batch alive
+    inputs: list[Callable[[], Any]]  # weak references, which keep no batch alive
 
     def depend_on(self, inputs: Any) -> bool:
-        """Whether the call was made on these very arrays."""
+        """Whether the call was made on the same array objects."""
         given = _as_list(inputs)
         return len(given) == len(self.inputs) and all(
             kept() is item for kept, item in zip(self.inputs, given, strict=True)
@@ -31,9 +31,9 @@ class _Thread(threading.local):
     def __init__(self) -> None:
         self.records: Mapping[Any, Any] = {}
         self.training: bool | None = None
-        self.inputs: list[Callable[[], Any]] | None = None  # None: no call is under way
+        self.inputs: list[Callable[[], Any]] | None = None  # None: no call is running
         self.counts_losses = True
-        self.has_losses = False  # whether `losses` may hold any; quicker than its length
+        self.has_losses = False  # whether `losses` may hold any; faster than its length
         self.losses: weakref.WeakKeyDictionary[Any, CallLosses] = weakref.WeakKeyDictionary()
 
 
@@ -42,7 +42,7 @@ THREAD = _Thread()
 
 @contextmanager
 def computing(records: Mapping[Any, Any], training: bool | None = None) -> Iterator[None]:
-    """Let these layers, in this thread, read the records that a call took for them."""
+    """Let these layers read, in this thread, the records that a call took."""
     before = THREAD.records, THREAD.training
     # A layer that this call will build has no record yet.
     THREAD.records = {**before[0], **{k: own for k, own in records.items() if k.built}}
@@ -55,7 +55,7 @@ def computing(records: Mapping[Any, Any], training: bool | None = None) -> Itera
 
 @contextmanager
 def counting_losses(layers: Callable[[], list[Any]], inputs: Any) -> Iterator[None]:
-    """A call from outside: forget what the last one cost; calls inside of it add to this one."""
+    """The outermost call: drop the losses of the last one; nested calls add to this one."""
     if THREAD.inputs is not None:
         yield
         return
@@ -72,7 +72,7 @@ def counting_losses(layers: Callable[[], list[Any]], inputs: Any) -> Iterator[No
 
 @contextmanager
 def without_losses() -> Iterator[None]:
-    """Compute, but leave the losses of the last call as they are."""
+    """Compute without changing the losses of the last call."""
     before, THREAD.counts_losses = THREAD.counts_losses, False
     try:
         yield
@@ -81,7 +81,7 @@ def without_losses() -> Iterator[None]:
 
 
 def note_loss(layer: Any, value: float) -> None:
-    """Add a loss to the call that is under way."""
+    """Add a loss to the running call."""
     if THREAD.counts_losses and THREAD.inputs is not None:
         THREAD.has_losses = True
         noted = THREAD.losses.setdefault(layer, CallLosses([], THREAD.inputs))

@@ -1,32 +1,34 @@
-"""How a layer computes: by its pure functions, or by the `call` that a subclass defines."""
+"""How a layer is built and computes: by pure functions, or by the `call` of a subclass."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
 from lcfast.layers.core import call_state
 from lcfast.layers.core.losses import LossHolder
 from lcfast.layers.core.symbolic import Shape
-from lcfast.layers.core.weights import Record
+from lcfast.layers.core.weights import BUILD_LOCK, Record
 from lcfast.local_conv import ops
 
 Pullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
 
 
 class Computing(LossHolder):
-    """The part of a layer that computes on arrays and a record.
+    """The part of a layer that is built for an input and computes on arrays and a record.
 
-    Layers of lcfast define `forward` and `linearize`, pure functions of a record and inputs; the
-    layers of users may define `call` instead, which reads the weights from its attributes.
+    Layers of lcfast define `forward` and `linearize`, pure functions of a record and inputs.  Users
+    may define `call` instead, which reads the weights from attributes.
     """
 
     takes_list: bool = False
-    # Of each class: whether it computes by its own `call`, and whether `linearize` fits to that.
+    takes_any_dtype: ClassVar[bool] = False  # inputs keep their dtype
+    # Set for each subclass: whether it computes by its own `call`, whether its `linearize` belongs
+    # to that `call`, and the arguments of the `call`.
     _computes_by_call: ClassVar[bool] = False
     _linearize_fits: ClassVar[bool] = True
     _call_takes: ClassVar[frozenset[str]] = frozenset()
@@ -41,10 +43,54 @@ class Computing(LossHolder):
 
     # ------------------------------------------------------------ what a layer defines
 
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape; the batch, first, is None or a number.
+
+        Parameters
+        ----------
+        input_shape : tuple of int or None
+            Shape of the input, batch first; a list of shapes for layers that take several.
+
+        Examples
+        --------
+        >>> import lcfast
+        >>> layer = lcfast.Dense(2)
+        >>> layer.build((None, 3))
+        >>> layer.count_params()
+        8
+        """
+        if type(self).build is Computing.build:
+            self.complete_build()
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the shape of the output, batch first, for an input of `input_shape`.
+
+        A layer that only defines `call` is called on zeros to find it.
+
+        Raises
+        ------
+        ValueError
+            If such a layer has an input of unknown size, or does not return a row for each row.
+
+        Examples
+        --------
+        >>> import lcfast
+        >>> lcfast.LocallyConnected1D(64, 3).compute_output_shape((None, 10, 32))
+        (None, 8, 64)
+        """
+        return self._shape_by_call(input_shape) if self._computes_by_call else tuple(input_shape)
+
+    def check_input_shape(self, shape: Any) -> None:
+        """Raise ValueError where a built layer cannot take inputs of this shape."""
+
+    def cached_forward(self, inputs: np.ndarray, out: np.ndarray | None) -> np.ndarray | None:
+        """The output by the cached fast path, or None: the caller then takes the checked path."""
+        return None
+
     def forward(
         self, weights: Record, inputs: Any, training: bool = False, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return the output; `out` may be used for it, or left alone."""
+        """Return the output; `out` may be used for it or not."""
         raise TypeError(
             f"Layer {self.name} ({type(self).__name__}) does not define `forward`, or `call`."
         )
@@ -60,25 +106,24 @@ class Computing(LossHolder):
             "(dy) -> (dx, dweights), to have gradients."
         )
 
-    if TYPE_CHECKING:  # what Layer defines, and this part of it relies on
-
-        def build(self, input_shape: Any) -> None: ...  # noqa: D102
-        def compute_output_shape(self, input_shape: Any) -> Shape: ...  # noqa: D102
-        def compute_mask(self, inputs: Any, mask: Any = None) -> None: ...  # noqa: D102
-        def _arrays(self, inputs: Any) -> Any: ...
-        def _ensure_built(self, input_shape: Any) -> None: ...
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """Return None; a mask raises TypeError, because no layer here supports one."""
+        if mask is not None:
+            raise TypeError(
+                f"Layer {self.name} does not support masking, but was passed a mask: {mask!r}."
+            )
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Compute on arrays: what `__call__` wraps, and what a subclass defines.
+        """Compute on arrays; `__call__` calls it, a subclass may define it.
 
-        While it runs, the layer's weights are those that `__call__` took when it began.
+        While it runs, the layer's weights are those that `__call__` took at its start.
 
         Parameters
         ----------
         inputs : array_like, shape (batch, ...)
             The input.
         training : bool, optional
-            Passed to the layers that know the difference.
+            Passed on to layers that behave differently in training.
         mask : None
             Masks are not supported, except by a subclass whose `call` takes one.
 
@@ -100,10 +145,47 @@ class Computing(LossHolder):
         own = self.records_of(self.record())[self]
         return apart(self.forward(own, arrays, training=bool(training)), arrays)
 
+    # ------------------------------------------------------------ inputs
+
+    def _take_list_if(self, given: bool) -> None:
+        # Whether a `call` takes a list is known from the first call.
+        if self._computes_by_call and given and not self.takes_list and not self.built:
+            self.takes_list = True
+
+    def _arrays(self, inputs: Any) -> Any:
+        """The inputs as checked arrays of the layer's dtype; builds the layer at its first call."""
+        dtype = None if self.takes_any_dtype else self.numpy_dtype
+        if self._computes_by_call and isinstance(inputs, list | tuple):
+            self._take_list_if(
+                len(inputs) > 0 and all(isinstance(item, np.ndarray) for item in inputs)
+            )
+        if self.takes_list:
+            if not isinstance(inputs, list | tuple):
+                raise ValueError(f"Layer {self.name} takes a list of inputs, not one array.")
+            arrays: Any = [ops.as_array(item, dtype, f"input {i}") for i, item in enumerate(inputs)]
+            shapes: Any = [array.shape for array in arrays]
+        else:
+            arrays = ops.as_array(inputs, dtype, f"The input of layer {self.name}")
+            if arrays.ndim == 0:
+                raise ValueError(f"The input of layer {self.name} is a number; expected a batch.")
+            shapes = arrays.shape
+        if not self.built:
+            with_any_batch = (None, *shapes[1:]) if not self.takes_list else shapes
+            self._ensure_built(with_any_batch)
+        self.check_input_shape(shapes)
+        return arrays
+
+    def _ensure_built(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        with BUILD_LOCK:
+            if not self.built:
+                self.build(input_shape)
+
     # ------------------------------------------------------------ computing
 
     def await_weights(self) -> None:
-        """Let `build` only note the shapes, unless the shape of the output is seen by a call."""
+        """Let `build` set the slots without values, unless a `call` must be run to find shapes."""
         if not self._computes_by_call:
             super().await_weights()
 
@@ -115,7 +197,7 @@ class Computing(LossHolder):
         out: np.ndarray | None = None,
         **call_arguments: Any,
     ) -> Any:
-        """The output, of arrays and a record: by `call` where a subclass has it, or `forward`."""
+        """The output, by the `call` of a subclass or by `forward`, with the weights of a record."""
         training = call_state.THREAD.training if training is None else training
         if self._computes_by_call:
             y = self._compute_by_call(weights, inputs, training, call_arguments)
@@ -148,13 +230,13 @@ class Computing(LossHolder):
                 "return one array."
             )
         array = np.asarray(y)
-        # numpy makes float64 of a float32 array and a float64 number, TensorFlow does not.
+        # numpy promotes a float32 array and a float64 scalar to float64, TensorFlow does not.
         return array.astype(self.dtype, copy=False) if array.dtype.kind == "f" else array
 
     def compute_linearized(self, weights: Any, inputs: Any) -> tuple[np.ndarray, Pullback]:
-        """The output and the pullback, of arrays and a record: `linearize` with its weights."""
+        """The output and the pullback, by `linearize`, with the weights of a record."""
         if not self._linearize_fits:
-            # The inherited one would give the gradients of another output.
+            # The inherited one belongs to another output.
             self._lacks_linearize()
         if isinstance(weights, tuple) and not self._computes_by_call:
             y, pullback = self.linearize(weights, inputs)
@@ -172,12 +254,12 @@ class Computing(LossHolder):
         return y, pullback
 
     def regularization_gradients(self, x: Any = None) -> list[np.ndarray]:
-        """Return the gradients of the regularizers, to be added to those of the loss.
+        """Return the gradients of the regularizers, to add to those of the loss.
 
         Parameters
         ----------
         x : array_like, optional
-            The input of the step; where it is given, the activity regularizer counts too.
+            The input of the step; needed for the gradient of the activity regularizer.
 
         Returns
         -------
@@ -187,7 +269,7 @@ class Computing(LossHolder):
         Raises
         ------
         TypeError
-            If a regularizer of the user's has no method `gradient`.
+            If a user-defined regularizer has no method `gradient`.
 
         Examples
         --------
@@ -214,13 +296,13 @@ class Computing(LossHolder):
         return [a + b for a, b in zip(penalties, of_activity, strict=True)]
 
     def shape_of_output(self, shape: Any) -> Any:
-        """`compute_output_shape`, unless a subclass has a `call` that it does not know."""
+        """`compute_output_shape`, or a call on zeros where a subclass overrides `call` alone."""
         if _depth(type(self), "call") < _depth(type(self), "compute_output_shape"):
             return self._shape_by_call(shape)
         return self.compute_output_shape(shape)
 
     def _shape_by_call(self, shape: Any) -> Shape:
-        """The shape of the output, seen by a call on zeros."""
+        """The shape of the output, found by a call on zeros."""
         hint = f"define `compute_output_shape` in {type(self).__name__}."
         shapes = [tuple(one) for one in (shape if self.takes_list else [shape])]
         if any(size is None for one in shapes for size in one[1:]):
@@ -229,7 +311,8 @@ class Computing(LossHolder):
                 f"its input has the shape {shape}; {hint}"
             )
         self._ensure_built(shape)
-        rows = [2 if one[0] is None else one[0] for one in shapes]  # 2: 1 may mean anything
+        # Two rows, because a size of 1 could be any axis.
+        rows = [2 if one[0] is None else one[0] for one in shapes]
         zeros = [np.zeros((n, *one[1:]), self.dtype) for n, one in zip(rows, shapes, strict=True)]
         with call_state.without_losses():
             record = self.record()
@@ -243,12 +326,12 @@ class Computing(LossHolder):
 
 
 def _depth(kind: type, name: str) -> int:
-    """How many classes lie below the one that defines a method: 0 is the class itself."""
+    """Index in the MRO of the class that defines a method; 0 is the class itself."""
     return next(i for i, owner in enumerate(kind.__mro__) if name in vars(owner))
 
 
 def _completed(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """A `build` after which the layer is built, with or without a call of super().build()."""
+    """`build`, followed by `complete_build` whether or not it calls super().build()."""
 
     @functools.wraps(build)
     def build_and_complete(self: Any, input_shape: Any) -> None:
@@ -260,7 +343,7 @@ def _completed(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
 
 
 def apart(array: np.ndarray, others: Any) -> np.ndarray:
-    """`array`, or a copy where it may lie in the memory of the others."""
+    """`array`, or a copy where it may share memory with the others."""
     if isinstance(others, list):
         shared = any(ops.may_overlap(array, other) for other in others)
     else:

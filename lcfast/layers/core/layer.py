@@ -1,8 +1,11 @@
-"""What every layer is: a configuration, a record of weights, and two pure functions.
+"""Layer, the base of all layers: a configuration, a record of weights, and two pure functions.
 
-`forward(weights, inputs)` and `linearize(weights, inputs)` read nothing that changes: the weights
-come in as one immutable record, which a call takes once.  `set_weights` swaps the record, so a
-call in another thread computes with the old weights or with the new ones, never with both.
+`forward(weights, inputs)` and `linearize(weights, inputs)` depend on their arguments and on
+immutable attributes only.  A call takes the record of weights once; `set_weights` replaces it.  So
+a call in another thread computes with the old weights or with the new ones, never with a mixture.
+
+Layer is defined in steps, each a base class of the next: `SymbolicCalls` (symbolic.py),
+`WeightHolder` (tracking.py), `LossHolder` (losses.py), `Computing` (execution.py), `Layer`.
 """
 
 from __future__ import annotations
@@ -12,33 +15,29 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from lcfast.layers.core import arguments, call_state
 from lcfast.layers.core.execution import Computing, Pullback, apart
 from lcfast.layers.core.symbolic import Node, Shape, SymbolicTensor, is_symbolic
-from lcfast.layers.core.symbolic_api import SymbolicSide
-from lcfast.layers.core.weights import lock_kept_at_forks
+from lcfast.layers.core.weights import BUILD_LOCK
 from lcfast.local_conv import ops
 
 __all__ = ["BUILD_LOCK", "Layer", "Pullback", "apart", "numbered_name"]
 
-# Two threads may make the first call together.  A fork takes this lock before SWAP_LOCK, as `build`
-# does: the hooks before a fork run in reverse order.
-BUILD_LOCK = lock_kept_at_forks()
-# Keras numbers unnamed layers through the process: dense, dense_1, ...
+# Keras numbers unnamed layers, for the whole process: dense, dense_1, ...
 _NAME_COUNTS: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 
 
-class Layer(Computing, SymbolicSide):
+class Layer(Computing):
     """The base of all layers, with the arguments that every Keras layer takes.
 
     Parameters
     ----------
     name : str, optional
-        Name; made from the class where it is missing.
+        By default made from the class and numbered.
     dtype : str or numpy.dtype, optional
         "float32" (the default) or "float64": of the weights, the computation and the output.
     trainable : bool
@@ -46,13 +45,13 @@ class Layer(Computing, SymbolicSide):
     input_shape, batch_input_shape : tuple of int or None, optional
         Shape of the input without or with the batch, for the first layer of a Sequential.
     batch_size : int, optional
-        The batch to go with `input_shape`.
+        Size of the batch, with `input_shape`.
     weights : list of ndarray, optional
         Values to set when the layer is built.
     activity_regularizer : str, dict or callable, optional
         Penalty of the output, one of `losses` after a call.
     dynamic : bool
-        Kept for Keras's sake; everything here is computed eagerly.
+        Accepted as in Keras, without effect: all calls are eager.
 
     References
     ----------
@@ -66,8 +65,6 @@ class Layer(Computing, SymbolicSide):
     ('scores', 'float64', (None, 3))
     """
 
-    takes_list: bool = False
-    takes_any_dtype: ClassVar[bool] = False  # inputs come in their own dtype, not in the layer's
     checked_dtype = staticmethod(arguments.checked_dtype)
 
     def __init__(
@@ -92,12 +89,9 @@ class Layer(Computing, SymbolicSide):
             self.checked_dtype(dtype).name,
             arguments.checked_flag(trainable, "trainable"),
             weights,
+            activity_regularizer,
         )
         self._dynamic = arguments.checked_flag(dynamic, "dynamic")
-        self.activity_regularizer = activity_regularizer
-        self._added = []
-        self._added_for = []
-        self.built = False
         if batch_input_shape is None and input_shape is not None:
             batch_input_shape = (
                 None if batch_size is None else arguments.positive_int(batch_size, "batch_size"),
@@ -108,7 +102,6 @@ class Layer(Computing, SymbolicSide):
             if batch_input_shape is None
             else arguments.checked_shape(batch_input_shape, "batch_input_shape")
         )
-        self._nodes: list[Node] = []
 
     @classmethod
     def automatic_name(cls) -> str:
@@ -118,58 +111,8 @@ class Layer(Computing, SymbolicSide):
 
     @property
     def dynamic(self) -> bool:
-        """The argument `dynamic` of the constructor, of the layer or of a sublayer."""
+        """Whether the layer or a sublayer was constructed with `dynamic=True`."""
         return any(layer._dynamic for layer in self.flat_layers())
-
-    # ------------------------------------------------------------ what a layer defines
-
-    def build(self, input_shape: Any) -> None:
-        """Make the weights for inputs of this shape; the batch, first, is None or a number.
-
-        Parameters
-        ----------
-        input_shape : tuple of int or None
-            Shape of the input, batch first; a list of shapes for layers that take several.
-
-        Examples
-        --------
-        >>> import lcfast
-        >>> layer = lcfast.Dense(2)
-        >>> layer.build((None, 3))
-        >>> layer.count_params()
-        8
-        """
-        if type(self).build is Layer.build:
-            self.complete_build()
-
-    def compute_output_shape(self, input_shape: Any) -> Shape:
-        """Return the shape of the output, batch first, for an input of `input_shape`.
-
-        A layer that defines `call` alone is called on zeros to see it.
-
-        Raises
-        ------
-        ValueError
-            If such a layer has inputs of unknown sizes, or gives no row for each row.
-
-        Examples
-        --------
-        >>> import lcfast
-        >>> lcfast.LocallyConnected1D(64, 3).compute_output_shape((None, 10, 32))
-        (None, 8, 64)
-        """
-        return self._shape_by_call(input_shape) if self._computes_by_call else tuple(input_shape)
-
-    def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where a built layer cannot take inputs of this shape."""
-
-    def takes_as_it_is(self, inputs: Any) -> bool:
-        """Whether the layer is built and `inputs` need no check and no copy; False is no harm."""
-        return False
-
-    def at_once(self, inputs: np.ndarray, out: np.ndarray | None) -> np.ndarray | None:
-        """The output where a call like this one needs no check any more; None is no harm."""
-        return None
 
     # ------------------------------------------------------------ calling
 
@@ -188,11 +131,11 @@ class Layer(Computing, SymbolicSide):
         inputs : array_like or SymbolicTensor, shape (batch, ...)
             A list of them for layers that merge.
         training : bool, optional
-            True only where the layer behaves the same; lcfast scores, it does not train.
+            True is refused by layers that behave differently in training; lcfast does not train.
         mask : None
             Masks are not supported, except by a subclass whose `call` takes one.
         out : ndarray, optional
-            Where the output goes, of the right shape and dtype.
+            Array for the output, of its shape and dtype.
         **call_arguments
             Further arguments of the `call` of a subclass.
 
@@ -205,9 +148,10 @@ class Layer(Computing, SymbolicSide):
         TypeError, ValueError
             If the input or `out` has the wrong type, dtype, rank or shape, or a mask is given.
         """
+        plain = mask is None and not call_arguments and self._costs_nothing()
         if type(inputs) is np.ndarray:
-            if mask is None and not call_arguments and self._costs_nothing():
-                y = self.at_once(inputs, out)
+            if plain:
+                y = self.cached_forward(inputs, out)
                 if y is not None:
                     return y
         elif is_symbolic(inputs):
@@ -219,9 +163,9 @@ class Layer(Computing, SymbolicSide):
                 call_arguments["mask"] = mask
             else:
                 self.compute_mask(inputs, mask)
-        arrays = inputs if self.takes_as_it_is(inputs) else self._arrays(inputs)
-        if not call_arguments and self._costs_nothing():
-            # What `compute` comes to for a layer that holds no others and has no `call`.
+        arrays = self._arrays(inputs)
+        if plain:
+            # The same as `compute`, for a layer without sublayers and `call`.
             training = call_state.THREAD.training if training is None else training
             y = self.forward(self.own_record(), arrays, bool(training), out)
         else:
@@ -236,7 +180,7 @@ class Layer(Computing, SymbolicSide):
         return target
 
     def apply(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call the layer; another name of `__call__`.
+        """Call the layer, as `__call__` does.
 
         Examples
         --------
@@ -247,9 +191,9 @@ class Layer(Computing, SymbolicSide):
         return self(inputs, *args, **kwargs)
 
     def vjp(self, inputs: Any) -> tuple[np.ndarray, Pullback]:
-        """Compute the output and the function that pulls gradients back through the layer.
+        """Compute the output and its pullback, the function that gives gradients.
 
-        Nothing is kept in the layer: the function may be called many times, from many threads.
+        The layer keeps no state of it: the pullback may be called many times, from many threads.
         It refers to `inputs`, which must not be changed before its last call.
 
         Parameters
@@ -262,8 +206,8 @@ class Layer(Computing, SymbolicSide):
         y : ndarray
             The output.
         pullback : callable
-            ``dx, dweights = pullback(dy)``: the gradient of the input, None where it is taken as
-            integers, and those of the weights in the order and shapes of `get_weights()`.
+            ``dx, dweights = pullback(dy)``: the gradient of the input, None for an integer input,
+            and those of the weights in the order and shapes of `get_weights()`.
         """
         arrays = self._arrays(inputs)
         with call_state.counting_losses(self.flat_layers, inputs):
@@ -277,24 +221,17 @@ class Layer(Computing, SymbolicSide):
                     f"expected {y.shape}, the output's."
                 )
             dx, dweights = pullback(dy)
-            if dx is None:  # of integers
+            if dx is None:  # of an integer input
                 return dx, dweights
             if isinstance(dx, list):
                 return [apart(part, [dy, *dx[:i]]) for i, part in enumerate(dx)], dweights
             return apart(dx, [dy]), dweights
 
-        # The caller may change its answer; the pullback goes on from this one.
+        # The caller may change the returned array; the pullback keeps its own.
         return y.copy(), checked_pullback
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        """Return None; a mask raises TypeError, because no layer here supports one."""
-        if mask is not None:
-            raise TypeError(
-                f"Layer {self.name} does not support masking, but was passed a mask: {mask!r}."
-            )
-
     def _costs_nothing(self) -> bool:
-        """Whether no call in this thread can leave a loss; then nothing needs to be kept."""
+        """Whether a call can leave no losses, so that it needs no call state."""
         plain = not (self._computes_by_call or self._activity_regularizer or self._holders)
         return plain and not call_state.THREAD.has_losses
 
@@ -311,46 +248,10 @@ class Layer(Computing, SymbolicSide):
         self._nodes.append(node)
         return node.outputs[0]
 
-    def _take_list_if(self, given: bool) -> None:
-        # A `call` may take a list: it is what the first call is made on.
-        if self._computes_by_call and given and not self.takes_list and not self.built:
-            self.takes_list = True
-
-    def _arrays(self, inputs: Any) -> Any:
-        """The inputs as arrays of the layer's dtype, after the layer was built for them."""
-        dtype = None if self.takes_any_dtype else self.numpy_dtype
-        self._take_list_if(
-            isinstance(inputs, list | tuple)
-            and len(inputs) > 0
-            and all(isinstance(item, np.ndarray) for item in inputs)
-        )
-        if self.takes_list:
-            if not isinstance(inputs, list | tuple):
-                raise ValueError(f"Layer {self.name} takes a list of inputs, not one array.")
-            arrays: Any = [ops.as_array(item, dtype, f"input {i}") for i, item in enumerate(inputs)]
-            shapes: Any = [array.shape for array in arrays]
-        else:
-            arrays = ops.as_array(inputs, dtype, f"The input of layer {self.name}")
-            if arrays.ndim == 0:
-                raise ValueError(f"The input of layer {self.name} is a number; expected a batch.")
-            shapes = arrays.shape
-        if not self.built:
-            with_any_batch = (None, *shapes[1:]) if not self.takes_list else shapes
-            self._ensure_built(with_any_batch)
-        self.check_input_shape(shapes)
-        return arrays
-
-    def _ensure_built(self, input_shape: Any) -> None:
-        if self.built:
-            return
-        with BUILD_LOCK:
-            if not self.built:
-                self.build(input_shape)
-
     # ------------------------------------------------------------ configuration
 
     def get_config(self) -> dict[str, Any]:
-        """Return the configuration, as tf_keras writes it; `from_config` makes the layer again."""
+        """Return the configuration as tf_keras writes it; `from_config` makes a layer of it."""
         config: dict[str, Any] = {
             "name": self.name,
             "trainable": self.trainable,
@@ -362,19 +263,19 @@ class Layer(Computing, SymbolicSide):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a layer from what `get_config` gave, or from the config in a model file.
+        """Make a layer from the result of `get_config`, or from the config in a model file.
 
         Raises
         ------
         TypeError
-            If the config has a key that the layer does not take.
+            If the layer does not take a key of the config.
         ValueError
-            If a value is not one that the layer takes.
+            If the layer does not take a value of the config.
         """
         return cls(**config)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Return a layer of its own with the same name, configuration and weights, not connected.
+        """Return an independent layer with the same name, configuration and weights, not connected.
 
         Examples
         --------
@@ -386,7 +287,7 @@ class Layer(Computing, SymbolicSide):
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         values = vars(twin)
-        # Records and slots cannot be changed, so both may have them.
+        # Records and slots are immutable: the copy shares them.
         values.update(vars(self), _nodes=[], _weights={}, _holders=dict(vars(self)["_holders"]))
         memo.update((id(weight), twin.weight_of(slot)) for slot, weight in self._weights.items())
         for name, value in vars(self).items():
@@ -398,7 +299,7 @@ class Layer(Computing, SymbolicSide):
         return f"<lcfast.{type(self).__name__} {self.name}>"
 
 
-# What a deep copy has anew, or in common with the layer, because nothing can change it.
+# Attributes that a deep copy has anew, or shares with the layer because they are immutable.
 _SHARED_BY_COPIES = frozenset({"_nodes", "_weights", "_holders", "_record", "_slots"})
 
 

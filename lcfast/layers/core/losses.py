@@ -1,23 +1,33 @@
-"""What a layer adds to the loss of a training step, and what keeps its weights in bounds."""
+"""The losses of a layer, the gradients of its regularizers, and the constraints of its weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from lcfast.layers.core import call_state
-from lcfast.layers.core.tracking import Tracker
+from lcfast.layers.core.tracking import WeightHolder
 from lcfast.layers.core.weights import SWAP_LOCK
 from lcfast.vocabulary import regularizers
 
 
-class LossHolder(Tracker):
-    """The part of a layer that knows its losses, and the gradients of those of its regularizers."""
+class LossHolder(WeightHolder):
+    """The part of a layer that has losses, and gradients of those of its regularizers."""
 
-    _added: list[float | Callable[[], Any]]
-    _added_for: list[tuple[Any, float]]
+    def __init__(
+        self,
+        name: str,
+        dtype: str,
+        trainable: bool,
+        initial_weights: Sequence[Any] | None,
+        activity_regularizer: Any,
+    ) -> None:
+        super().__init__(name, dtype, trainable, initial_weights)
+        self.activity_regularizer = activity_regularizer
+        self._added: list[float | Callable[[], Any]] = []
+        self._added_for: list[tuple[Any, float]] = []
 
     @property
     def activity_regularizer(self) -> regularizers.RegularizerLike | None:
@@ -30,10 +40,10 @@ class LossHolder(Tracker):
 
     @property
     def losses(self) -> list[float]:
-        """What the layer adds to the loss, sublayers included, as floats in the order of tf_keras.
+        """The losses of the layer and its sublayers, as floats in the order of tf_keras.
 
-        For each layer: what its latest call on an array in this thread cost (what `call` added,
-        then the activity regularizer), the regularizer of each weight, and what `add_loss` added.
+        For each layer: those of its latest call on an array in this thread (what `call` added, then
+        the activity regularizer), the regularizer of each weight, and what `add_loss` added.
         """
         return [loss for layer in self.flat_layers() for loss in layer.own_losses()]
 
@@ -57,10 +67,10 @@ class LossHolder(Tracker):
         Parameters
         ----------
         losses : float, 0-d array, callable without arguments, or list of them
-            Inside of `call` a loss belongs to that call, and the next one replaces it; outside it
-            stays.  A callable is asked whenever `losses` is read.
+            A loss added within `call` belongs to that call and is replaced by the next one; others
+            stay.  A callable is called whenever `losses` is read.
         inputs : array_like, optional
-            What the loss depends on, for `get_losses_for`.
+            The inputs that the loss depends on, for `get_losses_for`.
 
         Raises
         ------
@@ -80,7 +90,7 @@ class LossHolder(Tracker):
         [0.5, 0.25]
         """
         for loss in losses if isinstance(losses, list | tuple) else [losses]:
-            if loss is None:  # Keras lets it through
+            if loss is None:  # as Keras does
                 continue
             if self in call_state.THREAD.records:
                 call_state.note_loss(self, _number(loss() if callable(loss) else loss))
@@ -95,7 +105,7 @@ class LossHolder(Tracker):
         Parameters
         ----------
         inputs : array or None
-            The very array that the layer was called on, or that `add_loss` was given.
+            The same object that the layer was called on, or that `add_loss` was given.
 
         Returns
         -------
@@ -122,7 +132,7 @@ class LossHolder(Tracker):
         return found
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
-        """Accept anything and keep nothing: there are no operations to run later.
+        """Do nothing: lcfast has no deferred operations.
 
         Examples
         --------
@@ -135,11 +145,11 @@ class LossHolder(Tracker):
 
     @property
     def updates(self) -> list[Any]:
-        """Always []: lcfast computes at once and has no operations to run later."""
+        """Always []: lcfast has no deferred operations."""
         return []
 
     def get_updates_for(self, inputs: Any) -> list[Any]:
-        """Return [], whatever the inputs: there are no operations to run later."""
+        """Return [] for any inputs: lcfast has no deferred operations."""
         return []
 
     # ------------------------------------------------------------ a step of training
@@ -157,21 +167,21 @@ class LossHolder(Tracker):
         return penalties
 
     def activity_penalty(self, y: np.ndarray) -> np.ndarray | None:
-        """The gradient of the activity loss by the output; None where there is none."""
+        """The gradient of the activity loss with respect to the output, or None."""
         if self.activity_regularizer is None:
             return None
         slope = gradient_of(self.activity_regularizer, y, "the output")
         return slope / max(len(y), 1)
 
     def note_activity(self, y: Any) -> None:
-        """Let the call that is under way cost what the activity regularizer says."""
+        """Add the activity loss of the output `y` to the running call."""
         regularizer = self._activity_regularizer
         if regularizer is not None and call_state.THREAD.inputs is not None:
             rows = len(y) if np.ndim(y) else 1
             call_state.note_loss(self, float(regularizer(y)) / rows if rows else 0.0)
 
     def apply_constraints(self) -> None:
-        """Project all weights that have a constraint, sublayers included, and swap them at once.
+        """Project the weights that have a constraint, sublayers included, and replace them at once.
 
         Examples
         --------
@@ -203,13 +213,13 @@ def gradient_of(regularizer: Any, value: np.ndarray, what: str) -> np.ndarray:
     Raises
     ------
     TypeError
-        If the regularizer is one of the user's without a method `gradient`.
+        If a user-defined regularizer has no method `gradient`.
     """
     gradient = getattr(regularizer, "gradient", None)
     if gradient is None:
         raise TypeError(
             f"The regularizer {regularizer!r} of {what} has no method `gradient`; define it: "
-            "gradient(w) returns the derivative of the penalty by each entry of w."
+            "gradient(w) returns the derivative of the penalty with respect to each entry of w."
         )
     return np.asarray(gradient(value), value.dtype)
 

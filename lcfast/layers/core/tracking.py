@@ -1,7 +1,11 @@
-"""What a layer that users write is made of: weights it adds itself, and layers that it holds."""
+"""The weights of a layer: its own, and those of the layers assigned to its attributes.
+
+A layer has one record, a tuple of read-only arrays.  It is never changed, only replaced.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,40 +13,58 @@ from typing import Any
 import numpy as np
 
 from lcfast.layers.core import arguments
-from lcfast.layers.core.weights import SWAP_LOCK, Weight, WeightHolder, WeightSlot, own
+from lcfast.layers.core.call_state import THREAD
+from lcfast.layers.core.symbolic import SymbolicCalls
+from lcfast.layers.core.weights import SWAP_LOCK, Record, Weight, WeightSlot, own
 from lcfast.vocabulary import constraints, initializers, regularizers
 
-# Arguments of Keras's add_weight that matter to TensorFlow alone.
+# Arguments of Keras's add_weight that only TensorFlow uses.
 _OF_TENSORFLOW = frozenset(
     {
         *("use_resource", "synchronization", "aggregation", "getter", "collections"),
         *("partitioner", "caching_device", "layout", "experimental_autocast"),
     }
 )
-# What a layer keeps in lists and dicts of its own, where no sublayer can be.
+# Attributes of a layer that are lists and dicts and never hold a sublayer.
 _INTERNAL = frozenset(
     {"_nodes", "_slots", "_record", "_weights", "_initial_weights", "_added", "_added_for"}
 )
-WeightRef = tuple["Tracker", int]  # the layer that stores a weight, and which of its own it is
+WeightRef = tuple["WeightHolder", int]  # the layer that stores a weight, and its index there
 
 
 class Composite:
-    """The record of a layer that holds others: the own record of each of them."""
+    """The record of a layer with sublayers: the own record of each layer."""
 
-    def __init__(self, of: Mapping[Tracker, Any]) -> None:
+    def __init__(self, of: Mapping[WeightHolder, Any]) -> None:
         self.of = of
 
 
-class Tracker(WeightHolder):
-    """A holder of weights that also has those of the layers assigned to its attributes.
+class WeightHolder(SymbolicCalls):
+    """The part of a layer that holds its weights and tracks the layers in its attributes.
 
-    Its record is its own one where it holds no layers, else a `Composite`.
+    The record of a layer without sublayers is its own one, else a `Composite`.  A record holds the
+    weights in the form in which the layer computes: `pack` makes it from the arrays that Keras
+    stores, `unpack` is the inverse.  By default both forms are the same.
     """
 
     _holders: dict[str, None]  # the attributes that hold layers, or may
 
+    def __init__(
+        self, name: str, dtype: str, trainable: bool, initial_weights: Sequence[Any] | None
+    ) -> None:
+        super().__init__(name, dtype)
+        self.built = False
+        self._trainable = trainable
+        self._initial_weights = None if initial_weights is None else list(initial_weights)
+        self._awaits_weights = False
+        self._slots: tuple[WeightSlot, ...] = ()
+        self._record: Any = ()
+        self._weights: dict[WeightSlot, Weight] = {}
+
+    # ------------------------------------------------------------ sublayers
+
     def __setattr__(self, name: str, value: Any) -> None:
-        """Assign an attribute, and track the layers in it, in lists and dicts too.
+        """Assign an attribute and track the layers in it, also in lists and dicts.
 
         Raises
         ------
@@ -57,9 +79,9 @@ class Tracker(WeightHolder):
                 "read-only @property of the object. Please choose a different name."
             ) from None
         holders = vars(self).setdefault("_holders", {})
-        # A list may get its layers later.
+        # Layers may be added to a list later.
         changeable = isinstance(value, list | dict) and name not in _INTERNAL
-        held = name in vars(self)  # not by a property
+        held = name in vars(self)  # False: a property took the value
         if held and (changeable or any(layers_in(value))):
             holders[name] = None
         else:
@@ -78,7 +100,7 @@ class Tracker(WeightHolder):
         return list(dict.fromkeys(part for name in holders for part in layers_in(values[name])))
 
     def flat_layers(self) -> list[Any]:
-        """The layer, those that it holds, and what they hold, each once."""
+        """The layer, its sublayers and their sublayers, each once."""
         flat: dict[Any, None] = {self: None}
         for part in self.sublayers():
             flat.update(dict.fromkeys(part.flat_layers()))
@@ -94,6 +116,76 @@ class Tracker(WeightHolder):
         checked = arguments.checked_flag(value, "trainable")
         for layer in self.flat_layers():
             layer._trainable = checked
+
+    # ------------------------------------------------------------ own weights
+
+    def pack(self, stored: Record) -> Any:
+        """Return the record of these read-only arrays, which are as Keras stores them."""
+        return stored
+
+    def unpack(self, record: Any) -> Record:
+        """Return the arrays of a record as Keras stores them."""
+        stored: Record = record
+        return stored
+
+    def own_record(self) -> Any:
+        """The record of the layer's own weights; within a call, the one that the call took."""
+        records = THREAD.records
+        return records.get(self, self._record) if records else self._record
+
+    def swap_own_record(self, record: Any) -> None:
+        """Replace the record of the layer's own weights, from the next call on."""
+        self._record = record
+
+    def finish_build(self, slots: Sequence[WeightSlot]) -> None:
+        """Set the slots and their initial values; the last step of `build`."""
+        # Keras lists and stores trainable weights before the others.
+        self._slots = tuple(sorted(slots, key=lambda slot: not slot.trainable))
+        self._weights = {}
+        if self._initial_weights is None and not self._awaits_weights:
+            self.initialize_weights()
+
+    def await_weights(self) -> None:
+        """Let `build` set the slots without values, which come from a file by `swap_record`."""
+        self._awaits_weights = True
+
+    def initialize_weights(self) -> None:
+        """Set all weights to new initial values."""
+        stored = tuple(slot.initial_value(self.numpy_dtype) for slot in self._slots)
+        self.swap_own_record(self.pack(stored))
+
+    def own_checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
+        """Return the record of own weights with these values, or raise what `set_weights` raises.
+
+        Without `copy`, arrays of the right dtype and layout are not copied but made read-only.
+        """
+        values = list(weights)
+        if len(values) != len(self._slots):
+            hint = "" if self.built or self._slots else "; it is not built yet: call `build` first"
+            raise ValueError(
+                f"Layer {self.name} expects {len(self._slots)} weights, but {len(values)} were "
+                f"given{hint}."
+            )
+        stored = [
+            slot.checked_value(value, self.numpy_dtype, self.name, copy)
+            for slot, value in zip(self._slots, values, strict=True)
+        ]
+        return self.pack(tuple(stored))
+
+    def weight_of(self, slot: WeightSlot) -> Weight:
+        """The Weight of one of the layer's own slots, always the same object."""
+        if slot not in self._weights:
+            self._weights[slot] = Weight(
+                f"{self.name}/{slot.name}:0",
+                slot.shape,
+                slot.dtype or self.numpy_dtype,
+                slot.trainable,
+                functools.partial(self._stored_in, slot),
+            )
+        return self._weights[slot]
+
+    def _stored_in(self, slot: WeightSlot) -> np.ndarray:
+        return self.unpack(self.own_record())[self._slots.index(slot)]
 
     def add_weight(
         self,
@@ -113,19 +205,19 @@ class Tracker(WeightHolder):
         name : str, optional
             The weight is called `{layer}/{name}:0`.
         shape : tuple of int, optional
-            () where it is missing.
+            () by default.
         dtype : str or numpy.dtype, optional
-            "float32" or "float64"; the layer's where it is missing.
+            "float32" or "float64"; by default that of the layer.
         initializer : str, dict or callable, optional
-            GlorotUniform where it is missing.
+            GlorotUniform by default.
         regularizer : str, dict or callable, optional
             Its penalty is one of `losses`.
         trainable : bool, optional
-            Whether training would change it: True where it is missing.
+            Whether training would change it; True by default.
         constraint : str, dict or callable, optional
-            What `apply_constraints` projects it with.
+            Projects the weight in `apply_constraints`.
         **of_tensorflow
-            Arguments that matter to TensorFlow alone, such as `synchronization`.
+            Arguments that only TensorFlow uses, such as `synchronization`; ignored.
 
         Returns
         -------
@@ -182,7 +274,7 @@ class Tracker(WeightHolder):
         return self.weight_of(slot)
 
     def add_variable(self, *args: Any, **kwargs: Any) -> Weight:
-        """Add a weight; the name that `add_weight` had before.
+        """Add a weight; the older name of `add_weight`.
 
         Examples
         --------
@@ -197,14 +289,14 @@ class Tracker(WeightHolder):
         index = sum(other.trainable for other in slots) if slot.trainable else len(slots)
         slots.insert(index, slot)
         if not self._awaits_weights:
-            record.insert(index, slot.initial_value(np.dtype(self.dtype)))
+            record.insert(index, slot.initial_value(self.numpy_dtype))
         self._slots = tuple(slots)
         self.swap_own_record(tuple(record))
 
     # ------------------------------------------------------------ all weights together
 
     def complete_build(self) -> None:
-        """Take the values that the constructor was given, and be built: the last of a build."""
+        """Set the values given to the constructor and mark the layer as built, after `build`."""
         if self._initial_weights is not None:
             self.set_weights(self._initial_weights)
             self._initial_weights = None
@@ -230,45 +322,43 @@ class Tracker(WeightHolder):
         Raises
         ------
         ValueError
-            If their number or a shape is wrong; then nothing is changed.
+            If their number or a shape is wrong; nothing is changed then.
         """
         self.swap_record(self.checked_record(weights))
 
     def record(self) -> Any:
-        """The weights as one immutable whole, those of the sublayers too."""
+        """The immutable record of all weights, those of the sublayers included."""
         if not self._holders or not self.sublayers():
             return self.own_record()
         with SWAP_LOCK:
             return Composite({layer: layer.own_record() for layer in self.flat_layers()})
 
     def swap_record(self, record: Any) -> None:
-        """Compute with `record` from the next call on; calls under way keep the one they took."""
-        if not isinstance(record, Composite):
-            self.swap_own_record(record)
-            return
+        """Replace the record from the next call on; running calls keep the one they took."""
         with SWAP_LOCK:
-            for layer, own in record.of.items():
-                layer.swap_own_record(own)
+            for layer, own_record in self.records_of(record).items():
+                layer.swap_own_record(own_record)
 
     def records_of(self, record: Any) -> Mapping[Any, Any]:
-        """The own record of this layer and of all that it holds."""
+        """The own records of this layer and its sublayers, of a record."""
         return record.of if isinstance(record, Composite) else {self: record}
 
     def stored(self, record: Any) -> Sequence[np.ndarray]:
-        """The arrays of `get_weights()`, of a record; read-only."""
+        """The read-only arrays of `get_weights()`, of a record."""
         if not isinstance(record, Composite):
             return self.unpack(record)
         arrays = {layer: layer.unpack(own) for layer, own in record.of.items()}
         return [arrays[layer][i] for layer, i in self.weight_refs()]
 
     def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
-        """Return the record that `weights` make, or raise what `set_weights` raises."""
+        """Return the record with these values, or raise what `set_weights` raises."""
         if not self.sublayers():
             return self.own_checked_record(weights, copy)
         values, weight_refs = list(weights), self.weight_refs()
         if len(values) != len(weight_refs):
             raise ValueError(
-                f"Layer {self.name} expects {len(weight_refs)} weights, but {len(values)} were given."
+                f"Layer {self.name} expects {len(weight_refs)} weights, but {len(values)} were "
+                "given."
             )
         of_layer = dict(zip(weight_refs, values, strict=True))
         return Composite(
@@ -281,22 +371,22 @@ class Tracker(WeightHolder):
         )
 
     def weight_refs(self) -> list[WeightRef]:
-        """Where each of `get_weights()` is stored, in Keras's order."""
+        """The WeightRef of each of `get_weights()`, in Keras's order."""
         trained, others = self.split_weight_refs()
         return trained + others
 
     def split_weight_refs(self) -> tuple[list[WeightRef], list[WeightRef]]:
-        """The trainable ones, own before those of sublayers, and likewise the others."""
+        """Trainable and other weights; in each list own ones before those of sublayers."""
         own: list[WeightRef] = [(self, i) for i in range(len(self._slots))]
         trained = [(self, i) for i, slot in enumerate(self._slots) if slot.trainable]
         others = [ref for ref in own if ref not in trained]
         parts = [part.split_weight_refs() for part in self.sublayers()]
         if not self.trainable:
             of_parts = [ref for part in parts for refs in part for ref in refs]
-            return [], _each_once(own + of_parts)
-        trained = _each_once(trained + [ref for part, _ in parts for ref in part])
-        others = _each_once(others + [ref for _, part in parts for ref in part])
-        return trained, others
+            return [], list(dict.fromkeys(own + of_parts))
+        trained += [ref for part, _ in parts for ref in part]
+        others += [ref for _, part in parts for ref in part]
+        return list(dict.fromkeys(trained)), list(dict.fromkeys(others))
 
     @property
     def weights(self) -> list[Weight]:
@@ -310,7 +400,7 @@ class Tracker(WeightHolder):
 
     @property
     def non_trainable_weights(self) -> list[Weight]:
-        """The weights that training would leave alone."""
+        """The weights that training would not change."""
         return [layer.weight_of(layer._slots[i]) for layer, i in self.split_weight_refs()[1]]
 
     @property
@@ -333,7 +423,7 @@ class Tracker(WeightHolder):
         return [layer._slots[i].shape for layer, i in self.weight_refs()]
 
     def count_params(self) -> int:
-        """Return how many numbers the weights hold.
+        """Return the number of entries of all weights.
 
         Raises
         ------
@@ -349,8 +439,8 @@ class Tracker(WeightHolder):
 
 
 def layers_in(value: Any) -> Iterator[Any]:
-    """The layers in the value of an attribute: itself, or in lists, tuples and dicts."""
-    if isinstance(value, Tracker):
+    """The layers in the value of an attribute: the value itself, or in lists, tuples and dicts."""
+    if isinstance(value, WeightHolder):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
@@ -358,7 +448,3 @@ def layers_in(value: Any) -> Iterator[Any]:
     elif isinstance(value, dict):
         for item in value.values():
             yield from layers_in(item)
-
-
-def _each_once(weight_refs: list[WeightRef]) -> list[WeightRef]:
-    return list(dict.fromkeys(weight_refs))

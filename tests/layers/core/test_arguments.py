@@ -164,12 +164,16 @@ def test_the_largest_size_of_keras_is_a_size():
     assert arguments.checked_shape((2**31 - 1,), "size") == (2**31 - 1,)
 
 
-@pytest.mark.parametrize("value", [True, False, np.True_, np.False_, 0, 1], ids=repr)
+@pytest.mark.parametrize("value", [True, False, np.True_, np.False_, 0, 1, np.int8(1)], ids=repr)
 def test_flags_of_any_kind_become_a_bool(value):
     assert arguments.checked_flag(value, "flag") is bool(value)
 
 
-@pytest.mark.parametrize("value", ["True", None, 2, -1, [], {}, [True], 0.5, b""], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    ["True", None, 2, -1, [], {}, [True], 0.5, 0.0, 1.0, np.float32(1), 1j, np.array([1]), b""],
+    ids=repr,
+)
 def test_what_is_no_flag_is_refused_by_the_name_of_its_argument(value):
     with pytest.raises(ValueError, match="The `flag` argument must be True or False"):
         arguments.checked_flag(value, "flag")

@@ -142,7 +142,7 @@ def test_real_numbers_of_any_kind_are_converted(make, shape, kind):
 
 @OF_ONE_INPUT
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_layout_of_an_input_changes_no_bit(make, shape, layout):
+def test_results_are_bit_identical_for_any_layout_of_the_input(make, shape, layout):
     layer = built(make, shape)
     x = random((3, *shape))
     other = LAYOUTS[layout](x)
@@ -158,7 +158,7 @@ def test_the_layout_of_an_input_changes_no_bit(make, shape, layout):
 
 @OF_ONE_INPUT
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_answer_to_a_row_does_not_depend_on_the_batch(make, shape, dtype):
+def test_the_output_of_a_row_does_not_depend_on_the_batch(make, shape, dtype):
     layer = built(make, shape, dtype=dtype)
     x = random((19, *shape), dtype)
     together = layer(x)
@@ -199,7 +199,7 @@ def test_a_single_number_is_no_batch(make, shape):
 
 
 @OF_ONE_INPUT
-def test_an_empty_batch_gives_an_empty_answer(make, shape):
+def test_an_empty_batch_gives_an_empty_output(make, shape):
     layer = built(make, shape)
     rows, empty = np.ones((3, *shape), "f4"), np.empty((0, *shape), "f4")
     expected = (0, *layer(rows).shape[1:])
@@ -247,7 +247,7 @@ def assert_apart(*arrays):
 
 
 @OF_MOVERS
-def test_an_answer_never_lies_in_the_memory_of_the_input(make, shape):
+def test_an_output_never_shares_memory_with_the_input(make, shape):
     x = random((3, *shape))
     y = make()(x)
     assert_same_bits(y.reshape(x.shape), x)
@@ -255,13 +255,13 @@ def test_an_answer_never_lies_in_the_memory_of_the_input(make, shape):
 
 
 @OF_MOVERS
-def test_an_answer_never_lies_in_memory_that_the_input_only_wraps(make, shape):
+def test_an_output_never_shares_memory_that_the_input_only_wraps(make, shape):
     x = random((3, *shape))
     assert_apart(x, make()(memoryview(x)))
 
 
 @OF_MOVERS
-def test_gradients_never_lie_in_the_memory_of_what_was_given(make, shape):
+def test_gradients_never_share_memory_with_the_arguments(make, shape):
     x = random((3, *shape))
     y, pullback = make().vjp(x)
     dy = random(y.shape, seed=8)
@@ -273,7 +273,7 @@ def test_gradients_never_lie_in_the_memory_of_what_was_given(make, shape):
 
 @OF_MERGING
 @pytest.mark.parametrize("count", [1, 2])
-def test_merging_layers_never_answer_in_the_memory_of_what_was_given(make, shape, count):
+def test_outputs_of_merging_layers_never_share_memory_with_the_arguments(make, shape, count):
     given = [random((3, *shape), seed=seed) for seed in range(count)]
     y, pullback = make().vjp(given)
     dy = random(y.shape, seed=8)
@@ -283,7 +283,7 @@ def test_merging_layers_never_answer_in_the_memory_of_what_was_given(make, shape
 
 
 @pytest.mark.parametrize(("make", "shape"), [*WITH_WEIGHTS, *WITHOUT_WEIGHTS, *MOVERS])
-def test_changing_an_answer_changes_neither_the_next_one_nor_the_gradients(make, shape):
+def test_changing_an_output_changes_neither_the_next_one_nor_the_gradients(make, shape):
     layer = built(make, shape)
     y, pullback = layer.vjp(random((3, *shape)))
     dy, before = random(y.shape, seed=8), y.copy()
@@ -301,7 +301,7 @@ def test_changing_an_answer_changes_neither_the_next_one_nor_the_gradients(make,
 
 
 @OF_ONE_INPUT
-def test_an_answer_goes_where_the_caller_wants_it(make, shape):
+def test_the_output_is_written_to_out(make, shape):
     layer = built(make, shape)
     x = random((3, *shape))
     expected = layer(x)
@@ -398,7 +398,7 @@ def test_training_changes_nothing_or_is_refused(make, shape, training):
         assert_same_bits(layer(x, training=training), layer(x))
 
 
-def test_calls_take_keras_s_arguments_by_place():
+def test_calls_take_the_arguments_of_keras_in_its_order():
     parameters = inspect.signature(lcfast.Dense.__call__).parameters
     defaults = {name: parameter.default for name, parameter in list(parameters.items())[1:]}
     assert list(defaults.items()) == [

@@ -228,7 +228,7 @@ def test_a_layer_of_one_input_takes_one():
         lcfast.Dense(2, name="local")([lcfast.Input((3,)), lcfast.Input((3,))])
 
 
-def test_a_layer_that_defines_nothing_says_so():
+def test_a_layer_that_defines_neither_forward_nor_call_raises_a_type_error():
     layer = lcfast.Layer(name="bare")
     x = np.ones((1, 2))
     with pytest.raises(TypeError, match=r"Layer bare \(Layer\) does not define `forward`"):
@@ -266,8 +266,8 @@ def busy_threads():
 
 @pytest.mark.usefixtures("busy_threads")
 @pytest.mark.parametrize("engine", ["direct", "sparse"])
-def test_every_answer_belongs_to_one_whole_set_of_weights(engine):
-    # With all weights equal to n every output is 4 n + n, and every dx is 3 n for each window.
+def test_every_output_belongs_to_one_whole_set_of_weights(engine):
+    # With all weights equal to n every output is 4 n + n, and dx is 3 n per receptive field.
     layer = lcfast.LocallyConnected1D(3, 2, engine=engine)
     x = np.ones((2, 12, 2), "f4")
     layer.build(x.shape)

@@ -1,4 +1,4 @@
-"""`losses`: which, in which order, and when; the values are those of tf_keras 2.21."""
+"""Losses: their order and when they are replaced; the values are those of tf_keras 2.21."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -55,7 +55,7 @@ def test_a_layer_that_is_not_trained_has_its_losses():
     close(local.losses, [1.28, 0.24, 0.08])
 
 
-def test_an_empty_batch_costs_nothing():
+def test_the_activity_loss_of_an_empty_batch_is_zero():
     local = layer()
     local(X[:0])
     close(local.losses, [0, 0.24, 0.08])
@@ -82,7 +82,7 @@ def test_the_activity_regularizer_may_be_set_later():
 
 
 @pytest.mark.member("add_loss")
-def test_numbers_and_callables_are_added_and_asked_anew():
+def test_numbers_and_callables_are_added_and_callables_are_called_each_time():
     local, value = layer(), [7.0]
     local.add_loss(np.float32(3))
     local.add_loss([lambda: value[0], np.array(9.0), None])
@@ -143,7 +143,7 @@ def test_the_losses_of_a_model_are_those_of_its_layers_in_order():
     close(model.losses, [6, 0.06, 0.06, 0.06])
 
 
-def test_a_layer_that_a_model_calls_twice_costs_twice():
+def test_a_layer_that_a_model_calls_twice_has_two_activity_losses():
     x = lcfast.Input((3,))
     relu = lcfast.ReLU(activity_regularizer="l1")
     model = lcfast.Model(x, relu(relu(x)))

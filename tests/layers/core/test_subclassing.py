@@ -121,7 +121,7 @@ class Doubled(lcfast.LocallyConnected1D):
         return 2 * super().call(inputs)
 
 
-def test_a_built_in_layer_with_another_call_computes_by_it_and_has_not_its_old_gradients():
+def test_a_built_in_layer_with_its_own_call_does_not_inherit_gradients():
     layer, x = Doubled(2, 3), np.ones((2, 6, 1), "f4")
     layer.build(x.shape)
     plain = lcfast.LocallyConnected1D.from_config(layer.get_config())
@@ -208,7 +208,7 @@ def test_the_shape_of_the_output_is_seen_by_a_call_without_a_loss():
     assert layer.losses == []
 
 
-def test_where_a_call_does_not_show_the_shape_the_method_is_asked_for():
+def test_compute_output_shape_is_needed_where_a_call_cannot_show_the_shape():
     class Total(lcfast.Layer):
         def call(self, inputs):
             return inputs.sum()

@@ -1,4 +1,4 @@
-"""The symbolic side: what a layer was called on, and what came of it."""
+"""Keras's members about symbolic calls: inputs, outputs, shapes and nodes of a layer."""
 
 import re
 
@@ -42,7 +42,7 @@ def test_the_masks_of_a_call_are_none():
     assert local.get_output_mask_at(0) is None
 
 
-# The sentences of tf_keras 2.21.
+# The messages of tf_keras 2.21.
 NEVER_CALLED = {
     "input": "Layer lc is not connected, no input to return.",
     "output": "Layer lc has no inbound nodes.",
@@ -54,7 +54,7 @@ NEVER_CALLED = {
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_layer_that_was_never_called_has_none_of_it(part):
+def test_a_layer_that_was_never_called_has_no_input_and_output(part):
     local = layer()
     local(np.ones((1, 6, 1)))  # arrays do not count
     with pytest.raises(AttributeError, match=re.escape(NEVER_CALLED[part])):
