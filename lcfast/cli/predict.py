@@ -23,7 +23,7 @@ from lcfast.cli.errors import (
 )
 from lcfast.cli.files import same_file
 from lcfast.cli.inputs import blocks, check_same_count, open_input, places_of_inputs
-from lcfast.io.replacing import replacing
+from lcfast.io.atomic_write import atomic_write
 from lcfast.local_conv import dispatch
 from lcfast.models import Model, load_model
 from lcfast.models.blocks import MEMORY_BYTES, rows_at_once
@@ -100,7 +100,7 @@ def predict(
             for line in costs.lines():
                 click.echo(line, err=True)
         if costs is not None and plot is not None:
-            with replacing(str(plot)) as file:
+            with atomic_write(str(plot)) as file:
                 costs.plot(file)
 
 

@@ -7,13 +7,13 @@ files, never layers: file -> (config, {name: array}).
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 
 from lcfast.errors import ModelFileError
+from lcfast.io.reading import size_of
 from lcfast.io.stored_model import StoredModel, WeightOrder
 
 __all__ = ["StoredModel", "WeightOrder", "layers_of_checkpoint", "read_model", "read_weights"]
@@ -160,15 +160,13 @@ def _reader_of(path: str) -> Reader:
 
 
 def _reader_of_file(path: str) -> Reader:
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise ModelFileError(f"{path}: is not a regular file; copy the model into one")
+    size = size_of(path)
     with open(path, "rb") as file:
         start = file.read(32)
         # HDF5 allows a block of the user's own, 512 bytes or a doubling of it, ahead of its mark.
         offset = 512
         mark = start[: len(_HDF5)]
-        while mark != _HDF5 and not start.startswith(_ZIP) and offset < status.st_size:
+        while mark != _HDF5 and not start.startswith(_ZIP) and offset < size:
             file.seek(offset)
             mark = file.read(len(_HDF5))
             offset *= 2

@@ -20,8 +20,7 @@ from lcfast.io import object_graph
 from lcfast.io.crc32c import crc32c, unmasked
 from lcfast.io.object_graph import TrackedObject
 from lcfast.io.protobuf import Message, read_varint
-from lcfast.io.reading import naming, quoted, refusal
-from lcfast.io.regular_files import read_bytes, size_of
+from lcfast.io.reading import naming, quoted, read_bytes, refusal, size_of
 from lcfast.io.sorted_table import read_table
 from lcfast.io.stored_model import StoredModel, WeightOrder
 from lcfast.io.stored_weights import StoredWeights

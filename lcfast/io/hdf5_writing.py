@@ -14,7 +14,7 @@ from typing import IO
 import h5py
 import numpy as np
 
-from lcfast.io.replacing import replacing
+from lcfast.io.atomic_write import atomic_write
 
 Arrays = Sequence[tuple[str, np.ndarray]]
 #: The (name, array) of each weight of each layer, by the name of the layer, in the model's order.
@@ -51,7 +51,7 @@ def write_model(
     OSError
         If the system cannot write the file; then what was there before is still there.
     """
-    with replacing(path, overwrite) as file, opened(file) as root:
+    with atomic_write(path, overwrite) as file, opened(file) as root:
         root.attrs["model_config"] = config.encode()
         _write_origin(root, keras_version)
         _write_layers(root.create_group("model_weights"), weights, keras_version)
@@ -61,7 +61,7 @@ def write_weights(
     path: str, weights: LayerWeights, keras_version: str, overwrite: bool = True
 ) -> None:
     """Write weights alone; the arguments are those of `write_model`."""
-    with replacing(path, overwrite) as file, opened(file) as root:
+    with atomic_write(path, overwrite) as file, opened(file) as root:
         _write_layers(root, weights, keras_version)
 
 

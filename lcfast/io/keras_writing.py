@@ -20,8 +20,8 @@ from typing import IO
 
 import numpy as np
 
+from lcfast.io.atomic_write import atomic_write
 from lcfast.io.hdf5_writing import opened
-from lcfast.io.replacing import replacing
 
 #: The weights at each place of the tree, such as "layers/dense"; the model's own is "".
 WeightTree = Mapping[str, Sequence[np.ndarray]]
@@ -53,7 +53,7 @@ def write_model(
     saved = datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     metadata = json.dumps({"keras_version": keras_version, "date_saved": saved})
     with (
-        replacing(path, overwrite) as file,
+        atomic_write(path, overwrite) as file,
         zipfile.ZipFile(file, "w") as archive,
         # On the disk, because a model may be larger than what memory is left.
         tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))) as weights,
@@ -68,7 +68,7 @@ def write_model(
 
 def write_weights(path: str, tree: WeightTree, overwrite: bool = True) -> None:
     """Write weights alone as a .weights.h5 file; the arguments are those of `write_model`."""
-    with replacing(path, overwrite) as file:
+    with atomic_write(path, overwrite) as file:
         _write_tree(file, tree)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,6 +56,21 @@ def reading(place: str) -> Iterator[None]:
             raise
         said = " ".join(str(error).split())
         raise refusal(f"{place} cannot be read ({type(error).__name__}: {said})") from error
+
+
+def size_of(path: str) -> int:
+    """Return the size of a regular file; others, such as pipes, are refused and never read."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelFileError(f"{path}: is not a regular file; copy the model into one")
+    return status.st_size
+
+
+def read_bytes(path: str) -> memoryview:
+    """Return the content of a regular file."""
+    size_of(path)
+    with naming(path), open(path, "rb") as file:
+        return memoryview(file.read())
 
 
 def parsed_json(text: str | bytes, place: str) -> Any:

@@ -20,8 +20,7 @@ from lcfast.io import checkpoint
 from lcfast.io.checkpoint import Checkpoint
 from lcfast.io.object_graph import keys_in_order
 from lcfast.io.protobuf import Message
-from lcfast.io.reading import is_too_deep, naming, quoted, refusal
-from lcfast.io.regular_files import read_bytes
+from lcfast.io.reading import is_too_deep, naming, quoted, read_bytes, refusal
 from lcfast.io.stored_model import StoredModel, WeightOrder
 from lcfast.io.stored_weights import StoredWeights
 
