@@ -12,14 +12,12 @@ from typing import Protocol
 
 import numpy as np
 
+from lcfast import file_signatures
 from lcfast.errors import ModelFileError
 from lcfast.io.reading import size_of
 from lcfast.io.stored_model import StoredModel, WeightOrder
 
 __all__ = ["StoredModel", "WeightOrder", "layers_of_checkpoint", "read_model", "read_weights"]
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second where an archive is empty
 
 # What lies in the place of a model surprisingly often, by its first bytes.
 _LOOKS_LIKE = {
@@ -165,16 +163,17 @@ def _reader_of_file(path: str) -> Reader:
         start = file.read(32)
         # HDF5 allows a block of the user's own, 512 bytes or a doubling of it, ahead of its mark.
         offset = 512
-        mark = start[: len(_HDF5)]
-        while mark != _HDF5 and not start.startswith(_ZIP) and offset < size:
+        mark = start[: len(file_signatures.HDF5)]
+        is_zip = start.startswith(file_signatures.ZIP)
+        while mark != file_signatures.HDF5 and not is_zip and offset < size:
             file.seek(offset)
-            mark = file.read(len(_HDF5))
+            mark = file.read(len(file_signatures.HDF5))
             offset *= 2
-    if mark == _HDF5:
+    if mark == file_signatures.HDF5:
         from lcfast.io import hdf5
 
         return hdf5
-    if start.startswith(_ZIP):
+    if is_zip:
         return _reader_of_archive(path)
     raise _no_model(path, _look(start))
 

@@ -16,11 +16,12 @@ from typing import Literal
 
 import numpy as np
 
+from lcfast.errors import quoted
 from lcfast.io import object_graph
 from lcfast.io.crc32c import crc32c, unmasked
 from lcfast.io.object_graph import TrackedObject
 from lcfast.io.protobuf import Message, read_varint
-from lcfast.io.reading import naming, quoted, read_bytes, refusal, size_of
+from lcfast.io.reading import naming, read_bytes, refusal, size_of
 from lcfast.io.sorted_table import read_table
 from lcfast.io.stored_model import StoredModel, WeightOrder
 from lcfast.io.stored_weights import StoredWeights

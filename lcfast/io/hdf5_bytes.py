@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 from mmap import mmap
 
+from lcfast import file_signatures
 from lcfast.io.reading import refusal
 
-_MARK = b"\x89HDF\r\n\x1a\n"
 # By the version of the first block: where the widths are, and three addresses: of the first byte
 # as the writer saw it, of the end, and of the root group; in newer files also of an extension.
 _LAYOUTS = {
@@ -44,7 +44,7 @@ class HDF5Bytes:
 
     def _find_roots(self) -> list[int]:
         block = 0  # of the user's own, ahead of the file
-        while self.at(block, len(_MARK)) != _MARK:
+        while self.at(block, len(file_signatures.HDF5)) != file_signatures.HDF5:
             block = max(512, 2 * block)
             if block >= self.size:
                 return []  # HDF5 says what is missing

@@ -18,11 +18,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lcfast.errors import quoted
 from lcfast.io.hdf5_bytes import HDF5Bytes
 from lcfast.io.hdf5_headers import Headers, check_member, checking_members
 from lcfast.io.hdf5_packing import PACKERS, check_packing
 from lcfast.io.hdf5_text import HEAP, check_heaps, check_lengths
-from lcfast.io.reading import naming, quoted, reading, refusal
+from lcfast.io.reading import naming, reading, refusal
 
 # For any other filter HDF5 would load a plugin.
 _FILTERS = PACKERS | {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
@@ -87,8 +88,8 @@ def opened(path: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
             return
         with open(path, "rb", buffering=0) as raw:
             whole = Window(raw, 0, raw.seek(0, io.SEEK_END))
+            _look_through(whole)
             with _headers_checked(whole), h5py.File(path, "r") as file:
-                _look_through(whole)
                 yield file
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import h5py
 
+from lcfast.errors import quoted
 from lcfast.io.hdf5_file import check_sizes, has_member, member, names, place_of, resolve
-from lcfast.io.reading import quoted, refusal
+from lcfast.io.reading import refusal
 
 _OF_NO_LAYER = "top_level_model_weights"  # Keras's group for weights of the model itself
 

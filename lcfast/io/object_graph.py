@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lcfast.errors import quoted
 from lcfast.io.protobuf import Message
-from lcfast.io.reading import quoted, refusal
+from lcfast.io.reading import refusal
 
 KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VALUE = "VARIABLE_VALUE"

@@ -6,25 +6,21 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, count
 from typing import Any
 
-from lcfast.errors import ModelFileError
+from lcfast.errors import ModelFileError, quoted
 
 _ADVICE = "the file is damaged or not Keras's, so copy it again or save the model again"
 
-_MOST_LEVELS = 250  # of a JSON; fifty models inside of each other have 150
+_MOST_LEVELS = 250  # of a JSON; fifty nested models need 150
 
 
 def refusal(found: str, advice: str = _ADVICE) -> ModelFileError:
     """Return the error of what was found, and what to do about it."""
     return ModelFileError(f"{found}; {advice}")
-
-
-def quoted(text: str) -> str:
-    """Return `text` as a message shows it, cut where it is long."""
-    return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
 @contextmanager
@@ -73,27 +69,32 @@ def read_bytes(path: str) -> memoryview:
         return memoryview(file.read())
 
 
-def parsed_json(text: str | bytes, place: str) -> Any:
-    """Return the value of a JSON text; NaN and Infinity are values, as Python writes them."""
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise refusal(f"{place} nests its JSON too deeply") from None
-    except ValueError as error:
-        raise refusal(f"{place} is not JSON ({error})") from error
-    if is_too_deep(value):
-        raise refusal(f"{place} nests its JSON too deeply")
-    return value
-
-
-def is_too_deep(value: Any) -> bool:
-    """Whether lists and objects lie within each other on more levels than Python's stack is for.
+def parsed_json(
+    text: str | bytes,
+    place: str,
+    advice: str = _ADVICE,
+    object_hook: Callable[[dict[str, Any]], Any] | None = None,
+) -> Any:
+    """Return the value of a JSON text of limited depth; NaN and Infinity are allowed.
 
     Examples
     --------
-    >>> is_too_deep([[], {"layers": [[1]]}])
-    False
+    >>> parsed_json('{"layers": [NaN]}', "member 'config.json'")
+    {'layers': [nan]}
     """
+    try:
+        value = json.loads(text, object_hook=object_hook)
+    except RecursionError:
+        raise refusal(f"{place} nests its JSON too deeply", advice) from None
+    except ValueError as error:
+        raise refusal(f"{place} is not valid JSON ({error})", advice) from error
+    if _is_too_deep(value):
+        raise refusal(f"{place} nests its JSON too deeply", advice)
+    return value
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Whether lists and objects are nested in more levels than Python's stack should take."""
     level = [value]
     for _ in range(_MOST_LEVELS):
         holders = [found for found in level if isinstance(found, dict | list)]
@@ -110,9 +111,35 @@ def is_too_deep(value: Any) -> bool:
 def model_config(text: str, place: str) -> dict[str, Any]:
     """Return the config of a model, an object with a class_name and a config."""
     match parsed_json(text, place):
-        case {"class_name": str(), "config": dict() | list()} as config:
+        case {"class_name": str(), "config": dict() | list() as inner} as config:
+            _name_layers(inner.get("layers") if isinstance(inner, dict) else inner)
             return dict(config)
     raise refusal(f"{place} is {quoted(text)}, not an object with a 'class_name' and a 'config'")
+
+
+def layer_name(entry: Mapping[str, Any]) -> Any:
+    """Return the name of a layer in a config: that of its own config, else that beside it."""
+    config = entry.get("config")
+    inner = config.get("name") if isinstance(config, dict) else None
+    return entry.get("name") if inner is None else inner
+
+
+def _name_layers(layers: Any) -> None:
+    """Give layers without a name the one that Keras chooses: by their class, numbered.
+
+    Keras 3 writes none where the `get_config` of a user's class leaves it out.
+    """
+    entries = [entry for entry in layers if isinstance(entry, dict)] if layers else []
+    names = [layer_name(entry) for entry in entries]
+    taken = {name for name in names if isinstance(name, str)}
+    automatic: dict[str, Iterator[str]] = {}
+    for entry, name in zip(entries, names, strict=True):
+        if name is None:
+            stem = snake_case(str(entry.get("class_name")).rpartition(">")[2])
+            numbered = automatic.setdefault(
+                stem, chain([stem], (f"{stem}_{number}" for number in count(1)))
+            )
+            entry["name"] = next(name for name in numbered if name not in taken)
 
 
 def snake_case(class_name: str) -> str:

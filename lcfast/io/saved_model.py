@@ -10,17 +10,16 @@ variables in the order of get_weights(). Links that lead out of the directory ar
 
 from __future__ import annotations
 
-import json
 import os
 from itertools import chain
 from typing import Any
 
-from lcfast.errors import ModelFileError
+from lcfast.errors import ModelFileError, quoted
 from lcfast.io import checkpoint
 from lcfast.io.checkpoint import Checkpoint
 from lcfast.io.object_graph import keys_in_order
 from lcfast.io.protobuf import Message
-from lcfast.io.reading import is_too_deep, naming, quoted, read_bytes, refusal
+from lcfast.io.reading import naming, parsed_json, read_bytes, refusal
 from lcfast.io.stored_model import StoredModel, WeightOrder
 from lcfast.io.stored_weights import StoredWeights
 
@@ -173,17 +172,10 @@ def _metadata_of(saved_object: Message) -> str:
 
 
 def _decoded(text: str, holder: str) -> dict[str, Any]:
-    place = f"the JSON of {quoted(holder)}"
-    try:
-        decoded = json.loads(text, object_hook=_plain)
-    except RecursionError:
-        raise refusal(f"{place} nests too deeply") from None
-    except ValueError as error:
-        raise refusal(f"{place} is none ({error})") from error
-    if is_too_deep(decoded):
-        raise refusal(f"{place} nests too deeply")
+    location = f"the JSON of {quoted(holder)}"
+    decoded = parsed_json(text, location, object_hook=_plain)
     if not isinstance(decoded, dict):
-        raise refusal(f"{place} is {quoted(text)}, not an object")
+        raise refusal(f"{location} is {quoted(text)}, not an object")
     return decoded
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import h5py
 
 from lcfast.io.hdf5_file import check_sizes, has_member, members, place_of
-from lcfast.io.reading import in_natural_order, reading, refusal, snake_case
+from lcfast.io.reading import in_natural_order, layer_name, reading, refusal, snake_case
 
 _VARS = "vars"
 _LAYERS = "layers"
@@ -120,7 +120,7 @@ def by_layer(paths: Iterable[str], config: Mapping[str, Any]) -> dict[str, tuple
     found = {
         name: tuple(_below(branch.get(group, {}), entry.get("config")))
         for entry, group in pairs
-        if isinstance(name := _name(entry), str)
+        if isinstance(name := layer_name(entry), str)
     }
     known = {f"{container}/{group}" for _, group in pairs}
     for container in _CONTAINERS:
@@ -137,12 +137,6 @@ def _entries(config: Any) -> list[dict[str, Any]]:
     layers = config.get("layers") if isinstance(config, dict) else config
     every = layers if isinstance(layers, list) else []
     return [entry for entry in every if isinstance(entry, dict)]
-
-
-def _name(entry: Mapping[str, Any]) -> Any:
-    config = entry.get("config")
-    inner = config.get("name") if isinstance(config, dict) else None
-    return entry.get("name") if inner is None else inner
 
 
 def _pairs(

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import cast
 
+from lcfast.errors import quoted
 from lcfast.io.hdf5_file import Window
-from lcfast.io.reading import naming, quoted, reading, refusal
+from lcfast.io.reading import naming, reading, refusal
 
 STORED = zipfile.ZIP_STORED
 MANY = 256

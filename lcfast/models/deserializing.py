@@ -13,6 +13,7 @@ from typing import Any
 
 from lcfast import layers
 from lcfast.errors import ModelFileError, listed
+from lcfast.io.reading import layer_name
 from lcfast.layers.config_keras3 import in_keras_2
 from lcfast.layers.core.layer import Layer
 from lcfast.layers.core.symbolic import SymbolicTensor
@@ -122,7 +123,7 @@ def _inner_model(entry: dict[str, Any], kind: str, dialect: _Dialect, level: int
     if isinstance(config, list):
         config = {"name": entry.get("name"), "layers": config}  # Keras before 2.2
     if not isinstance(config.get("layers"), list):
-        problems.append(f"model {short(_name_of(entry))} has no list of layers")
+        problems.append(f"model {short(layer_name(entry))} has no list of layers")
         return None
     made = [_layer_of(part, dialect, level + 1) for part in config["layers"]]
     chain = [layer for layer in made if layer is not None]
@@ -133,13 +134,8 @@ def _inner_model(entry: dict[str, Any], kind: str, dialect: _Dialect, level: int
             return _sequential(config, chain, entry.get("build_config"))
         return _functional(config, chain)
     except BAD_VALUE as error:
-        problems.append(f"model {short(_name_of(entry))}: {sentence(error)}")
+        problems.append(f"model {short(layer_name(entry))}: {sentence(error)}")
         return None
-
-
-def _name_of(entry: dict[str, Any]) -> Any:
-    config = entry["config"]
-    return config.get("name", entry.get("name")) if isinstance(config, dict) else entry.get("name")
 
 
 def _is_of_keras_3(entries: list[Any], keras_version: str | None) -> bool:
@@ -168,8 +164,7 @@ def _layer_of(entry: Any, dialect: _Dialect, level: int = 0) -> Layer | None:
     if not isinstance(entry["config"], dict):
         problems.append(f"an entry of the list of layers is no layer: {short(entry)}")
         return None
-    kind, config = entry.get("class_name"), dict(entry["config"])
-    name = config.get("name", entry.get("name"))
+    kind, config, name = entry.get("class_name"), dict(entry["config"]), layer_name(entry)
     try:
         found = _class_of(entry, name, custom_objects)
     except (TypeError, ValueError) as error:
@@ -188,6 +183,8 @@ def _layer_of(entry: Any, dialect: _Dialect, level: int = 0) -> Layer | None:
     except BAD_VALUE as error:
         problems.append(f"layer {short(name)} ({kind}): {sentence(error)}")
         return None
+    if config.get("name") is None and isinstance(name, str):
+        layer._name = name  # not given to the constructor, which need not take one
     layer.await_weights()
     return layer
 
@@ -242,7 +239,7 @@ def _functional(config: dict[str, Any], made: Sequence[Layer]) -> Model:
         counts = Counter(layer.name for layer in made)
         twice = sorted(name for name, count in counts.items() if count > 1)
         raise ValueError(f"two layers have the same name: {', '.join(twice)}")
-    nodes = {_name_of(entry): entry.get("inbound_nodes") or () for entry in config["layers"]}
+    nodes = {layer_name(entry): entry.get("inbound_nodes") or () for entry in config["layers"]}
     listed = {name: [sources_of(node) for node in nodes[name]] for name in nodes}
     outputs_of_model = references(config.get("output_layers"))
     used = {source[:2] for every in listed.values() for one in every for source in one}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from lcfast import io
-from lcfast.errors import ModelFileError
-from lcfast.io.reading import is_too_deep
+from lcfast.io.reading import parsed_json
 from lcfast.io.stored_model import StoredModel, WeightOrder
 from lcfast.layers.core.layer import Layer
 from lcfast.models.custom_objects import CustomObjects, checked_objects
@@ -19,8 +17,6 @@ from lcfast.models.inbound_nodes import short
 from lcfast.models.model import Model
 from lcfast.models.saving import weight_tree
 from lcfast.models.weight_order import weight_refs_in
-
-_TOO_DEEP = "The JSON nests its lists and objects too deeply."
 
 
 def load_model(
@@ -117,21 +113,14 @@ def model_from_json(text: str, custom_objects: CustomObjects | None = None) -> M
 
     Examples
     --------
-    >>> import lcfast
+    >>> import json, lcfast
     >>> dense = {"class_name": "Dense", "config": {"units": 2, "batch_input_shape": [None, 3]}}
     >>> text = json.dumps({"class_name": "Sequential", "config": {"layers": [dense]}})
     >>> lcfast.model_from_json(text).output_shape
     (None, 2)
     """
     custom_objects = checked_objects(custom_objects)
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise ModelFileError(f"The text is not JSON: {error}.") from None
-    except RecursionError:
-        raise ModelFileError(_TOO_DEEP) from None
-    if is_too_deep(config):
-        raise ModelFileError(_TOO_DEEP)
+    config = parsed_json(text, "The text", advice="give what model.to_json() returned")
     problems = Problems()
     version = config.get("keras_version") if isinstance(config, dict) else None
     version = version if isinstance(version, str) else None

@@ -12,6 +12,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
+from lcfast import file_signatures
 from lcfast.rows.stored_rows import NOTHING, Output, Reached, StoredRows
 
 __all__ = [
@@ -30,8 +31,6 @@ __all__ = [
 
 FORMATS = {".npy": "npy", ".h5": "h5", ".hdf5": "h5", ".zarr": "zarr", ".csv": "csv"}
 """What a file is written as, by how its name ends."""
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class Writer(Protocol):
@@ -95,17 +94,17 @@ def open_rows(place: str, width: int | None = None) -> StoredRows:
         return zarr.zarr_array(path, member)
     with open(path, "rb") as file:
         start = file.read(8)
-    if start == _HDF5:
+    if start == file_signatures.HDF5:
         from lcfast.rows import hdf5
 
         return hdf5.hdf5_dataset(path, member)
     from lcfast.rows import npy
 
-    if start.startswith(npy.ZIP_MARK):
+    if start.startswith(file_signatures.ZIP):
         return npy.npz_member(path, member)
     if member is not None:
         raise ValueError(f"{path}: has no members, so {member!r} names nothing in it")
-    if start.startswith(npy.NPY_MARK):
+    if start.startswith(file_signatures.NPY):
         return npy.npy_file(path)
     if path.lower().endswith(".csv"):
         from lcfast.rows import csv
@@ -123,7 +122,7 @@ def piped_rows(stream: Any, width: int | None = None) -> StoredRows:
     from lcfast.rows import csv, npy
 
     place = "standard input"
-    if stream.peek(len(npy.NPY_MARK)).startswith(npy.NPY_MARK):
+    if stream.peek(len(file_signatures.NPY)).startswith(file_signatures.NPY):
         return npy.npy_pipe(stream, place)
     return csv.csv_pipe(stream, place, width)
 

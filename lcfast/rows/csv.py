@@ -9,6 +9,7 @@ from typing import IO, NoReturn
 
 import numpy as np
 
+from lcfast.errors import quoted
 from lcfast.rows.stored_rows import NOTHING, Output, Reached, StoredRows
 
 _DIGITS = {4: 9, 8: 17}  # that give the same number back, by the bytes of a float
@@ -103,8 +104,7 @@ def _explain(
             raise ValueError(f"{place}, line {i}: has {count}; a row has {width:,}")
         for cell in cells:
             if not _is_number(cell):
-                short = cell if len(cell) <= 40 else f"{cell[:37]}..."
-                raise ValueError(f"{place}, line {i}: {short!r} is not a number")
+                raise ValueError(f"{place}, line {i}: {quoted(cell)} is not a number")
     raise ValueError(f"{place}: cannot be read as numbers: {error}")
 
 

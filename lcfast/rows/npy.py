@@ -13,9 +13,6 @@ import numpy as np
 
 from lcfast.rows.stored_rows import NOTHING, UNREADABLE, Output, Reached, StoredRows, sliced
 
-NPY_MARK = b"\x93NUMPY"
-ZIP_MARK = b"PK"
-
 # What a zip archive can end in, beside what the system says.
 _DAMAGED = (
     zipfile.BadZipFile,
