@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import count, takewhile
 from typing import Literal
 
 import numpy as np
@@ -21,10 +25,10 @@ from lcfast.io import object_graph
 from lcfast.io.crc32c import crc32c, unmasked
 from lcfast.io.object_graph import TrackedObject
 from lcfast.io.protobuf import Message, read_varint
-from lcfast.io.reading import naming, read_bytes, refusal, size_of
+from lcfast.io.reading import errors_name, read_bytes, refusal, size_of
 from lcfast.io.sorted_table import read_table
-from lcfast.io.stored_model import StoredModel, WeightOrder
-from lcfast.io.stored_weights import StoredWeights
+from lcfast.io.stored_model import StoredModel
+from lcfast.io.stored_weights import LayerWeights, StoredWeights, WeightOrder, WeightsFile
 
 # TensorFlow's DataType; numpy has no bfloat16, whose numbers are the upper halves of float32's.
 _BFLOAT16 = 14
@@ -93,13 +97,13 @@ class Checkpoint:
 def stored_weights(checkpoint: Checkpoint) -> StoredWeights:
     """List the weights by name; each is read, and its CRC checked, when it is asked for."""
     entries = {name: checkpoint.entries[key] for key, name in checkpoint.weight_names().items()}
-
-    def read(name: str) -> np.ndarray:
-        with naming(entries[name].path):
-            return read_array(entries[name], name)
-
     shapes = {name: entry.shape for name, entry in entries.items()}
-    return StoredWeights(f"{checkpoint.prefix}.index", shapes, read)
+    return StoredWeights(shapes, partial(_read_one, entries))
+
+
+def _read_one(entries: dict[str, Entry], name: str) -> np.ndarray:
+    with errors_name(entries[name].path):
+        return read_array(entries[name], name)
 
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
@@ -138,89 +142,89 @@ def read_model(path: str) -> StoredModel:
     raise refusal(found, "build the model by hand and set the weights, which read_weights reads")
 
 
-def read_weights(path: str) -> StoredWeights:
-    """Read the weights of a checkpoint, each when it is asked for.
+@contextmanager
+def open_weights(prefix: str) -> Iterator[WeightsFile]:
+    """List the weights of a checkpoint.
 
     Parameters
     ----------
-    path : str
-        The prefix, what the names of its files begin with: `weights` for `weights.index`.
+    prefix : str
+        What the names of its files begin with: `weights` for `weights.index`.
 
-    Returns
-    -------
-    Mapping of str to numpy.ndarray
+    Yields
+    ------
+    WeightsFile
         Each weight by the name it had in TensorFlow, `dense/kernel`, where the file tells it and
-        no other weight has it; otherwise by its key in the file, such as `variables/2`. `shapes`
-        has their shapes, of which no number is read. What belongs to an optimizer is left out.
-        Numbers of bfloat16 come as float32.
+        no other weight has it; otherwise by its key in the file, such as `variables/2`. What
+        belongs to an optimizer is left out. bfloat16 is returned as float32. Which layer has which
+        weights is known where `model.save_weights(prefix)` of a Keras model wrote the file.
 
     Raises
     ------
     ModelFileError
-        If the files are damaged, or hold what numpy has no numbers for.
+        If the files are damaged, or have a type that numpy lacks.
     OSError
-        If the system cannot give the files.
+        If a file cannot be opened.
 
     References
     ----------
     https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model#save_weights
     """
-    checkpoint = read_checkpoint(path)
-    with naming(f"{path}.index"):
-        return stored_weights(checkpoint)
-
-
-def layer_weights(prefix: str) -> tuple[list[tuple[str, ...]], WeightOrder]:
-    """Name the weights of each layer that has any, as `model.save_weights(prefix)` wrote them.
-
-    Parameters
-    ----------
-    prefix : str
-        What the names of its files begin with.
-
-    Returns
-    -------
-    (list of tuple of str, WeightOrder)
-        For each layer the names of `read_weights`, and the order that these are in; the layers
-        are in the order of the model. Empty where the checkpoint is not one of a model of Keras.
-
-    Raises
-    ------
-    ModelFileError
-        If the files are damaged.
-    OSError
-        If the system cannot give the files.
-    """
     checkpoint = read_checkpoint(prefix)
-    with naming(f"{prefix}.index"):
+    index_path = f"{prefix}.index"
+    with errors_name(index_path):
+        arrays = stored_weights(checkpoint)
+    order: WeightOrder = "get_weights" if _lists_variables(checkpoint) else "layer by layer"
+    yield WeightsFile(
+        index_path, "checkpoint", arrays, order, arrays.__getitem__, partial(_layers, checkpoint)
+    )
+
+
+def _lists_variables(checkpoint: Checkpoint) -> bool:
+    """Whether each Keras layer lists its variables in the order of get_weights()."""
+    objects = checkpoint.objects
+    return all(
+        object_graph.lists_variables(objects, layer) for layer in _holders(checkpoint).values()
+    )
+
+
+def _holders(checkpoint: Checkpoint) -> dict[str, int]:
+    """The objects of the model's layers with weights, in the model's order."""
+    held = checkpoint.objects[0].children if checkpoint.objects else {}
+    names = (f"layer_with_weights-{number}" for number in count())
+    return {name: held[name] for name in takewhile(held.__contains__, names)}
+
+
+def _layers(checkpoint: Checkpoint) -> LayerWeights:
+    """The names of each layer's weights."""
+    with errors_name(f"{checkpoint.prefix}.index"):
         names = checkpoint.weight_names()
-        held = checkpoint.objects[0].children if checkpoint.objects else {}
-        layers: list[tuple[str, ...]] = []
-        order: WeightOrder = "get_weights"
-        while (holder := f"layer_with_weights-{len(layers)}") in held:
-            if not object_graph.lists_variables(checkpoint.objects, held[holder]):
-                order = "layer by layer"
-            keys = object_graph.keys_in_order(checkpoint.objects, held[holder])
-            layers.append(tuple(names[key] for key in keys if key in names))
-        return layers, order
+        keys = {
+            holder: object_graph.keys_in_order(checkpoint.objects, layer)
+            for holder, layer in _holders(checkpoint).items()
+        }
+        return {
+            holder: tuple(names[key] for key in of_layer if key in names)
+            for holder, of_layer in keys.items()
+        }
 
 
 def read_checkpoint(prefix: str) -> Checkpoint:
     """Read the index of a checkpoint, and check every entry against the files that hold it."""
     index_path = f"{prefix}.index"
     data = read_bytes(index_path)
-    with naming(index_path):
+    with errors_name(index_path):
         table = read_table(data)
         if b"" not in table:
             raise refusal("is a table without the header of a checkpoint")
         entries = _entries(prefix, Message(table.pop(b"")), table)
     sizes = {path: size_of(path) for path in sorted({entry.path for entry in entries.values()})}
-    with naming(index_path):
+    with errors_name(index_path):
         _check_places(entries, sizes)
     graph = entries.get(object_graph.KEY)
     if graph is None:
         return Checkpoint(prefix, entries, [])
-    with naming(graph.path):
+    with errors_name(graph.path):
         objects = object_graph.read_object_graph(_read_string(graph))
     return Checkpoint(prefix, entries, objects)
 

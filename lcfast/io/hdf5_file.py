@@ -10,7 +10,7 @@ import io
 import math
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count, takewhile
 from mmap import ACCESS_READ, mmap
 from typing import Any
@@ -23,7 +23,8 @@ from lcfast.io.hdf5_bytes import HDF5Bytes
 from lcfast.io.hdf5_headers import Headers, check_member, checking_members
 from lcfast.io.hdf5_packing import PACKERS, check_packing
 from lcfast.io.hdf5_text import HEAP, check_heaps, check_lengths
-from lcfast.io.reading import naming, reading, refusal
+from lcfast.io.reading import as_model_file_error, errors_name, refusal
+from lcfast.io.stored_weights import StoredWeights
 
 # For any other filter HDF5 would load a plugin.
 _FILTERS = PACKERS | {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
@@ -81,7 +82,7 @@ class Window(io.RawIOBase):
 @contextmanager
 def opened(path: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
     """Open an HDF5 file; `is_checked` where it has been opened before and is unchanged."""
-    with naming(path), reading("the file"):
+    with errors_name(path), as_model_file_error("the file"):
         if is_checked:
             with checking_members(None), h5py.File(path, "r") as file:
                 yield file
@@ -96,7 +97,7 @@ def opened(path: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
 @contextmanager
 def opened_in(window: Window, place: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
     """Open the HDF5 file that is a part of another one, called `place`."""
-    with naming(place), reading("the file"):
+    with errors_name(place), as_model_file_error("the file"):
         if is_checked:
             with checking_members(None), h5py.File(window, "r") as file:
                 yield file
@@ -115,9 +116,17 @@ def _headers_checked(window: Window) -> Iterator[None]:
         yield
 
 
-def read_arrays(datasets: Mapping[str, h5py.Dataset]) -> dict[str, np.ndarray]:
-    """Read every dataset."""
-    return {name: read_array(dataset) for name, dataset in datasets.items()}
+def arrays_in(datasets: Mapping[str, h5py.Dataset], *files: str) -> StoredWeights:
+    """The arrays of datasets, each read when it is asked for; errors name the `files`."""
+    shapes = {name: dataset.shape for name, dataset in datasets.items()}
+
+    def read(name: str) -> np.ndarray:
+        with ExitStack() as stack:
+            for file in files:
+                stack.enter_context(errors_name(file))
+            return read_array(datasets[name])
+
+    return StoredWeights(shapes, read)
 
 
 def check_sizes(root: h5py.Group, datasets: Mapping[str, h5py.Dataset]) -> None:
@@ -138,7 +147,7 @@ def resolve(group: h5py.Group, path: str, kind: type) -> Any:
 
 def has_member(group: h5py.Group, name: str) -> bool:
     """Whether a group has a member of this name, whatever it is."""
-    with reading(place_of(group)):
+    with as_model_file_error(place_of(group)):
         return bool(group.id.links.exists(name.encode()))
 
 
@@ -156,25 +165,25 @@ def member(group: h5py.Group, name: str, kind: type) -> Any:
 
 def members(group: h5py.Group) -> dict[str, h5py.Group | h5py.Dataset]:
     """Open every member of a group, through hard links only."""
-    with reading(place_of(group)):
+    with as_model_file_error(place_of(group)):
         every = [str(name) for name in group]
     return {name: _linked_hard(group, name, "a group or dataset") for name in every}
 
 
 def _linked_hard(group: h5py.Group, name: str, wanted: str) -> Any:
     place = f"{quoted(name)} in {place_of(group)}"
-    with reading(place):
+    with as_model_file_error(place):
         link = group.id.links.get_info(name.encode())
     if link.type != h5py.h5l.TYPE_HARD:
         found = "is a soft or external link, which lcfast never follows"
         raise refusal(f"{place} {found}", advice=f"store {wanted} there")
-    with reading(place):
+    with as_model_file_error(place):
         check_member(link.u, place)
         return group[name]
 
 
 def _has_attribute(group: h5py.Group, name: str) -> bool:
-    with reading(place_of(group)):
+    with as_model_file_error(place_of(group)):
         return name in group.attrs
 
 
@@ -205,7 +214,7 @@ def names(group: h5py.Group, attribute: str) -> list[str]:
 def _strings(group: h5py.Group, attribute: str, dimensions: int) -> list[str]:
     """Read an attribute that must be one string (of 0 dimensions) or a list of strings (of 1)."""
     place = f"attribute '{attribute}' of {place_of(group)}"
-    with reading(place):
+    with as_model_file_error(place):
         header = group.attrs.get_id(attribute)
         shape, dtype, size = header.shape, header.dtype, header.get_type().get_size()
     if dimensions == 1 and shape == (0,):  # Keras stores an empty list as one of numbers
@@ -217,9 +226,9 @@ def _strings(group: h5py.Group, attribute: str, dimensions: int) -> list[str]:
     if math.prod(shape) * size > _file_size(group):
         raise refusal(f"{place} declares more text than the file holds")
     if h5py.check_string_dtype(dtype).length is None:
-        with reading(place):
+        with as_model_file_error(place):
             check_lengths(group, attribute, math.prod(shape), place)
-    with reading(place):
+    with as_model_file_error(place):
         value = group.attrs[attribute]
         return [_decoded(string) for string in (value if dimensions else [value])]
 
@@ -235,7 +244,7 @@ def _least_bytes(dataset: h5py.Dataset) -> int:
     """Check what a dataset declares; return the fewest bytes it can take up in the file."""
     place = place_of(dataset)
     # First of all: to ask a virtual dataset for its shape can already open other files.
-    with reading(place):
+    with as_model_file_error(place):
         layout = dataset.id.get_create_plist()
         is_elsewhere = layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count() > 0
         filters = {layout.get_filter(i)[0] for i in range(layout.get_nfilters())}
@@ -245,7 +254,7 @@ def _least_bytes(dataset: h5py.Dataset) -> int:
     if filters - _FILTERS:
         found = f"is packed with HDF5 filter {min(filters - _FILTERS)}"
         raise refusal(f"{place} {found}", advice="store it plain, or with gzip, lzf or szip")
-    with reading(place):
+    with as_model_file_error(place):
         shape, chunk, dtype = dataset.shape, dataset.chunks or (), dataset.dtype
         item_size = dataset.id.get_type().get_size()
         stored, there = dataset.id.get_storage_size(), _file_size(dataset)
@@ -265,7 +274,7 @@ def _least_bytes(dataset: h5py.Dataset) -> int:
 
 def read_array(dataset: h5py.Dataset) -> np.ndarray:
     """Read a dataset whose size has been checked, in this machine's byte order."""
-    with reading(place_of(dataset)):
+    with as_model_file_error(place_of(dataset)):
         # By its name in this machine's byte order, a dtype also loses what h5py tags it with.
         native = np.dtype(dataset.dtype.newbyteorder("=").str)
         if dataset.chunks:

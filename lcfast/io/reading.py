@@ -24,7 +24,7 @@ def refusal(found: str, advice: str = _ADVICE) -> ModelFileError:
 
 
 @contextmanager
-def naming(path: str) -> Iterator[None]:
+def errors_name(path: str) -> Iterator[None]:
     """Put the path in front of every error."""
     try:
         yield
@@ -38,7 +38,7 @@ def naming(path: str) -> Iterator[None]:
 
 
 @contextmanager
-def reading(place: str) -> Iterator[None]:
+def as_model_file_error(place: str) -> Iterator[None]:
     """Turn what a library raises over a damaged file, nearly any built-in error, into one of ours.
 
     The system's own errors (no permission, the lock is held, a failing disk) go through.
@@ -65,7 +65,7 @@ def size_of(path: str) -> int:
 def read_bytes(path: str) -> memoryview:
     """Return the content of a regular file."""
     size_of(path)
-    with naming(path), open(path, "rb") as file:
+    with errors_name(path), open(path, "rb") as file:
         return memoryview(file.read())
 
 

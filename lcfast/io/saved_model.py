@@ -11,6 +11,7 @@ variables in the order of get_weights(). Links that lead out of the directory ar
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any
 
@@ -19,9 +20,9 @@ from lcfast.io import checkpoint
 from lcfast.io.checkpoint import Checkpoint
 from lcfast.io.object_graph import keys_in_order
 from lcfast.io.protobuf import Message
-from lcfast.io.reading import naming, parsed_json, read_bytes, refusal
-from lcfast.io.stored_model import StoredModel, WeightOrder
-from lcfast.io.stored_weights import StoredWeights
+from lcfast.io.reading import errors_name, parsed_json, read_bytes, refusal
+from lcfast.io.stored_model import StoredModel
+from lcfast.io.stored_weights import WeightsFile
 
 _GRAPH, _METADATA = "saved_model.pb", "keras_metadata.pb"
 _ROOT = "root"
@@ -52,7 +53,7 @@ def read_model(path: str) -> StoredModel:
     _check_links(path)
     metadata_path = _metadata_path(path)
     described = read_bytes(metadata_path)
-    with naming(metadata_path):
+    with errors_name(metadata_path):
         read = _nodes if os.path.basename(metadata_path) == _METADATA else _nodes_of_graph
         texts = read(Message(described))
         if _ROOT not in texts:
@@ -61,7 +62,7 @@ def read_model(path: str) -> StoredModel:
         config = _model_config(root)
         layers = {holder: _layer_name(text, holder) for holder, text in texts.items()}
     stored = checkpoint.read_checkpoint(_prefix(path))
-    with naming(f"{stored.prefix}.index"):
+    with errors_name(f"{stored.prefix}.index"):
         layer_keys = _layer_keys(stored, layers)
         weights, names = checkpoint.stored_weights(stored), stored.weight_names()
         layer_weights = {
@@ -74,34 +75,10 @@ def read_model(path: str) -> StoredModel:
     )
 
 
-def read_weights(path: str) -> StoredWeights:
-    """Read the weights of a SavedModel, whatever the class of the model, each when asked for.
-
-    Parameters
-    ----------
-    path : str
-        The directory.
-
-    Returns
-    -------
-    Mapping of str to numpy.ndarray
-        Each weight by its name in TensorFlow, as `checkpoint.read_weights` names them.
-
-    Raises
-    ------
-    ModelFileError
-        If the directory is no SavedModel, or is damaged.
-    OSError
-        If the system cannot give a file.
-    """
+def open_weights(path: str) -> AbstractContextManager[WeightsFile]:
+    """List the weights, whatever the class of the model; see `checkpoint.open_weights`."""
     _check_links(path)
-    return checkpoint.read_weights(_prefix(path))
-
-
-def layer_weights(path: str) -> tuple[list[tuple[str, ...]], WeightOrder]:
-    """Name the weights of each layer that has any; see `checkpoint.layer_weights`."""
-    _check_links(path)
-    return checkpoint.layer_weights(_prefix(path))
+    return checkpoint.open_weights(_prefix(path))
 
 
 def _prefix(path: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 import h5py
 
 from lcfast.io.hdf5_file import check_sizes, has_member, members, place_of
-from lcfast.io.reading import in_natural_order, layer_name, reading, refusal, snake_case
+from lcfast.io.reading import as_model_file_error, in_natural_order, layer_name, refusal, snake_case
 
 _VARS = "vars"
 _LAYERS = "layers"
@@ -63,7 +63,7 @@ def _walk(root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
             continue
         if not isinstance(found, h5py.Group):
             raise refusal(f"{path!r} is neither a group nor a dataset")
-        with reading(place_of(found)):
+        with as_model_file_error(place_of(found)):
             address = h5py.h5o.get_info(found.id).addr
         if address in seen or len(steps) > _DEEPEST:
             what = "is there twice" if address in seen else f"lies deeper than {_DEEPEST} groups"

@@ -19,7 +19,7 @@ from typing import cast
 
 from lcfast.errors import quoted
 from lcfast.io.hdf5_file import Window
-from lcfast.io.reading import naming, reading, refusal
+from lcfast.io.reading import as_model_file_error, errors_name, refusal
 
 STORED = zipfile.ZIP_STORED
 MANY = 256
@@ -37,8 +37,8 @@ _HEADER = struct.Struct("<4s22xHH")  # of a member: its mark, the sizes of its n
 def opened(path: str) -> Iterator[zipfile.ZipFile]:
     """Open an archive whose members are all what they should be."""
     with (
-        naming(path),
-        reading("the archive"),
+        errors_name(path),
+        as_model_file_error("the archive"),
         open(path, "rb", buffering=0) as file,
         zipfile.ZipFile(file) as archive,
     ):
@@ -67,7 +67,7 @@ def text(archive: zipfile.ZipFile, name: str) -> str:
     info = member(archive, name)
     if info.file_size > _MOST_TEXT:
         raise refusal(f"{place_of(info)} declares {info.file_size} bytes, too many for a config")
-    with reading(place_of(info)):
+    with as_model_file_error(place_of(info)):
         return archive.read(info).decode()
 
 
@@ -78,7 +78,7 @@ def window(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Window]:
         yield _in_place(archive, info)
         return
     with tempfile.TemporaryFile(buffering=0) as file:
-        with reading(place_of(info)), archive.open(info) as packed:
+        with as_model_file_error(place_of(info)), archive.open(info) as packed:
             shutil.copyfileobj(packed, file, 2**20)
         if (unpacked := file.tell()) != info.file_size:
             raise refusal(
@@ -128,7 +128,7 @@ def _check(info: zipfile.ZipInfo, archive_size: int) -> None:
 
 def _in_place(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Window:
     file = cast(io.FileIO, archive.fp)
-    with reading(place_of(info)), archive.open(info):  # compares both headers
+    with as_model_file_error(place_of(info)), archive.open(info):  # compares both headers
         file.seek(info.header_offset)
         mark, name_size, extra_size = _HEADER.unpack(file.read(_HEADER.size))
         start = info.header_offset + _HEADER.size + name_size + extra_size

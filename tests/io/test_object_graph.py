@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lcfast.errors import ModelFileError
-from lcfast.io.checkpoint import layer_weights, read_weights
+from lcfast.io.checkpoint import open_weights
 from tests.support.checkpoint_files import (
     GRAPH,
     STRING,
@@ -26,6 +26,16 @@ DATA = NUMBERS.tobytes()
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
     return tmp_path / "weights"
+
+
+def read_weights(path):
+    with open_weights(path) as file:
+        return file.arrays
+
+
+def layers_of(prefix):
+    with open_weights(prefix) as file:
+        return list(file.find_layers().values()), file.order
 
 
 def refusal(prefix: str, read: Callable = read_weights) -> str:
@@ -105,7 +115,7 @@ def test_objects_may_hold_each_other(prefix):
         tracked_object({"above": 1}, key=key, name="a"),
     ]
     assert weight_names(prefix, [key], objects) == ["a"]
-    assert layer_weights(str(prefix))[0] == [("a",)]
+    assert layers_of(str(prefix))[0] == [("a",)]
 
 
 def test_objects_may_be_held_as_deeply_as_they_like(prefix):
@@ -135,7 +145,7 @@ def test_a_list_of_variables_that_is_none_is_refused(prefix, listed):
         tracked_object(key="a"),
     ]
     place = write_arrays(prefix, {"a": NUMBERS}, objects)
-    assert "has a list of variables " in refusal(place, layer_weights)
+    assert "has a list of variables " in refusal(place, layers_of)
 
 
 def graph_refusal(prefix: Path, text: bytes, crc: int | None = None) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 import lcfast
 from lcfast.errors import ModelFileError
-from lcfast.io.saved_model import read_model, read_weights
+from lcfast.io.saved_model import open_weights, read_model
 from tests.support.checkpoint_files import message, tracked_object, write_arrays
 from tests.support.goldens import DIRECTORY, arrays
 
@@ -21,6 +21,11 @@ CONFIG = {"name": "small", "layers": []}
 DENSE = {"class_name": "Dense", "name": "dense", "config": {"units": 2}, "shared_object_id": 3}
 MODEL = {"class_name": "Sequential", "config": CONFIG, "keras_version": "2.9.0"}
 MODELS = ("sequential", "functional", "older", "subclassed", "keras_3")
+
+
+def read_weights(path):
+    with open_weights(path) as file:
+        return file.arrays
 
 
 def golden_path(name: str) -> Path:

@@ -228,12 +228,13 @@ def test_every_weight_that_does_not_fit_is_listed_at_once(path):
     message = refusal(lcfast.load_model, with_changes(path, SEQUENTIAL, change=change))
     assert message.startswith(f"{path} cannot be loaded, 6 problems:")
     assert message.split("\n  - ")[1:] == [
-        "layer 'batch_normalization' (BatchNormalization) needs weights of shapes (3,), (3,), "
+        "layer 'batch_normalization' (BatchNormalization): needs weights of shapes (3,), (3,), "
         "(3,), (3,); the file holds (3,), (3,), (3,)",
-        "layer 'locally_connected1d' (LocallyConnected1D) needs weights of shapes (4, 6, 2), "
+        "layer 'locally_connected1d' (LocallyConnected1D): needs weights of shapes (4, 6, 2), "
         "(4, 2); the file holds (4, 6, 3), (4, 2)",
-        "layer 'b' (Dense) needs weights of shapes (8, 3), (3,); the file holds (8, 3), (3,), (3,)",
-        "layer 'a' (Dense) needs weights of shapes (3, 3), (3,); the file holds none",
+        "layer 'b' (Dense): needs weights of shapes (8, 3), (3,); the file holds (8, 3), "
+        "(3,), (3,)",
+        "layer 'a' (Dense): needs weights of shapes (3, 3), (3,); the file holds none",
         "the file holds weights of a layer 'layers/dense_2' that is not there",
         "the file holds weights of a layer 'vars' that is not there",
     ]
