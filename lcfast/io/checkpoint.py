@@ -1,10 +1,10 @@
-"""Checkpoints of TensorFlow: the numbers of `model.save_weights("prefix")`, and of SavedModels.
+"""Checkpoints of TensorFlow: the weights of `model.save_weights("prefix")`, and of SavedModels.
 
-    prefix.index                    a sorted table: "" -> header, key -> type, shape and place
-    prefix.data-00000-of-00002      the numbers, and prefix.data-00001-of-00002 the rest
+    prefix.index                    a sorted table: "" -> header, key -> type, shape, offset
+    prefix.data-00000-of-00002      the arrays, and prefix.data-00001-of-00002 the rest
 
-Nothing is trusted: a place is checked against the size of its file before anything is allocated,
-the files are named by numbers alone, and every array is checked by its CRC when it is read.
+Nothing is trusted: an offset is checked against the size of its file before anything is allocated,
+file names are built from numbers alone, and the CRC of every array is checked when it is read.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ _STRING = 7
 _NO_NUMBERS = {_STRING, 20, 21}  # and resources, variants
 
 _BYTE_ORDERS: dict[int, Literal["<", ">"]] = {0: "<", 1: ">"}
-_LIST_OF_CHECKPOINTS = b"model_checkpoint_path"  # how that file of TensorFlow's begins
+_LIST_OF_CHECKPOINTS = b"model_checkpoint_path"  # the first bytes of TensorFlow's file `checkpoint`
 _MOST_SHARDS = 99_999  # five digits in the name of a file
 _MOST_DIMENSIONS = 32
 
-# What the optimizers of TensorFlow 1 keep beside their slots.
+# What the optimizers of TensorFlow 1 store beside their slots.
 _OF_TRAINING = {"beta1_power", "beta2_power", "global_step", "save_counter"}
-_AVERAGE = "ExponentialMovingAverage"  # what a model is often scored with, so no slot
+_AVERAGE = "ExponentialMovingAverage"  # used for inference, so it is not a slot
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where an array lies, checked to lie in its file."""
+    """The location of an array, checked to be inside its file."""
 
     path: str
     offset: int
@@ -63,14 +63,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What an index says: every entry by its key, and the objects where it has any."""
+    """The content of an index: every entry by its key, and the graph of objects if there is one."""
 
     prefix: str
     entries: dict[str, Entry]
     objects: list[TrackedObject]
 
     def weight_names(self) -> dict[str, str]:
-        """Name the weights: {key: name}, optimizers and everything but numbers left out."""
+        """Name the weights, {key: name}, without optimizers and non-numeric entries."""
         if not self.objects:
             return {key: key for key in self.entries if not self._is_of_training(key)}
         names = object_graph.weight_names(self.objects)
@@ -83,7 +83,7 @@ class Checkpoint:
         return self.entries[key]
 
     def _is_of_training(self, key: str) -> bool:
-        """Whether an entry of a checkpoint by names is no weight.
+        """Whether an entry of a name-based checkpoint is not a weight.
 
         A slot is named below its variable and has its shape: dense/kernel/Adam_1.
         """
@@ -107,10 +107,10 @@ def _read_one(entries: dict[str, Entry], name: str) -> np.ndarray:
 
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is the prefix of a checkpoint: path.index is there, path no file.
+    """Return whether a path is the prefix of a checkpoint: path.index exists, path is not a file.
 
-    TensorFlow keeps a list of the checkpoints of a folder in a file named `checkpoint`, which is
-    no model: it may be in the way of a prefix of that name.
+    TensorFlow lists the checkpoints of a folder in a file named `checkpoint`, which is not a model:
+    a prefix may have that name.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def is_checkpoint(path: str | os.PathLike[str]) -> bool:
 
 
 def read_model(path: str) -> StoredModel:
-    """Refuse: a checkpoint holds no model.
+    """Refuse: a checkpoint has no config.
 
     Parameters
     ----------
@@ -149,15 +149,15 @@ def open_weights(prefix: str) -> Iterator[WeightsFile]:
     Parameters
     ----------
     prefix : str
-        What the names of its files begin with: `weights` for `weights.index`.
+        The path without the endings: `weights` for `weights.index`.
 
     Yields
     ------
     WeightsFile
-        Each weight by the name it had in TensorFlow, `dense/kernel`, where the file tells it and
-        no other weight has it; otherwise by its key in the file, such as `variables/2`. What
-        belongs to an optimizer is left out. bfloat16 is returned as float32. Which layer has which
-        weights is known where `model.save_weights(prefix)` of a Keras model wrote the file.
+        Each weight by its name in TensorFlow, `dense/kernel`, if that is known and unique;
+        otherwise by its key in the file, such as `variables/2`. Optimizer state is left out;
+        bfloat16 is returned as float32. The layers are known if `model.save_weights(prefix)` of a
+        Keras model wrote the file.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def read_checkpoint(prefix: str) -> Checkpoint:
         entries = _entries(prefix, Message(table.pop(b"")), table)
     sizes = {path: size_of(path) for path in sorted({entry.path for entry in entries.values()})}
     with errors_name(index_path):
-        _check_places(entries, sizes)
+        _check_offsets(entries, sizes)
     graph = entries.get(object_graph.KEY)
     if graph is None:
         return Checkpoint(prefix, entries, [])
@@ -230,7 +230,7 @@ def read_checkpoint(prefix: str) -> Checkpoint:
 
 
 def read_array(entry: Entry, name: str) -> np.ndarray:
-    """Read the numbers of one entry, and check them."""
+    """Read the array of one entry, and check its CRC."""
     array = np.empty(entry.shape, entry.dtype)
     numbers = array.reshape(-1).view(np.uint8).data
     _read_into(numbers, entry, name)
@@ -256,8 +256,8 @@ def _entries(prefix: str, header: Message, table: dict[bytes, memoryview]) -> di
     return entries
 
 
-def _check_places(entries: dict[str, Entry], sizes: dict[str, int]) -> None:
-    """Check that every file is large enough for its entries, each and together."""
+def _check_offsets(entries: dict[str, Entry], sizes: dict[str, int]) -> None:
+    """Check that every file is large enough for each entry, and for all of them."""
     for name, entry in entries.items():
         end, size = entry.offset + entry.size, sizes[entry.path]
         if end > size:
@@ -298,7 +298,7 @@ def _entry(name: str, message: Message, paths: list[str], order: Literal["<", ">
 
 
 def _is_size(size: int, shape: tuple[int, ...], item_size: int) -> bool:
-    # The lengths beside a 0 are bounded too, as numpy bounds them.
+    # numpy bounds the other lengths of an empty array too.
     return (
         len(shape) <= _MOST_DIMENSIONS
         and math.prod(shape) * item_size == size
@@ -307,7 +307,7 @@ def _is_size(size: int, shape: tuple[int, ...], item_size: int) -> bool:
 
 
 def _read_string(entry: Entry) -> memoryview:
-    """The text of one entry: its length, the CRC of the length, the text itself."""
+    """Read an entry that is one string: its length, the CRC of the length, the string."""
     if entry.type_number != _STRING or entry.shape:
         raise refusal(f"its entry {object_graph.KEY} is not one string")
     data = memoryview(bytearray(entry.size))
@@ -315,7 +315,7 @@ def _read_string(entry: Entry) -> memoryview:
     length, at = read_varint(data, 0)
     if length != entry.size - at - 4:
         raise refusal(f"its entry {object_graph.KEY} has a wrong length")
-    # The CRC is over the length as a number of the machine that wrote it, not as it is stored.
+    # The CRC covers the length as a native integer, not as the varint that is stored.
     width = 4 if length <= 0xFFFFFFFF else 8
     if crc32c(data[at:], crc32c(length.to_bytes(width, "little"))) != entry.crc:
         raise refusal(f"its entry {object_graph.KEY} does not have the checksum of the index")

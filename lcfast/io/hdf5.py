@@ -21,10 +21,10 @@ from lcfast.io.hdf5_file import (
     arrays_in,
     check_sizes,
     has_member,
+    location_of,
     member,
     opened,
     parts,
-    place_of,
     read_array,
     resolve,
     text,
@@ -83,14 +83,14 @@ def _holds_no_config(file: h5py.File) -> ModelFileError:
     if not parts(file, "layer_names") and not weights_tree.is_root(file):
         return _no_keras_file(file)
     return refusal(
-        f"holds weights only ({place_of(file)} lacks an attribute 'model_config')",
+        f"holds weights only ({location_of(file)} lacks an attribute 'model_config')",
         advice="build the model by hand and load the weights, which read_weights reads",
     )
 
 
 def _no_keras_file(file: h5py.File) -> ModelFileError:
     return refusal(
-        f"{place_of(file)} has none of what Keras writes: model_config, model_weights, "
+        f"{location_of(file)} has none of what Keras writes: model_config, model_weights, "
         "layer_names, layers, vars",
         advice="save the model again with Keras 2 as model.save('model.h5', save_format='h5')",
     )

@@ -41,7 +41,7 @@ def read_model(path: str) -> StoredModel:
 
 @contextmanager
 def open_weights(path: str) -> Iterator[WeightsFile]:
-    """List the weights."""
+    """List the weights, whatever the config."""
     with zip_archive.opened(path) as archive, _opened_weights(archive) as file:
         arrays = arrays_in(weights_tree.find(file), path, WEIGHTS)
         is_packed = zip_archive.member(archive, WEIGHTS).compress_type != zip_archive.STORED
@@ -64,7 +64,7 @@ def _read_one(path: str, name: str) -> np.ndarray:
 def _opened_weights(archive: zipfile.ZipFile, *, is_checked: bool = False) -> Iterator[h5py.File]:
     info = zip_archive.member(archive, WEIGHTS)
     with (
-        zip_archive.window(archive, info) as part,
+        zip_archive.byte_range(archive, info) as part,
         opened_in(part, WEIGHTS, is_checked=is_checked) as file,
     ):
         yield file

@@ -1,4 +1,4 @@
-"""Archives of numpy arrays (.npz), such as the weights that MHCflurry keeps beside its configs."""
+"""Archives of numpy arrays (.npz), such as the weights that MHCflurry stores beside its configs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _READ_HEADER = {
 
 
 def read_model(path: str) -> StoredModel:
-    """Refuse: the config is another file."""
+    """Refuse: the archive has no config."""
     raise refusal(
         f"{path}: holds weights only, as .npz files do",
         advice="make the model with model_from_json(text), then give it the weights with "
@@ -38,7 +38,7 @@ def read_model(path: str) -> StoredModel:
 
 @contextmanager
 def open_weights(path: str) -> Iterator[WeightsFile]:
-    """List the arrays: in the order of their numbers where they are numbered, else the file's."""
+    """List the arrays in the order of their numbers if all are numbered, else in the file's."""
     with zip_archive.opened(path) as archive:
         members = {_name(info): info for info in archive.infolist()}
         shapes = {}
@@ -62,19 +62,19 @@ def _read_one(path: str, name: str) -> np.ndarray:
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    place = zip_archive.place_of(info)
+    location = zip_archive.location_of(info)
     with archive.open(info) as file:
         shape, in_fortran_order, dtype = _header(file, info)
         array = np.empty(shape[::-1] if in_fortran_order else shape, dtype)
         view = array.reshape(-1).view(np.uint8)
-        with as_model_file_error(place):
+        with as_model_file_error(location):
             for start in range(0, len(view), _AT_ONCE):
                 target = view[start : start + _AT_ONCE]
                 part = file.read(len(target))
                 if len(part) < len(target):
-                    raise refusal(f"{place} ends too early")
+                    raise refusal(f"{location} ends too early")
                 target[:] = np.frombuffer(part, np.uint8)
-            file.read(1)  # at its end zipfile compares the checksum
+            file.read(1)  # zipfile compares the checksum at the end
     native = array.dtype.newbyteorder("=")
     return np.ascontiguousarray(array.T if in_fortran_order else array, native).reshape(shape)
 
@@ -88,25 +88,27 @@ def _in_order(names: list[str]) -> list[str]:
 
 def _name(info: zipfile.ZipInfo) -> str:
     if not info.filename.endswith(ENDING):
-        raise refusal(f"{zip_archive.place_of(info)} is no array: its name lacks the ending .npy")
+        raise refusal(
+            f"{zip_archive.location_of(info)} is not an array: its name does not end in .npy"
+        )
     return info.filename.removesuffix(ENDING)
 
 
 def _header(file: IO[bytes], info: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Read the shape, the order and the dtype of an array, and check its size before it is made."""
-    place = zip_archive.place_of(info)
-    with as_model_file_error(place):
+    """Read the shape, order and dtype of an array, and check its size before it is allocated."""
+    location = zip_archive.location_of(info)
+    with as_model_file_error(location):
         version = np.lib.format.read_magic(file)
         if version not in _READ_HEADER:
-            raise refusal(f"{place} is an array in version {version} of numpy's format")
+            raise refusal(f"{location} is an array in version {version} of numpy's format")
         shape, in_fortran_order, dtype = _READ_HEADER[version](file)
         stored = info.file_size - file.tell()
     if dtype.kind not in "biuf" or dtype.itemsize > 8 or dtype.shape:
         found = f"holds values of type {dtype}"
-        raise refusal(f"{place} {found}, not an array of floats, integers or booleans")
+        raise refusal(f"{location} {found}, not an array of floats, integers or booleans")
     if any(size < 0 for size in shape) or dtype.itemsize * math.prod(shape) != stored:
         raise refusal(
-            f"{place} declares an array of shape {shape} and type {dtype}, but {stored} bytes "
+            f"{location} declares an array of shape {shape} and type {dtype}, but {stored} bytes "
             "are stored"
         )
     return shape, in_fortran_order, dtype

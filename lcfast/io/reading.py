@@ -1,4 +1,4 @@
-"""One sentence for whatever goes wrong over a file: the path, the place in it, what was found."""
+"""Errors of model files, and the parts that several readers share: JSON, configs, names."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _MOST_LEVELS = 250  # of a JSON; fifty nested models need 150
 
 
 def refusal(found: str, advice: str = _ADVICE) -> ModelFileError:
-    """Return the error of what was found, and what to do about it."""
+    """Return the error that says what was found, and what to do about it."""
     return ModelFileError(f"{found}; {advice}")
 
 
 @contextmanager
 def errors_name(path: str) -> Iterator[None]:
-    """Put the path in front of every error."""
+    """Prefix errors with the path."""
     try:
         yield
     except ModelFileError as problem:
         raise ModelFileError(f"{path}: {problem}") from problem.__cause__
     except MemoryError as error:
-        message = "it does not fit the memory that is free; give this process more"
+        message = "it does not fit into the free memory; give this process more"
         raise ModelFileError(f"{path}: {message}") from error
     except OSError as error:
         raise OSError(error.errno, os.strerror(error.errno or 0), path) from error
 
 
 @contextmanager
-def as_model_file_error(place: str) -> Iterator[None]:
-    """Turn what a library raises over a damaged file, nearly any built-in error, into one of ours.
+def as_model_file_error(location: str) -> Iterator[None]:
+    """Turn any error that a library raises over a corrupt file into a ModelFileError.
 
-    The system's own errors (no permission, the lock is held, a failing disk) go through.
+    Errors of the operating system (no permission, a held lock, a failing disk) pass unchanged.
     """
     try:
         yield
@@ -51,7 +51,7 @@ def as_model_file_error(place: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         said = " ".join(str(error).split())
-        raise refusal(f"{place} cannot be read ({type(error).__name__}: {said})") from error
+        raise refusal(f"{location} cannot be read ({type(error).__name__}: {said})") from error
 
 
 def size_of(path: str) -> int:
@@ -71,7 +71,7 @@ def read_bytes(path: str) -> memoryview:
 
 def parsed_json(
     text: str | bytes,
-    place: str,
+    location: str,
     advice: str = _ADVICE,
     object_hook: Callable[[dict[str, Any]], Any] | None = None,
 ) -> Any:
@@ -85,11 +85,11 @@ def parsed_json(
     try:
         value = json.loads(text, object_hook=object_hook)
     except RecursionError:
-        raise refusal(f"{place} nests its JSON too deeply", advice) from None
+        raise refusal(f"{location} nests its JSON too deeply", advice) from None
     except ValueError as error:
-        raise refusal(f"{place} is not valid JSON ({error})", advice) from error
+        raise refusal(f"{location} is not valid JSON ({error})", advice) from error
     if _is_too_deep(value):
-        raise refusal(f"{place} nests its JSON too deeply", advice)
+        raise refusal(f"{location} nests its JSON too deeply", advice)
     return value
 
 
@@ -108,13 +108,13 @@ def _is_too_deep(value: Any) -> bool:
     return True
 
 
-def model_config(text: str, place: str) -> dict[str, Any]:
+def model_config(text: str, location: str) -> dict[str, Any]:
     """Return the config of a model, an object with a class_name and a config."""
-    match parsed_json(text, place):
+    match parsed_json(text, location):
         case {"class_name": str(), "config": dict() | list() as inner} as config:
             _name_layers(inner.get("layers") if isinstance(inner, dict) else inner)
             return dict(config)
-    raise refusal(f"{place} is {quoted(text)}, not an object with a 'class_name' and a 'config'")
+    raise refusal(f"{location} is {quoted(text)}, not an object with a 'class_name' and a 'config'")
 
 
 def layer_name(entry: Mapping[str, Any]) -> Any:
@@ -162,6 +162,6 @@ def in_natural_order(name: str) -> list[Any]:
     >>> sorted(["dense_10", "dense_2", "dense"], key=in_natural_order)
     ['dense', 'dense_2', 'dense_10']
     """
-    parts = re.split(r"([0-9]+)", name)  # text and digits by turns
+    parts = re.split(r"([0-9]+)", name)  # text and digits alternate
     digits = [(len(part.lstrip("0")), part.lstrip("0")) for part in parts[1::2]]
     return [item for pair in zip(parts[::2], [*digits, (0, "")], strict=True) for item in pair]

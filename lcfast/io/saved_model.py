@@ -4,8 +4,8 @@
     keras_metadata.pb     the config of every layer as JSON; before 2.5 saved_model.pb held it
     variables/            a checkpoint: variables.index, variables.data-00000-of-00001
 
-Layers are found by the names that the model holds them by (layer-0, layer-1, ...); each lists its
-variables in the order of get_weights(). Links that lead out of the directory are refused.
+Layers are found by the model's names for them (layer-0, layer-1, ...); each lists its variables in
+the order of get_weights(). Links out of the directory are refused.
 """
 
 from __future__ import annotations
@@ -86,26 +86,26 @@ def _prefix(path: str) -> str:
 
 
 def _check_links(path: str) -> None:
-    """Check that the directory is a SavedModel, and that all that is read of it lies inside."""
+    """Check that the directory is a SavedModel, and that the files to read are inside it."""
     if not os.path.lexists(os.path.join(path, _GRAPH)):
-        os.listdir(path)  # what the system says first, where there is nothing or no directory
+        os.listdir(path)  # raises OSError if there is no such directory
         raise ModelFileError(
-            f"{path}: is no SavedModel, as it holds no {_GRAPH}; give the directory that "
+            f"{path}: is not a SavedModel, because it has no {_GRAPH}; give the directory that "
             "model.save(directory) wrote, or a checkpoint by its prefix"
         )
     variables = os.path.join(path, "variables")
     read = [os.path.join(path, name) for name in (_GRAPH, _METADATA)] + [variables]
     inside = os.path.join(os.path.realpath(path), "")
-    for place in read:
-        _check_is_inside(place, inside)
+    for each in read:
+        _check_is_inside(each, inside)
     for name in os.listdir(variables):
         _check_is_inside(os.path.join(variables, name), inside)
 
 
-def _check_is_inside(place: str, directory: str) -> None:
-    if not os.path.realpath(place).startswith(directory):
+def _check_is_inside(path: str, directory: str) -> None:
+    if not os.path.realpath(path).startswith(directory):
         raise ModelFileError(
-            f"{place}: is a link out of the directory of the model, which lcfast never follows; "
+            f"{path}: is a link out of the directory of the model, which lcfast never follows; "
             "put the file itself there"
         )
 
@@ -116,11 +116,11 @@ def _metadata_path(path: str) -> str:
 
 
 def _nodes(saved_metadata: Message) -> dict[str, str]:
-    """The JSON of the model, under "root", and of what it holds, by name."""
+    """The JSON of the model, under "root", and of its layers, by name."""
     texts: dict[str, str] = {}
     for node in saved_metadata.messages(1):
-        place, _, holder = node.text(3).partition(".")
-        if place == _ROOT and "." not in holder and node.text(4) != _METRIC:
+        root, _, holder = node.text(3).partition(".")
+        if root == _ROOT and "." not in holder and node.text(4) != _METRIC:
             texts[holder or _ROOT] = node.text(5)
     return texts
 
@@ -138,7 +138,7 @@ def _nodes_of_graph(saved_model: Message) -> dict[str, str]:
     texts = {_ROOT: _metadata_of(root)}
     for child, holder in held.items():
         if child >= len(objects):
-            raise refusal(f"has a model whose {quoted(holder)} is object {child}, not there")
+            raise refusal(f"has a model whose {quoted(holder)} is the missing object {child}")
         texts.setdefault(holder, _metadata_of(Message(objects[child])))
     return {holder: text for holder, text in texts.items() if text}
 
@@ -157,7 +157,7 @@ def _decoded(text: str, holder: str) -> dict[str, Any]:
 
 
 def _plain(value: dict[str, Any]) -> Any:
-    """Write a config as HDF5 files hold it: tuples and shapes as lists, no ids of objects."""
+    """Rewrite a config as in HDF5 files: tuples and shapes as lists, no object ids."""
     if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value:
         return value["items"]
     value.pop("shared_object_id", None)
@@ -172,7 +172,7 @@ def _model_config(root: dict[str, Any]) -> dict[str, Any]:
                     return {"class_name": name, "config": config}
     kind = root.get("class_name")
     found = f"holds a model of class {quoted(kind)}" if isinstance(kind, str) else "holds a model"
-    raise refusal(f"{found}, whose config does not say how it computes", advice=_BUILD_BY_HAND)
+    raise refusal(f"{found}, whose config does not describe its computation", advice=_BUILD_BY_HAND)
 
 
 def _layer_name(text: str, holder: str) -> str:
@@ -187,7 +187,7 @@ def _layer_keys(stored: Checkpoint, layers: dict[str, str]) -> dict[str, list[st
     """The keys of each layer's variables, by the layer's name."""
     objects = stored.objects
     if not objects:
-        raise refusal("has no graph of objects, so nothing says whose the variables are")
+        raise refusal("has no graph of objects, so the layers of the variables are unknown")
     held = objects[0].children
     keys: dict[str, list[str]] = {}
     for holder, name in layers.items():
@@ -201,5 +201,5 @@ def _layer_keys(stored: Checkpoint, layers: dict[str, str]) -> dict[str, list[st
 
 def _name_of(key: str, names: dict[str, str]) -> str:
     if key not in names:
-        raise refusal(f"has a layer whose variable {quoted(key)} is no weight")
+        raise refusal(f"has a layer whose variable {quoted(key)} is not a weight")
     return names[key]

@@ -374,7 +374,7 @@ def test_a_name_that_walks_anywhere_but_down_is_refused(path, name):
     names = np.array([name.encode(), b"a longer name, or zeros at the end are cut"], "S")
     for place, attribute in [("model_weights", "layer_names"), (DENSE, "weight_names")]:
         message = refusal(write_model(path, replace_attribute(place, attribute, names)))
-        assert message.startswith(f"group '/{place}' is to hold {name!r}, which is no plain name;")
+        assert message.startswith(f"group '/{place}' refers to {name!r}")
 
 
 def test_a_name_that_is_not_utf_8_is_refused(path):

@@ -128,7 +128,7 @@ def test_objects_may_be_held_as_deeply_as_they_like(prefix):
 @pytest.mark.parametrize("number", [1, 2**31, 2**64 - 1])
 def test_an_object_that_is_not_there_is_refused(prefix, number):
     place = write_arrays(prefix, {}, [tracked_object({"a": number})])
-    assert f"has an object whose 'a' is object {number}, not there" in refusal(place)
+    assert f"has an object whose 'a' is the missing object {number}" in refusal(place)
 
 
 def test_a_variable_without_its_entry_is_refused(prefix):
@@ -155,7 +155,7 @@ def graph_refusal(prefix: Path, text: bytes, crc: int | None = None) -> str:
 
 
 def test_a_graph_without_objects_is_refused(prefix):
-    assert graph_refusal(prefix, b"").startswith("has a graph of objects without an object;")
+    assert graph_refusal(prefix, b"").startswith("has an empty graph of objects")
     assert graph_refusal(prefix, b"\xff").startswith("the number at byte 0 of a message or table")
 
 
