@@ -126,49 +126,17 @@ def is_checkpoint(path: str | os.PathLike[str]) -> bool:
 
 
 def read_model(path: str) -> StoredModel:
-    """Refuse: a checkpoint has no config.
-
-    Parameters
-    ----------
-    path : str
-        The prefix.
-
-    Raises
-    ------
-    ModelFileError
-        Always.
-    """
+    """Refuse: a checkpoint has no config."""
     found = f"{path}: is a checkpoint, which holds weights only"
     raise refusal(found, "build the model by hand and set the weights, which read_weights reads")
 
 
 @contextmanager
 def open_weights(prefix: str) -> Iterator[WeightsFile]:
-    """List the weights of a checkpoint.
+    """List the weights of a checkpoint: `prefix` is `weights` for `weights.index`.
 
-    Parameters
-    ----------
-    prefix : str
-        The path without the endings: `weights` for `weights.index`.
-
-    Yields
-    ------
-    WeightsFile
-        Each weight by its name in TensorFlow, `dense/kernel`, if that is known and unique;
-        otherwise by its key in the file, such as `variables/2`. Optimizer state is left out;
-        bfloat16 is returned as float32. The layers are known if `model.save_weights(prefix)` of a
-        Keras model wrote the file.
-
-    Raises
-    ------
-    ModelFileError
-        If the files are damaged, or have a type that numpy lacks.
-    OSError
-        If a file cannot be opened.
-
-    References
-    ----------
-    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model#save_weights
+    Each has its name in TensorFlow, `dense/kernel`, if that is known and unique; otherwise its key in
+    the file, such as `variables/2`. Optimizer state is left out; bfloat16 is returned as float32.
     """
     checkpoint = read_checkpoint(prefix)
     index_path = f"{prefix}.index"

@@ -58,9 +58,9 @@ def check_lengths(group: h5py.Group, attribute: str, count: int, location: str) 
     every = (_of_attribute(content, attribute.encode()) for content in stored)
     found = [text for text in every if text is not None]
     if not found:
-        found = "is not stored with its group, so the lengths of its strings cannot be checked"
+        lacks = "is not stored with its group, so the lengths of its strings cannot be checked"
         raise refusal(
-            f"{location} {found}",
+            f"{location} {lacks}",
             advice="save the model again with Keras 2 as model.save('model.h5', save_format='h5')",
         )
     for kind, text in found:

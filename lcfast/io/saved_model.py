@@ -32,24 +32,7 @@ _MODELS = ("Sequential", "Functional", "Model")
 
 
 def read_model(path: str) -> StoredModel:
-    """Read the config and the weights of a Sequential or functional model.
-
-    Parameters
-    ----------
-    path : str
-        The directory.
-
-    Returns
-    -------
-    StoredModel
-
-    Raises
-    ------
-    ModelFileError
-        If the directory is damaged, or the model has no config because its class is the user's.
-    OSError
-        If the system cannot give a file.
-    """
+    """Read the config and the weights of a Sequential or functional model."""
     _check_links(path)
     metadata_path = _metadata_path(path)
     described = read_bytes(metadata_path)
