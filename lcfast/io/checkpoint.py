@@ -135,8 +135,8 @@ def read_model(path: str) -> StoredModel:
 def open_weights(prefix: str) -> Iterator[WeightsFile]:
     """List the weights of a checkpoint: `prefix` is `weights` for `weights.index`.
 
-    Each has its name in TensorFlow, `dense/kernel`, if that is known and unique; otherwise its key in
-    the file, such as `variables/2`. Optimizer state is left out; bfloat16 is returned as float32.
+    Each has its name in TensorFlow, `dense/kernel`, if that is known and unique; otherwise its key,
+    such as `variables/2`. Optimizer state is left out; bfloat16 is returned as float32.
     """
     checkpoint = read_checkpoint(prefix)
     index_path = f"{prefix}.index"

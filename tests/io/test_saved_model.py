@@ -313,7 +313,7 @@ def test_an_object_that_is_not_there_is_refused_in_the_older_form_too(path):
     root = message((1, message((1, 9), (2, "layer-0"))), (4, message((3, json.dumps(MODEL)))))
     content = message((2, message((7, message((1, root))))))
     (path / "saved_model.pb").write_bytes(content)
-    assert refusal(path).startswith("has a model whose 'layer-0' is object 9, not there;")
+    assert refusal(path).startswith("has a model whose 'layer-0' is the missing object 9;")
     (path / "saved_model.pb").write_bytes(b"")
     assert refusal(path).startswith("holds no model of Keras;")
 
