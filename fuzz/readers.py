@@ -80,9 +80,12 @@ def _checkpoint(data: bytes, directory: Path) -> None:
     golden = GOLDEN / "checkpoint_sequential" / "weights.data-00000-of-00001"
     shutil.copy(golden, directory / golden.name)
     Path(f"{prefix}.index").write_bytes(data)
-    _attempt(
-        lambda: dict(lcfast.read_weights(prefix)), lambda: lcfast.io.layers_of_checkpoint(prefix)
-    )
+    _attempt(lambda: dict(lcfast.read_weights(prefix)), lambda: _find_layers(prefix))
+
+
+def _find_layers(prefix: Path) -> None:
+    with lcfast.io.open_weights(prefix) as file:
+        file.find_layers()
 
 
 def _object_graph(data: bytes, _: Path) -> None:

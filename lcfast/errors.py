@@ -1,14 +1,13 @@
-"""The errors that are lcfast's own, and how several problems are told in one."""
+"""The error of model files, and how errors show values and lists of problems."""
 
 from collections.abc import Sequence
 
 
 class ModelFileError(ValueError):
-    """A model file that cannot be used: damaged, refused for safety, or of a kind not supported.
+    """A model file that cannot be used: corrupt, refused for safety, or of an unsupported kind.
 
-    The message is one sentence that names the file, the place inside it, what was found there,
-    and what to do. Where the system fails to give the file at all (it does not exist, it may
-    not be read), its own OSError is raised instead.
+    The message names the file, the location inside it, what was found there and what to do. A
+    file that the operating system cannot read at all (missing, no permission) raises OSError.
 
     Examples
     --------
@@ -18,8 +17,25 @@ class ModelFileError(ValueError):
     """
 
 
+_LONGEST = 80  # characters of a value in an error message
+
+
+def quoted(value: object) -> str:
+    """Return `repr(value)` for an error message, shortened to about 80 characters.
+
+    Examples
+    --------
+    >>> quoted("dense"), len(quoted("x" * 1000))
+    ("'dense'", 82)
+    """
+    if isinstance(value, str):
+        return repr(value if len(value) <= _LONGEST else f"{value[: _LONGEST - 3]}...")
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
 def listed(problems: Sequence[str]) -> str:
-    """Return how many problems there are, and each in a line of its own.
+    """Return the number of problems, followed by one line for each.
 
     Examples
     --------

@@ -175,7 +175,7 @@ def test_the_line_of_a_bad_row_is_named_and_nothing_stays(tmp_path):
     [
         (["-o", "y.npy"], "has no rows for its input"),
         (["x.npy", "--input", "a=x.npy", "-o", "y.npy"], "go not together"),
-        (["x.npy", "-o", "y.txt"], "says no format"),
+        (["x.npy", "-o", "y.txt"], ".txt"),
         (["x.npy", "-o", "/dev/null", "--format", "npy"], "is no ordinary file"),
         (["x.npy", "-o", "."], ".: is a directory; name a file"),
         (["/dev/null", "-o", "y.npy"], "/dev/null: is empty"),

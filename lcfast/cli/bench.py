@@ -16,7 +16,7 @@ from lcfast.bench.agreement import EnginesDisagreeError
 from lcfast.cli.errors import INTERRUPTED, UserError, plain_errors
 from lcfast.cli.files import same_file
 from lcfast.cli.inputs import blocks, open_input
-from lcfast.io.replacing import replacing
+from lcfast.io.atomic_write import atomic_write
 from lcfast.versions import versions
 
 
@@ -86,7 +86,7 @@ def bench(
         try:
             # The file first: whether it can be written is better known before the timing.
             with (
-                replacing(str(json_)) if json_ is not None else nullcontext() as file,
+                atomic_write(str(json_)) if json_ is not None else nullcontext() as file,
                 tqdm(total=total, unit=" timings", disable=None, leave=False) as bar,
             ):
                 for of_engines in timing.timings(model, fitting, seconds, rows):

@@ -13,7 +13,7 @@ import numpy as np
 
 from lcfast.cli.errors import UserError, undisturbed
 from lcfast.rows import NOTHING, Output, Writer, format_of, writer
-from lcfast.rows.resumable import Unfinished
+from lcfast.rows.resumable import ResumableOutput
 
 PIPE = "-"
 NOTE_EVERY = 10.0
@@ -42,13 +42,13 @@ class Destination:
     ----------
     scores : Writer
         What writes them.
-    room : Unfinished or None
+    room : ResumableOutput or None
         Where notes are left for a later run that goes on; None where none can.
     name : str
         What the user calls it, for errors.
     """
 
-    def __init__(self, scores: Writer, room: Unfinished | None, name: str) -> None:
+    def __init__(self, scores: Writer, room: ResumableOutput | None, name: str) -> None:
         self._scores, self._room, self._name = scores, room, name
         self._noted = time.monotonic()
 
@@ -97,7 +97,7 @@ def destination(
         yield pipe
         pipe.close()
         return
-    room, keep = Unfinished(Path(output), run), resume  # what cannot be resumed is not ours
+    room, keep = ResumableOutput(Path(output), run), resume  # what cannot be resumed is not ours
     scored: Destination | None = None
     with ExitStack() as opened:
         try:
@@ -125,7 +125,7 @@ def destination(
                         keep = True
                 finally:
                     opened.close()
-                    room.leave(keep)
+                    room.release(keep)
             raise
 
 

@@ -65,7 +65,7 @@ def open_input(place: str, needed: Shape, model: object) -> StoredRows:
     if not fits:
         count = "any" if rows.count is None else rows.count
         raise UserError(
-            f"{rows.place}: has shape {(count, *rows.row_shape)}, so rows of shape "
+            f"{rows.address}: has shape {(count, *rows.row_shape)}, so rows of shape "
             f"{rows.row_shape}; {model} takes rows of shape {needed[1:]}"
         )
     return rows
@@ -80,7 +80,7 @@ def check_same_count(inputs: Sequence[StoredRows]) -> int | None:
     """The number of rows of all inputs, which must have as many; None where it is not known."""
     counts = [rows.count for rows in inputs if rows.count is not None]
     if len(set(counts)) > 1:
-        told = ", ".join(f"{rows.place}: {rows.count}" for rows in inputs)
+        told = ", ".join(f"{rows.address}: {rows.count}" for rows in inputs)
         raise UserError(f"The inputs have different numbers of rows: {told}")
     return counts[0] if counts else None
 
@@ -89,7 +89,7 @@ def blocks(inputs: Sequence[StoredRows], size: int, start: int) -> Iterator[list
     """Blocks of the same rows of all inputs, from row `start` on."""
     for parts in zip_longest(*(rows.read(size, start) for rows in inputs)):
         if len({-1 if part is None else len(part) for part in parts}) > 1:
-            places = " and ".join(rows.place for rows in inputs)
+            places = " and ".join(rows.address for rows in inputs)
             raise UserError(f"The inputs have different numbers of rows: {places}")
         yield [
             part.reshape(len(part), *rows.row_shape) if rows.flat else part

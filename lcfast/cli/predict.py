@@ -23,12 +23,12 @@ from lcfast.cli.errors import (
 )
 from lcfast.cli.files import same_file
 from lcfast.cli.inputs import blocks, check_same_count, open_input, places_of_inputs
-from lcfast.io.replacing import replacing
+from lcfast.io.atomic_write import atomic_write
 from lcfast.local_conv import dispatch
 from lcfast.models import Model, load_model
 from lcfast.models.blocks import MEMORY_BYTES, rows_at_once
 from lcfast.models.profiling import Profile, check_can_plot
-from lcfast.rows import FORMATS, Output, StoredRows, split_place
+from lcfast.rows import FORMATS, Output, StoredRows, split_address
 from lcfast.rows.resumable import digest_of_model, identity_of_input
 
 
@@ -100,7 +100,7 @@ def predict(
             for line in costs.lines():
                 click.echo(line, err=True)
         if costs is not None and plot is not None:
-            with replacing(str(plot)) as file:
+            with atomic_write(str(plot)) as file:
                 costs.plot(file)
 
 
@@ -159,7 +159,7 @@ def _job(
 def _check_is_no_source(output: str, path: Path, input_: str | None, named: Sequence[str]) -> None:
     """Raise UserError where a file to write is one of those to read."""
     given = [text.partition("=")[2] for text in named] or [input_ or ""]
-    for source in [path, *(Path(split_place(place)[0]) for place in given)]:
+    for source in [path, *(Path(split_address(place)[0]) for place in given)]:
         if same_file(source, Path(output)):
             raise UserError(f"{output}: the output must be another file than {source}")
 
@@ -248,7 +248,7 @@ def _identity(job: _Job, output: str, kind: str) -> dict[str, str]:
         return {}
     found = {"model": digest_of_model(job.path)}
     for tensor, place in zip(job.model.inputs, job.places, strict=True):
-        path, member = split_place(place)
+        path, member = split_address(place)
         found[f"input {tensor.name}"] = f"{identity_of_input(Path(path))} {member or ''}"
     layout = "; ".join(f"{o.name} {o.row_shape} {o.dtype}" for o in job.outputs)
     found["format"] = f"{kind}; {layout}"

@@ -1,27 +1,34 @@
-"""The front door to model files: a file is recognised by its content, never by its name.
+"""Reading model files: a file's format is recognised by its content, never by its name.
 
-Each kind of container has a module here, imported when the first such file is read. They know
-files, never layers: file -> (config, {name: array}).
+Each format has a module here, imported when the first such file is read. They know files, not
+layers: file -> (config, {name: array}).
 """
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import numpy as np
 
+from lcfast import file_signatures
 from lcfast.errors import ModelFileError
-from lcfast.io.stored_model import StoredModel, WeightOrder
+from lcfast.io.reading import size_of
+from lcfast.io.stored_model import StoredModel
+from lcfast.io.stored_weights import StoredWeights, WeightsFile
 
-__all__ = ["StoredModel", "WeightOrder", "layers_of_checkpoint", "read_model", "read_weights"]
+__all__ = [
+    "StoredModel",
+    "StoredWeights",
+    "WeightsFile",
+    "open_weights",
+    "read_model",
+    "read_weights",
+]
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second where an archive is empty
-
-# What lies in the place of a model surprisingly often, by its first bytes.
+# What is often found where a model file should be, by its first bytes.
 _LOOKS_LIKE = {
     b"": "is empty",
     b"{": "looks like JSON, a model's config without its weights",
@@ -33,13 +40,13 @@ _LOOKS_LIKE = {
 
 
 class Reader(Protocol):
-    """What each module of a kind of container has."""
+    """What the module of each format provides."""
 
     def read_model(self, path: str) -> StoredModel:
         """Read a whole model, config and weights."""
 
-    def read_weights(self, path: str) -> Mapping[str, np.ndarray]:
-        """Read or list the weights."""
+    def open_weights(self, path: str) -> AbstractContextManager[WeightsFile]:
+        """List the weights, to be read while the file is open."""
 
 
 def read_model(path: str | os.PathLike[str]) -> StoredModel:
@@ -53,7 +60,7 @@ def read_model(path: str | os.PathLike[str]) -> StoredModel:
     Returns
     -------
     StoredModel
-        The model's config and arrays, with no layer made of them yet.
+        The model's config and arrays, before any layer is created.
 
     Raises
     ------
@@ -118,29 +125,40 @@ def read_weights(path: str | os.PathLike[str]) -> Mapping[str, np.ndarray]:
     dense/dense/kernel:0 (3, 2) float32
     dense/dense/bias:0 (2,) float32
     """
-    name = os.fspath(path)
-    return _reader_of(name).read_weights(name)
+    with open_weights(path) as file:
+        if file.read_again is None:
+            return dict(file.arrays)
+        return StoredWeights(file.arrays.shapes, file.read_again, file.path)
 
 
-def layers_of_checkpoint(
-    path: str | os.PathLike[str],
-) -> tuple[list[tuple[str, ...]], WeightOrder] | None:
-    """Name the weights of each layer in a checkpoint or SavedModel; None where it is neither.
+@contextmanager
+def open_weights(path: str | os.PathLike[str]) -> Iterator[WeightsFile]:
+    """Open a file of weights, check it once, and list what it holds.
 
     Parameters
     ----------
     path : str or os.PathLike
-        The prefix, or the directory.
+        As for `read_weights`.
 
-    Returns
-    -------
-    (list of tuple of str, WeightOrder), or None
-        For each layer that has weights their names in `read_weights`, and the order that these
-        are in; empty where the file does not tell which layer has which.
+    Yields
+    ------
+    WeightsFile
+        Its arrays can be read within the context.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged, holds no weights or is of an unsupported kind.
+    OSError
+        If the file cannot be opened.
     """
     name = os.fspath(path)
-    reader = _reader_of(name)
-    return reader.layer_weights(name) if hasattr(reader, "layer_weights") else None
+    context = _reader_of(name).open_weights(name)
+    file = context.__enter__()
+    try:
+        yield file
+    finally:
+        context.__exit__(None, None, None)  # an error of the caller is not one of the file
 
 
 def _reader_of(path: str) -> Reader:
@@ -160,23 +178,22 @@ def _reader_of(path: str) -> Reader:
 
 
 def _reader_of_file(path: str) -> Reader:
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise ModelFileError(f"{path}: is not a regular file; copy the model into one")
+    size = size_of(path)
     with open(path, "rb") as file:
         start = file.read(32)
         # HDF5 allows a block of the user's own, 512 bytes or a doubling of it, ahead of its mark.
         offset = 512
-        mark = start[: len(_HDF5)]
-        while mark != _HDF5 and not start.startswith(_ZIP) and offset < status.st_size:
+        mark = start[: len(file_signatures.HDF5)]
+        is_zip = start.startswith(file_signatures.ZIP)
+        while mark != file_signatures.HDF5 and not is_zip and offset < size:
             file.seek(offset)
-            mark = file.read(len(_HDF5))
+            mark = file.read(len(file_signatures.HDF5))
             offset *= 2
-    if mark == _HDF5:
+    if mark == file_signatures.HDF5:
         from lcfast.io import hdf5
 
         return hdf5
-    if start.startswith(_ZIP):
+    if is_zip:
         return _reader_of_archive(path)
     raise _no_model(path, _look(start))
 

@@ -1,30 +1,34 @@
-"""Checkpoints of TensorFlow: the numbers of `model.save_weights("prefix")`, and of SavedModels.
+"""Checkpoints of TensorFlow: the weights of `model.save_weights("prefix")`, and of SavedModels.
 
-    prefix.index                    a sorted table: "" -> header, key -> type, shape and place
-    prefix.data-00000-of-00002      the numbers, and prefix.data-00001-of-00002 the rest
+    prefix.index                    a sorted table: "" -> header, key -> type, shape, offset
+    prefix.data-00000-of-00002      the arrays, and prefix.data-00001-of-00002 the rest
 
-Nothing is trusted: a place is checked against the size of its file before anything is allocated,
-the files are named by numbers alone, and every array is checked by its CRC when it is read.
+Nothing is trusted: an offset is checked against the size of its file before anything is allocated,
+file names are built from numbers alone, and the CRC of every array is checked when it is read.
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import count, takewhile
 from typing import Literal
 
 import numpy as np
 
+from lcfast.errors import quoted
 from lcfast.io import object_graph
 from lcfast.io.crc32c import crc32c, unmasked
 from lcfast.io.object_graph import TrackedObject
 from lcfast.io.protobuf import Message, read_varint
-from lcfast.io.reading import naming, quoted, refusal
-from lcfast.io.regular_files import read_bytes, size_of
+from lcfast.io.reading import errors_name, read_bytes, refusal, size_of
 from lcfast.io.sorted_table import read_table
-from lcfast.io.stored_model import StoredModel, WeightOrder
-from lcfast.io.stored_weights import StoredWeights
+from lcfast.io.stored_model import StoredModel
+from lcfast.io.stored_weights import LayerWeights, StoredWeights, WeightOrder, WeightsFile
 
 # TensorFlow's DataType; numpy has no bfloat16, whose numbers are the upper halves of float32's.
 _BFLOAT16 = 14
@@ -35,18 +39,18 @@ _STRING = 7
 _NO_NUMBERS = {_STRING, 20, 21}  # and resources, variants
 
 _BYTE_ORDERS: dict[int, Literal["<", ">"]] = {0: "<", 1: ">"}
-_LIST_OF_CHECKPOINTS = b"model_checkpoint_path"  # how that file of TensorFlow's begins
+_LIST_OF_CHECKPOINTS = b"model_checkpoint_path"  # the first bytes of TensorFlow's file `checkpoint`
 _MOST_SHARDS = 99_999  # five digits in the name of a file
 _MOST_DIMENSIONS = 32
 
-# What the optimizers of TensorFlow 1 keep beside their slots.
+# What the optimizers of TensorFlow 1 store beside their slots.
 _OF_TRAINING = {"beta1_power", "beta2_power", "global_step", "save_counter"}
-_AVERAGE = "ExponentialMovingAverage"  # what a model is often scored with, so no slot
+_AVERAGE = "ExponentialMovingAverage"  # used for inference, so it is not a slot
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where an array lies, checked to lie in its file."""
+    """The location of an array, checked to be inside its file."""
 
     path: str
     offset: int
@@ -59,14 +63,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What an index says: every entry by its key, and the objects where it has any."""
+    """The content of an index: every entry by its key, and the graph of objects if there is one."""
 
     prefix: str
     entries: dict[str, Entry]
     objects: list[TrackedObject]
 
     def weight_names(self) -> dict[str, str]:
-        """Name the weights: {key: name}, optimizers and everything but numbers left out."""
+        """Name the weights, {key: name}, without optimizers and non-numeric entries."""
         if not self.objects:
             return {key: key for key in self.entries if not self._is_of_training(key)}
         names = object_graph.weight_names(self.objects)
@@ -79,7 +83,7 @@ class Checkpoint:
         return self.entries[key]
 
     def _is_of_training(self, key: str) -> bool:
-        """Whether an entry of a checkpoint by names is no weight.
+        """Whether an entry of a name-based checkpoint is not a weight.
 
         A slot is named below its variable and has its shape: dense/kernel/Adam_1.
         """
@@ -93,20 +97,20 @@ class Checkpoint:
 def stored_weights(checkpoint: Checkpoint) -> StoredWeights:
     """List the weights by name; each is read, and its CRC checked, when it is asked for."""
     entries = {name: checkpoint.entries[key] for key, name in checkpoint.weight_names().items()}
-
-    def read(name: str) -> np.ndarray:
-        with naming(entries[name].path):
-            return read_array(entries[name], name)
-
     shapes = {name: entry.shape for name, entry in entries.items()}
-    return StoredWeights(f"{checkpoint.prefix}.index", shapes, read)
+    return StoredWeights(shapes, partial(_read_one, entries))
+
+
+def _read_one(entries: dict[str, Entry], name: str) -> np.ndarray:
+    with errors_name(entries[name].path):
+        return read_array(entries[name], name)
 
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is the prefix of a checkpoint: path.index is there, path no file.
+    """Return whether a path is the prefix of a checkpoint: path.index exists, path is not a file.
 
-    TensorFlow keeps a list of the checkpoints of a folder in a file named `checkpoint`, which is
-    no model: it may be in the way of a prefix of that name.
+    TensorFlow lists the checkpoints of a folder in a file named `checkpoint`, which is not a model:
+    a prefix may have that name.
 
     Examples
     --------
@@ -122,111 +126,79 @@ def is_checkpoint(path: str | os.PathLike[str]) -> bool:
 
 
 def read_model(path: str) -> StoredModel:
-    """Refuse: a checkpoint holds no model.
-
-    Parameters
-    ----------
-    path : str
-        The prefix.
-
-    Raises
-    ------
-    ModelFileError
-        Always.
-    """
+    """Refuse: a checkpoint has no config."""
     found = f"{path}: is a checkpoint, which holds weights only"
     raise refusal(found, "build the model by hand and set the weights, which read_weights reads")
 
 
-def read_weights(path: str) -> StoredWeights:
-    """Read the weights of a checkpoint, each when it is asked for.
+@contextmanager
+def open_weights(prefix: str) -> Iterator[WeightsFile]:
+    """List the weights of a checkpoint: `prefix` is `weights` for `weights.index`.
 
-    Parameters
-    ----------
-    path : str
-        The prefix, what the names of its files begin with: `weights` for `weights.index`.
-
-    Returns
-    -------
-    Mapping of str to numpy.ndarray
-        Each weight by the name it had in TensorFlow, `dense/kernel`, where the file tells it and
-        no other weight has it; otherwise by its key in the file, such as `variables/2`. `shapes`
-        has their shapes, of which no number is read. What belongs to an optimizer is left out.
-        Numbers of bfloat16 come as float32.
-
-    Raises
-    ------
-    ModelFileError
-        If the files are damaged, or hold what numpy has no numbers for.
-    OSError
-        If the system cannot give the files.
-
-    References
-    ----------
-    https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model#save_weights
-    """
-    checkpoint = read_checkpoint(path)
-    with naming(f"{path}.index"):
-        return stored_weights(checkpoint)
-
-
-def layer_weights(prefix: str) -> tuple[list[tuple[str, ...]], WeightOrder]:
-    """Name the weights of each layer that has any, as `model.save_weights(prefix)` wrote them.
-
-    Parameters
-    ----------
-    prefix : str
-        What the names of its files begin with.
-
-    Returns
-    -------
-    (list of tuple of str, WeightOrder)
-        For each layer the names of `read_weights`, and the order that these are in; the layers
-        are in the order of the model. Empty where the checkpoint is not one of a model of Keras.
-
-    Raises
-    ------
-    ModelFileError
-        If the files are damaged.
-    OSError
-        If the system cannot give the files.
+    Each has its name in TensorFlow, `dense/kernel`, if that is known and unique; otherwise its key,
+    such as `variables/2`. Optimizer state is left out; bfloat16 is returned as float32.
     """
     checkpoint = read_checkpoint(prefix)
-    with naming(f"{prefix}.index"):
+    index_path = f"{prefix}.index"
+    with errors_name(index_path):
+        arrays = stored_weights(checkpoint)
+    order: WeightOrder = "get_weights" if _lists_variables(checkpoint) else "layer by layer"
+    yield WeightsFile(
+        index_path, "checkpoint", arrays, order, arrays.__getitem__, partial(_layers, checkpoint)
+    )
+
+
+def _lists_variables(checkpoint: Checkpoint) -> bool:
+    """Whether each Keras layer lists its variables in the order of get_weights()."""
+    objects = checkpoint.objects
+    return all(
+        object_graph.lists_variables(objects, layer) for layer in _holders(checkpoint).values()
+    )
+
+
+def _holders(checkpoint: Checkpoint) -> dict[str, int]:
+    """The objects of the model's layers with weights, in the model's order."""
+    held = checkpoint.objects[0].children if checkpoint.objects else {}
+    names = (f"layer_with_weights-{number}" for number in count())
+    return {name: held[name] for name in takewhile(held.__contains__, names)}
+
+
+def _layers(checkpoint: Checkpoint) -> LayerWeights:
+    """The names of each layer's weights."""
+    with errors_name(f"{checkpoint.prefix}.index"):
         names = checkpoint.weight_names()
-        held = checkpoint.objects[0].children if checkpoint.objects else {}
-        layers: list[tuple[str, ...]] = []
-        order: WeightOrder = "get_weights"
-        while (holder := f"layer_with_weights-{len(layers)}") in held:
-            if not object_graph.lists_variables(checkpoint.objects, held[holder]):
-                order = "layer by layer"
-            keys = object_graph.keys_in_order(checkpoint.objects, held[holder])
-            layers.append(tuple(names[key] for key in keys if key in names))
-        return layers, order
+        keys = {
+            holder: object_graph.keys_in_order(checkpoint.objects, layer)
+            for holder, layer in _holders(checkpoint).items()
+        }
+        return {
+            holder: tuple(names[key] for key in of_layer if key in names)
+            for holder, of_layer in keys.items()
+        }
 
 
 def read_checkpoint(prefix: str) -> Checkpoint:
     """Read the index of a checkpoint, and check every entry against the files that hold it."""
     index_path = f"{prefix}.index"
     data = read_bytes(index_path)
-    with naming(index_path):
+    with errors_name(index_path):
         table = read_table(data)
         if b"" not in table:
             raise refusal("is a table without the header of a checkpoint")
         entries = _entries(prefix, Message(table.pop(b"")), table)
     sizes = {path: size_of(path) for path in sorted({entry.path for entry in entries.values()})}
-    with naming(index_path):
-        _check_places(entries, sizes)
+    with errors_name(index_path):
+        _check_offsets(entries, sizes)
     graph = entries.get(object_graph.KEY)
     if graph is None:
         return Checkpoint(prefix, entries, [])
-    with naming(graph.path):
+    with errors_name(graph.path):
         objects = object_graph.read_object_graph(_read_string(graph))
     return Checkpoint(prefix, entries, objects)
 
 
 def read_array(entry: Entry, name: str) -> np.ndarray:
-    """Read the numbers of one entry, and check them."""
+    """Read the array of one entry, and check its CRC."""
     array = np.empty(entry.shape, entry.dtype)
     numbers = array.reshape(-1).view(np.uint8).data
     _read_into(numbers, entry, name)
@@ -252,8 +224,8 @@ def _entries(prefix: str, header: Message, table: dict[bytes, memoryview]) -> di
     return entries
 
 
-def _check_places(entries: dict[str, Entry], sizes: dict[str, int]) -> None:
-    """Check that every file is large enough for its entries, each and together."""
+def _check_offsets(entries: dict[str, Entry], sizes: dict[str, int]) -> None:
+    """Check that every file is large enough for each entry, and for all of them."""
     for name, entry in entries.items():
         end, size = entry.offset + entry.size, sizes[entry.path]
         if end > size:
@@ -294,7 +266,7 @@ def _entry(name: str, message: Message, paths: list[str], order: Literal["<", ">
 
 
 def _is_size(size: int, shape: tuple[int, ...], item_size: int) -> bool:
-    # The lengths beside a 0 are bounded too, as numpy bounds them.
+    # numpy bounds the other lengths of an empty array too.
     return (
         len(shape) <= _MOST_DIMENSIONS
         and math.prod(shape) * item_size == size
@@ -303,7 +275,7 @@ def _is_size(size: int, shape: tuple[int, ...], item_size: int) -> bool:
 
 
 def _read_string(entry: Entry) -> memoryview:
-    """The text of one entry: its length, the CRC of the length, the text itself."""
+    """Read an entry that is one string: its length, the CRC of the length, the string."""
     if entry.type_number != _STRING or entry.shape:
         raise refusal(f"its entry {object_graph.KEY} is not one string")
     data = memoryview(bytearray(entry.size))
@@ -311,7 +283,7 @@ def _read_string(entry: Entry) -> memoryview:
     length, at = read_varint(data, 0)
     if length != entry.size - at - 4:
         raise refusal(f"its entry {object_graph.KEY} has a wrong length")
-    # The CRC is over the length as a number of the machine that wrote it, not as it is stored.
+    # The CRC covers the length as a native integer, not as the varint that is stored.
     width = 4 if length <= 0xFFFFFFFF else 8
     if crc32c(data[at:], crc32c(length.to_bytes(width, "little"))) != entry.crc:
         raise refusal(f"its entry {object_graph.KEY} does not have the checksum of the index")

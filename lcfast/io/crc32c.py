@@ -24,7 +24,7 @@ _CHUNK = 1 << 22  # bytes, of which a copy is worked on
 
 
 def crc32c(data: bytes | memoryview, before: int = 0) -> int:
-    """Return the CRC-32C of `data`, or of what had the CRC `before` and `data` behind it.
+    """Return the CRC-32C of `data`, or of earlier bytes with the CRC `before` followed by `data`.
 
     References
     ----------
@@ -62,7 +62,7 @@ def _extended(remainder: int, numbers: np.ndarray) -> int:
 
 
 def _shortened(message: np.ndarray) -> np.ndarray:
-    """Clear the first bytes of a message, in place, and return the rest: it has the same CRC."""
+    """Clear the first bytes of a message in place, and return the rest: it has the same CRC."""
     doublings = max(0, (message.size // (4 * _MOST_LEFT)).bit_length() - 1)
     near, middle, far = (distance << doublings for distance in _DISTANCES)
     step = min(near, message.size - far)

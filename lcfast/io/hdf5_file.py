@@ -1,7 +1,7 @@
-"""An HDF5 file that nobody trusts, opened and read.
+"""Reading untrusted HDF5 files.
 
-No link leads out of the file, no foreign code unpacks it, and no dataset is allocated that the
-file cannot hold.
+Links out of the file are refused, filters never load plugins, and no dataset is allocated that is
+larger than the file can hold.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 import math
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count, takewhile
 from mmap import ACCESS_READ, mmap
 from typing import Any
@@ -18,29 +18,31 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lcfast.errors import quoted
 from lcfast.io.hdf5_bytes import HDF5Bytes
 from lcfast.io.hdf5_headers import Headers, check_member, checking_members
 from lcfast.io.hdf5_packing import PACKERS, check_packing
 from lcfast.io.hdf5_text import HEAP, check_heaps, check_lengths
-from lcfast.io.reading import naming, quoted, reading, refusal
+from lcfast.io.reading import as_model_file_error, errors_name, refusal
+from lcfast.io.stored_weights import StoredWeights
 
-# For any other filter HDF5 would load a plugin.
+# HDF5 would load a plugin for any other filter.
 _FILTERS = PACKERS | {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-_MOST_PACKING = 1100  # deflate packs at most 1032 to 1
+_MOST_PACKING = 1100  # the highest ratio of deflate is 1032
 _LONGEST_NAME = 1024  # characters; of a layer or a weight
 
-_BLOCK = 2**17  # bytes that fit a cache
+_BLOCK = 2**17  # bytes; fits into the L2 cache
 
 
-class Window(io.RawIOBase):
-    """A part of a file, read in place as if it were a file of its own.
+class ByteRange(io.RawIOBase):
+    """A range of bytes of a file, read as if it were a file of its own.
 
     Parameters
     ----------
     file : io.FileIO
-        A file that is open, unbuffered.
+        An open, unbuffered file.
     start, size : int
-        Where the part begins, and how many bytes it has.
+        The offset of the range in the file, and its size in bytes.
     checksum : int, optional
         The CRC-32 that its bytes should have.
     """
@@ -59,131 +61,141 @@ class Window(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a byte, counted from the start of the part, from here or from the end."""
+        """Go to a byte, counted from the start, the current position or the end."""
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
         self._at = max(0, origin + offset)
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Fill `buffer`, which gets zeros beyond the end of the part; return what was there."""
+        """Fill `buffer`, with zeros beyond the end of the range; return the bytes read."""
         view = memoryview(buffer).cast("B")
         left = max(0, min(len(view), self.size - self._at))
         self.file.seek(self.start + self._at)
         done = 0
         while done < left and (got := self.file.readinto(view[done:left])):
             done += got
-        view[done:] = bytes(len(view) - done)  # HDF5 must never see what memory held before
+        view[done:] = bytes(len(view) - done)  # HDF5 must never see uninitialised memory
         self._at += done
         return done
 
 
 @contextmanager
 def opened(path: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
-    """Open an HDF5 file; `is_checked` where it has been opened before and is unchanged."""
-    with naming(path), reading("the file"):
+    """Open an HDF5 file; `is_checked` if it was opened before and is unchanged."""
+    with errors_name(path), as_model_file_error("the file"):
         if is_checked:
             with checking_members(None), h5py.File(path, "r") as file:
                 yield file
             return
         with open(path, "rb", buffering=0) as raw:
-            whole = Window(raw, 0, raw.seek(0, io.SEEK_END))
+            whole = ByteRange(raw, 0, raw.seek(0, io.SEEK_END))
+            _look_through(whole)
             with _headers_checked(whole), h5py.File(path, "r") as file:
-                _look_through(whole)
                 yield file
 
 
 @contextmanager
-def opened_in(window: Window, place: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
-    """Open the HDF5 file that is a part of another one, called `place`."""
-    with naming(place), reading("the file"):
+def opened_in(byte_range: ByteRange, name: str, *, is_checked: bool = False) -> Iterator[h5py.File]:
+    """Open an HDF5 file that is a range of another file; errors call it `name`."""
+    with errors_name(name), as_model_file_error("the file"):
         if is_checked:
-            with checking_members(None), h5py.File(window, "r") as file:
+            with checking_members(None), h5py.File(byte_range, "r") as file:
                 yield file
             return
-        _look_through(window)
-        with _headers_checked(window), h5py.File(window, "r") as file:
+        _look_through(byte_range)
+        with _headers_checked(byte_range), h5py.File(byte_range, "r") as file:
             yield file
 
 
 @contextmanager
-def _headers_checked(window: Window) -> Iterator[None]:
+def _headers_checked(byte_range: ByteRange) -> Iterator[None]:
     with (
-        mmap(window.file.fileno(), 0, access=ACCESS_READ) as data,
-        checking_members(Headers(HDF5Bytes(data, window.start, window.size))),
+        mmap(byte_range.file.fileno(), 0, access=ACCESS_READ) as data,
+        checking_members(Headers(HDF5Bytes(data, byte_range.start, byte_range.size))),
     ):
         yield
 
 
-def read_arrays(datasets: Mapping[str, h5py.Dataset]) -> dict[str, np.ndarray]:
-    """Read every dataset."""
-    return {name: read_array(dataset) for name, dataset in datasets.items()}
+def arrays_in(datasets: Mapping[str, h5py.Dataset], *files: str) -> StoredWeights:
+    """The arrays of datasets, each read when it is asked for; errors name the `files`."""
+    shapes = {name: dataset.shape for name, dataset in datasets.items()}
+
+    def read(name: str) -> np.ndarray:
+        with ExitStack() as stack:
+            for file in files:
+                stack.enter_context(errors_name(file))
+            return read_array(datasets[name])
+
+    return StoredWeights(shapes, read)
 
 
 def check_sizes(root: h5py.Group, datasets: Mapping[str, h5py.Dataset]) -> None:
-    """Refuse datasets that the file cannot hold, each or together, before one is read."""
+    """Refuse datasets that the file cannot hold, each or all together, before one is read."""
     if (needed := sum(map(_least_bytes, datasets.values()))) > _file_size(root):
-        raise refusal(f"{place_of(root)} declares {needed} bytes of weights, more than the file is")
+        raise refusal(
+            f"{location_of(root)} declares {needed} bytes of weights, more than the file has"
+        )
 
 
 def resolve(group: h5py.Group, path: str, kind: type) -> Any:
-    """Follow a name that Keras may have written with slashes, one step at a time."""
+    """Open a group or dataset by a path, one step at a time."""
     *steps, last = path.split("/")
     if any(step in ("", ".", "..") or "\0" in step for step in (*steps, last)):
-        raise refusal(f"{place_of(group)} is to hold {quoted(path)}, which is no plain name")
+        raise refusal(f"{location_of(group)} refers to {quoted(path)}, which is not a plain path")
     for step in steps:
         group = member(group, step, h5py.Group)
     return member(group, last, kind)
 
 
 def has_member(group: h5py.Group, name: str) -> bool:
-    """Whether a group has a member of this name, whatever it is."""
-    with reading(place_of(group)):
+    """Whether a group has a member of this name, of any kind."""
+    with as_model_file_error(location_of(group)):
         return bool(group.id.links.exists(name.encode()))
 
 
 def member(group: h5py.Group, name: str, kind: type) -> Any:
-    """Open a group or dataset, through a hard link only: the others may lead anywhere."""
+    """Open a group or dataset, through a hard link only: others may lead out of the file."""
     wanted = f"a {kind.__name__.lower()}"
     if not has_member(group, name):
-        raise refusal(f"{place_of(group)} lacks {wanted} {quoted(name)}")
+        raise refusal(f"{location_of(group)} lacks {wanted} {quoted(name)}")
     found = _linked_hard(group, name, wanted)
     if not isinstance(found, kind):
-        place = f"{quoted(name)} in {place_of(group)}"
-        raise refusal(f"{place} is a {type(found).__name__.lower()}, not {wanted}")
+        location = f"{quoted(name)} in {location_of(group)}"
+        raise refusal(f"{location} is a {type(found).__name__.lower()}, not {wanted}")
     return found
 
 
 def members(group: h5py.Group) -> dict[str, h5py.Group | h5py.Dataset]:
     """Open every member of a group, through hard links only."""
-    with reading(place_of(group)):
+    with as_model_file_error(location_of(group)):
         every = [str(name) for name in group]
     return {name: _linked_hard(group, name, "a group or dataset") for name in every}
 
 
 def _linked_hard(group: h5py.Group, name: str, wanted: str) -> Any:
-    place = f"{quoted(name)} in {place_of(group)}"
-    with reading(place):
+    location = f"{quoted(name)} in {location_of(group)}"
+    with as_model_file_error(location):
         link = group.id.links.get_info(name.encode())
     if link.type != h5py.h5l.TYPE_HARD:
         found = "is a soft or external link, which lcfast never follows"
-        raise refusal(f"{place} {found}", advice=f"store {wanted} there")
-    with reading(place):
-        check_member(link.u, place)
+        raise refusal(f"{location} {found}", advice=f"store {wanted} there")
+    with as_model_file_error(location):
+        check_member(link.u, location)
         return group[name]
 
 
 def _has_attribute(group: h5py.Group, name: str) -> bool:
-    with reading(place_of(group)):
+    with as_model_file_error(location_of(group)):
         return name in group.attrs
 
 
 def text(group: h5py.Group, attribute: str) -> str | None:
-    """Read an attribute that is one string; None where there is none of that name."""
+    """Read an attribute that is one string; None if it does not exist."""
     return _strings(group, attribute, 0)[0] if _has_attribute(group, attribute) else None
 
 
 def parts(group: h5py.Group, attribute: str) -> list[str]:
-    """Name the attributes that Keras splits a list over: name0, name1, ... above 64 KB."""
+    """The attributes over which Keras splits a list above 64 KB: name0, name1, ..."""
     if _has_attribute(group, attribute):
         return [attribute]
     numbered = (f"{attribute}{i}" for i in count())
@@ -193,18 +205,18 @@ def parts(group: h5py.Group, attribute: str) -> list[str]:
 def names(group: h5py.Group, attribute: str) -> list[str]:
     """Read a list of names that Keras may have split over several attributes."""
     if not (every := parts(group, attribute)):
-        raise refusal(f"{place_of(group)} lacks an attribute '{attribute}'")
+        raise refusal(f"{location_of(group)} lacks an attribute '{attribute}'")
     found = [name for part in every for name in _strings(group, part, dimensions=1)]
     if (longest := max(map(len, found), default=0)) > _LONGEST_NAME:
-        place = f"attribute '{attribute}' of {place_of(group)}"
-        raise refusal(f"{place} holds a name of {longest} characters")
+        location = f"attribute '{attribute}' of {location_of(group)}"
+        raise refusal(f"{location} holds a name of {longest} characters")
     return found
 
 
 def _strings(group: h5py.Group, attribute: str, dimensions: int) -> list[str]:
     """Read an attribute that must be one string (of 0 dimensions) or a list of strings (of 1)."""
-    place = f"attribute '{attribute}' of {place_of(group)}"
-    with reading(place):
+    location = f"attribute '{attribute}' of {location_of(group)}"
+    with as_model_file_error(location):
         header = group.attrs.get_id(attribute)
         shape, dtype, size = header.shape, header.dtype, header.get_type().get_size()
     if dimensions == 1 and shape == (0,):  # Keras stores an empty list as one of numbers
@@ -212,13 +224,13 @@ def _strings(group: h5py.Group, attribute: str, dimensions: int) -> list[str]:
     found = str(dtype) if h5py.check_string_dtype(dtype) is None else "strings"
     if found != "strings" or shape is None or len(shape) != dimensions:
         wanted = "a list of strings" if dimensions else "one string"
-        raise refusal(f"{place} holds {found} of shape {shape}, not {wanted}")
+        raise refusal(f"{location} holds {found} of shape {shape}, not {wanted}")
     if math.prod(shape) * size > _file_size(group):
-        raise refusal(f"{place} declares more text than the file holds")
+        raise refusal(f"{location} declares more text than the file holds")
     if h5py.check_string_dtype(dtype).length is None:
-        with reading(place):
-            check_lengths(group, attribute, math.prod(shape), place)
-    with reading(place):
+        with as_model_file_error(location):
+            check_lengths(group, attribute, math.prod(shape), location)
+    with as_model_file_error(location):
         value = group.attrs[attribute]
         return [_decoded(string) for string in (value if dimensions else [value])]
 
@@ -226,77 +238,77 @@ def _strings(group: h5py.Group, attribute: str, dimensions: int) -> list[str]:
 def _decoded(string: bytes | str) -> str:
     if isinstance(string, bytes):
         return string.decode()
-    string.encode()  # fails where h5py smuggled bytes that are not UTF-8 through as surrogates
+    string.encode()  # fails where h5py decoded invalid UTF-8 to surrogates
     return string
 
 
 def _least_bytes(dataset: h5py.Dataset) -> int:
-    """Check what a dataset declares; return the fewest bytes it can take up in the file."""
-    place = place_of(dataset)
-    # First of all: to ask a virtual dataset for its shape can already open other files.
-    with reading(place):
+    """Check what a dataset declares; return the fewest bytes that it can take in the file."""
+    location = location_of(dataset)
+    # First of all: asking a virtual dataset for its shape can open other files.
+    with as_model_file_error(location):
         layout = dataset.id.get_create_plist()
         is_elsewhere = layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count() > 0
         filters = {layout.get_filter(i)[0] for i in range(layout.get_nfilters())}
     if is_elsewhere:
-        found = "keeps its numbers in another file, which lcfast never opens"
-        raise refusal(f"{place} {found}", advice="store them here")
+        found = "stores its numbers in another file, which lcfast never opens"
+        raise refusal(f"{location} {found}", advice="store them here")
     if filters - _FILTERS:
         found = f"is packed with HDF5 filter {min(filters - _FILTERS)}"
-        raise refusal(f"{place} {found}", advice="store it plain, or with gzip, lzf or szip")
-    with reading(place):
+        raise refusal(f"{location} {found}", advice="store it plain, or with gzip, lzf or szip")
+    with as_model_file_error(location):
         shape, chunk, dtype = dataset.shape, dataset.chunks or (), dataset.dtype
         item_size = dataset.id.get_type().get_size()
         stored, there = dataset.id.get_storage_size(), _file_size(dataset)
     if shape is None or dtype.kind not in "biuf" or dtype.itemsize > 8:
         found = "nothing" if shape is None else f"values of type {dtype}"
-        raise refusal(f"{place} holds {found}, not an array of floats, integers or booleans")
-    # A whole chunk is unpacked even where the array fills only a part of it.
+        raise refusal(f"{location} holds {found}, not an array of floats, integers or booleans")
+    # A whole chunk is decompressed even if the array fills only a part of it.
     declared = item_size * max(math.prod(shape), math.prod(chunk)) if math.prod(shape) else 0
     least = -(-declared // _MOST_PACKING) if filters & PACKERS else declared
     if least > min(stored, there):
         found = f"declares {declared} bytes of numbers, but {min(stored, there)} are stored"
-        raise refusal(f"{place} {found}")
-    if stored > there:  # HDF5 allocates what a chunk says it takes
-        raise refusal(f"{place} takes up {stored} bytes of a file that has {there}")
+        raise refusal(f"{location} {found}")
+    if stored > there:  # HDF5 allocates the declared size of a chunk
+        raise refusal(f"{location} takes up {stored} bytes of a file that has {there}")
     return least
 
 
 def read_array(dataset: h5py.Dataset) -> np.ndarray:
     """Read a dataset whose size has been checked, in this machine's byte order."""
-    with reading(place_of(dataset)):
-        # By its name in this machine's byte order, a dtype also loses what h5py tags it with.
+    with as_model_file_error(location_of(dataset)):
+        # Built from its string, the dtype also loses the metadata that h5py attaches.
         native = np.dtype(dataset.dtype.newbyteorder("=").str)
         if dataset.chunks:
             check_packing(dataset)
         return np.asarray(dataset[()], dtype=native, order="C")
 
 
-def _look_through(window: Window) -> None:
-    """Read every byte once: sum them, and find the heaps of text, which HDF5 trusts too much."""
+def _look_through(byte_range: ByteRange) -> None:
+    """Read every byte once: check the checksum, and find and check the heaps of strings."""
     checksum = 0
     heaps: list[int] = []
     block = np.empty(_BLOCK + 8, np.uint8)
     views = [block[shift : shift + _BLOCK].view("<u4") for shift in range(4)]
     first = np.frombuffer(HEAP, "<u4", 1)[0]
-    for start in range(0, window.size, _BLOCK):
-        window.seek(start)
-        window.readinto(block)
-        if window.checksum is not None:
-            checksum = zlib.crc32(block[: min(_BLOCK, window.size - start)].data, checksum)
-        for shift, view in enumerate(views):  # mmap.find takes longer than reading the file
+    for start in range(0, byte_range.size, _BLOCK):
+        byte_range.seek(start)
+        byte_range.readinto(block)
+        if byte_range.checksum is not None:
+            checksum = zlib.crc32(block[: min(_BLOCK, byte_range.size - start)].data, checksum)
+        for shift, view in enumerate(views):  # faster than mmap.find
             if (found := view == first).any():
-                places = np.flatnonzero(found) * 4 + shift
-                heaps += [start + int(at) for at in places if block[at + 4] == HEAP[4]]
-    if window.checksum not in (None, checksum):
-        raise refusal("the file has other bytes than its checksum says")
+                offsets = np.flatnonzero(found) * 4 + shift
+                heaps += [start + int(at) for at in offsets if block[at + 4] == HEAP[4]]
+    if byte_range.checksum not in (None, checksum):
+        raise refusal("the bytes of the file do not match its checksum")
     if heaps:
-        with mmap(window.file.fileno(), 0, access=ACCESS_READ) as data:
-            check_heaps(data, window.start, window.size, sorted(heaps))
+        with mmap(byte_range.file.fileno(), 0, access=ACCESS_READ) as data:
+            check_heaps(data, byte_range.start, byte_range.size, sorted(heaps))
 
 
-def place_of(member: h5py.Group | h5py.Dataset) -> str:
-    """Return what a message calls a group or dataset."""
+def location_of(member: h5py.Group | h5py.Dataset) -> str:
+    """Return the name of a group or dataset for error messages."""
     kind = type(member).__name__.lower()
     return "the root group" if member.name == "/" else f"{kind} {quoted(str(member.name))}"
 

@@ -1,7 +1,7 @@
-"""Object headers of HDF5 files, read out of the file's own bytes before HDF5 opens the objects.
+"""Object headers of HDF5 files, checked in the file's own bytes before HDF5 opens the objects.
 
-Both versions of a header are blocks of messages, and a message may say where the next block lies,
-or a table. HDF5 allocates what a block or a table says it takes before it finds that the file is
+Both versions of a header are blocks of messages, and a message may refer to the next block or to a
+table. HDF5 allocates the size that a block or a table declares before it notices that the file is
 shorter.
 """
 
@@ -23,13 +23,13 @@ from lcfast.io.hdf5_tables import (
 from lcfast.io.reading import refusal
 
 UNPADDED = {2: 8, 3: 9}
-"""Bytes ahead of the name in the message of an attribute, by its version."""
+"""Bytes before the name in the message of an attribute, by its version."""
 
 # Kinds of messages.
 _LINKS, _LINK, _FILES, _LAYOUT, _ATTRIBUTE, _SHARING = 2, 6, 7, 8, 12, 15
 _CONTINUATION, _SYMBOL_TABLE, _ATTRIBUTES, _CACHE = 16, 17, 21, 24
 
-_SHARED = 2  # a flag of a message that lies somewhere else
+_SHARED = 2  # a flag of a message that is stored elsewhere
 _TWO_NUMBERS = struct.Struct("<QQ")
 _OF_ATTRIBUTE = struct.Struct("<BBHHH")  # version, flags; bytes of its name, its type, its shape
 
@@ -45,7 +45,7 @@ class Headers:
     Attributes
     ----------
     attributes : dict of int to list of bytes
-        By the address of each object that was checked its attributes, as they are stored.
+        The stored attributes of each object that was checked, by the object's address.
     """
 
     def __init__(self, file: HDF5Bytes) -> None:
@@ -54,24 +54,24 @@ class Headers:
         for root in file.roots:
             self.check(root, f"the object at byte {root}")
 
-    def check(self, address: int, place: str) -> None:
-        """Refuse an object that claims more than the file, or leads to one that does.
+    def check(self, address: int, location: str) -> None:
+        """Refuse an object that declares more bytes than the file has, or refers to one that does.
 
-        The members of a group are followed, but for those that newer files keep in a heap: each
-        of them is checked when it is about to be opened.
+        The members of a group are followed. Members that newer files store in a heap are checked
+        when they are opened.
         """
-        waiting = [(address, place)]
+        waiting = [(address, location)]
         while waiting:
-            address, place = waiting.pop()
+            address, location = waiting.pop()
             if address not in self.attributes:
                 self.attributes[address] = []
-                named = self._named(address, place)
+                named = self._named(address, location)
                 waiting += [(found, f"the object at byte {found}") for found in named]
 
-    def _named(self, address: int, place: str) -> Iterator[int]:
-        """Check what a header names; give the addresses of the objects among that."""
-        for kind, is_elsewhere, content in _messages(self.file, address, place):
-            self.file.claim(4 + len(content), place)
+    def _named(self, address: int, location: str) -> Iterator[int]:
+        """Check what a header refers to, and yield the addresses of the objects among that."""
+        for kind, is_elsewhere, content in _messages(self.file, address, location):
+            self.file.claim(4 + len(content), location)
             if is_elsewhere:
                 yield _holder(content)
             elif kind == _ATTRIBUTE:
@@ -81,10 +81,10 @@ class Headers:
                 yield from _linked(content)
             elif kind == _SYMBOL_TABLE and len(content) >= _TWO_NUMBERS.size:
                 tree, heap = _TWO_NUMBERS.unpack_from(content)
-                check_names(self.file, heap, place)
-                yield from objects_of_group(self.file, tree, place)
+                check_names(self.file, heap, location)
+                yield from objects_of_group(self.file, tree, location)
             else:
-                _check_tables(self.file, kind, content, place)
+                _check_tables(self.file, kind, content, location)
 
 
 _current: ContextVar[Headers | None] = ContextVar("headers", default=None)
@@ -92,7 +92,7 @@ _current: ContextVar[Headers | None] = ContextVar("headers", default=None)
 
 @contextmanager
 def checking_members(headers: Headers | None) -> Iterator[None]:
-    """While this thread has a file open, check its members by these headers, or not again."""
+    """Check members that are opened in this context with these headers; None checks nothing."""
     token = _current.set(headers)
     try:
         yield
@@ -100,23 +100,23 @@ def checking_members(headers: Headers | None) -> Iterator[None]:
         _current.reset(token)
 
 
-def check_member(address: int, place: str) -> None:
-    """Check a member of a group before it is opened, unless the whole file has been before."""
+def check_member(address: int, location: str) -> None:
+    """Check a member of a group before it is opened, unless the file was checked before."""
     if headers := _current.get():
-        headers.check(address, place)
+        headers.check(address, location)
 
 
 def attributes(address: int) -> list[bytes]:
-    """The attributes that are stored with an object of the file that is open."""
+    """The attributes that are stored with an object of the open file."""
     headers = _current.get()
     return headers.attributes.get(address, []) if headers else []
 
 
-def _messages(file: HDF5Bytes, address: int, place: str) -> Iterator[tuple[int, bool, bytes]]:
-    """The messages in a header: the kind, whether the content lies elsewhere, and the content."""
+def _messages(file: HDF5Bytes, address: int, location: str) -> Iterator[tuple[int, bool, bytes]]:
+    """The messages of a header: the kind, whether the content is stored elsewhere, the content."""
     prefix = file.at(address, 16)
     if len(prefix) < 16:
-        return  # HDF5 refuses it
+        return  # HDF5 raises
     is_newer = prefix.startswith(b"OHDR")
     if is_newer:
         flags = prefix[5]
@@ -132,7 +132,7 @@ def _messages(file: HDF5Bytes, address: int, place: str) -> Iterator[tuple[int, 
         at, size = blocks.pop()
         total += size
         if total > file.size:
-            raise refusal(f"{place} has a header of {total} bytes, more than the file")
+            raise refusal(f"{location} has a header of {total} bytes, more than the file")
         block = file.at(at, size)
         at = 0
         while at + head <= len(block):
@@ -143,39 +143,39 @@ def _messages(file: HDF5Bytes, address: int, place: str) -> Iterator[tuple[int, 
             yield kind, bool(block[size_at + 2] & _SHARED), content
             if kind == _CONTINUATION and len(content) >= _TWO_NUMBERS.size:
                 offset, length = _TWO_NUMBERS.unpack_from(content)
-                # The blocks of newer files begin with a mark and end with a checksum.
+                # The blocks of newer files begin with a signature and end with a checksum.
                 mark = 4 if is_newer else 0
                 blocks.append((offset + mark, max(0, length - 2 * mark)))
             at += head + size
 
 
-def _check_tables(file: HDF5Bytes, kind: int, content: bytes, place: str) -> None:
-    """Refuse the tables that a message names where they claim too much."""
+def _check_tables(file: HDF5Bytes, kind: int, content: bytes, location: str) -> None:
+    """Refuse the tables that a message refers to if they declare too much."""
     if kind in (_LINKS, _ATTRIBUTES) and len(content) >= 2:
         start = 2 + (8 if kind == _LINKS else 2) * (content[1] & 1)
         heap, *trees = (
             int.from_bytes(content[at : at + 8], "little") for at in range(start, start + 24, 8)
         )
         if kind == _ATTRIBUTES:
-            check_attributes(heap, place)
+            check_attributes(heap, location)
         else:
-            check_members(file, heap, trees[: 1 + (content[1] >> 1 & 1)], place)
+            check_members(file, heap, trees[: 1 + (content[1] >> 1 & 1)], location)
     elif kind == _FILES:
-        check_names(file, int.from_bytes(content[8:16], "little"), place)
+        check_names(file, int.from_bytes(content[8:16], "little"), location)
     elif kind == _LAYOUT:
-        check_chunks(content, place)
+        check_chunks(content, location)
     elif kind in (_SHARING, _CACHE):
-        raise refusal(f"{place} has a message of kind {kind}, which HDF5 files of Keras never have")
+        raise refusal(f"{location} has a message of kind {kind}, which Keras never writes")
 
 
 def _holder(content: bytes) -> int:
-    """The address of the object that holds a message, as it stands in the place of the message."""
+    """The address of the object that stores a shared message, from the message's content."""
     start = 16 if content.startswith(b"\1") else 2
     return int.from_bytes(content[start : start + 8], "little")
 
 
 def _holders(attribute: bytes) -> Iterator[int]:
-    """The addresses of the objects that hold the type or the shape of an attribute."""
+    """The addresses of the objects that store the type or the shape of an attribute."""
     if len(attribute) >= _OF_ATTRIBUTE.size:
         version, flags, name, kind, _ = _OF_ATTRIBUTE.unpack_from(attribute)
         if version in UNPADDED:
@@ -185,7 +185,7 @@ def _holders(attribute: bytes) -> Iterator[int]:
 
 
 def _linked(link: bytes) -> Iterator[int]:
-    """The address of the object that a link of a newer group leads to, if it is a hard one."""
+    """The address of the target of a newer group's link, if it is a hard link."""
     flags = link[1] if len(link) > 1 else 0
     if flags & 8 and link[2:3] != b"\0":
         return

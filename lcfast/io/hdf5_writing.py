@@ -1,7 +1,7 @@
-"""HDF5 files as Keras 2 writes them: whole models (.h5), and weights alone; see `hdf5` beside.
+"""Writing HDF5 files as Keras 2 does: whole models (.h5), and weights alone; see `lcfast.io.hdf5`.
 
-The layers' groups are made in the order of their names, so that "block" is there before
-"block/dense"; their order in the model is that of the attribute `layer_names`.
+The layers' groups are created in the order of their names, so that "block" exists before
+"block/dense"; the attribute `layer_names` has the order of the model.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import IO
 import h5py
 import numpy as np
 
-from lcfast.io.replacing import replacing
+from lcfast.io.atomic_write import atomic_write
 
 Arrays = Sequence[tuple[str, np.ndarray]]
 #: The (name, array) of each weight of each layer, by the name of the layer, in the model's order.
@@ -42,16 +42,16 @@ def write_model(
     weights : mapping of str to sequence of (str, ndarray)
         Each layer's weights, named as in Keras: "dense/kernel:0".
     keras_version : str
-        The version whose form this is.
+        The version of Keras whose format this is.
     overwrite : bool
-        Whether a file that is there already may be replaced.
+        Whether an existing file may be replaced.
 
     Raises
     ------
     OSError
-        If the system cannot write the file; then what was there before is still there.
+        If the file cannot be written; an existing one is then unchanged.
     """
-    with replacing(path, overwrite) as file, opened(file) as root:
+    with atomic_write(path, overwrite) as file, opened(file) as root:
         root.attrs["model_config"] = config.encode()
         _write_origin(root, keras_version)
         _write_layers(root.create_group("model_weights"), weights, keras_version)
@@ -61,17 +61,17 @@ def write_weights(
     path: str, weights: LayerWeights, keras_version: str, overwrite: bool = True
 ) -> None:
     """Write weights alone; the arguments are those of `write_model`."""
-    with replacing(path, overwrite) as file, opened(file) as root:
+    with atomic_write(path, overwrite) as file, opened(file) as root:
         _write_layers(root, weights, keras_version)
 
 
 @contextmanager
 def opened(file: IO[bytes]) -> Iterator[h5py.File]:
-    """An HDF5 file to write into an open one."""
+    """Write an HDF5 file into an open file."""
     try:
         with h5py.File(file, "w") as root:
             yield root
-    except RuntimeError as error:  # what h5py makes of some errors of the system
+    except RuntimeError as error:  # how h5py raises some errors of the operating system
         cause = error.__cause__ or error.__context__
         raise cause if isinstance(cause, OSError) else error from None
 
@@ -98,7 +98,7 @@ def _write_arrays(group: h5py.Group, arrays: Arrays) -> None:
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """The names, with a number where one comes again: "dense/kernel:0", "dense/kernel_1:0".
+    """The names, with a number where one is repeated: "dense/kernel:0", "dense/kernel_1:0".
 
     Examples
     --------
@@ -114,7 +114,7 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 def write_names(group: h5py.Group, attribute: str, names: Sequence[str]) -> None:
-    """Write a list of names as an attribute, or several where it is too long for one.
+    """Write a list of names as one attribute, or as several if it is too long for one.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def write_names(group: h5py.Group, attribute: str, names: Sequence[str]) -> None
         If a name alone is too long.
     """
     encoded = np.asarray([name.encode() for name in names])
-    width = encoded.dtype.itemsize  # of an empty list too, which Keras stores as one of numbers
+    width = encoded.dtype.itemsize  # also of an empty list, which Keras stores as one of numbers
     if width > LARGEST_ATTRIBUTE:
         raise ValueError(
             f"The name {max(names, key=len)[:40]!r}... is too long for an HDF5 file, which takes "

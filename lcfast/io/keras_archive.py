@@ -8,7 +8,7 @@ model.weights.h5     an HDF5 file, its weights as weights_tree.py describes them
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -16,10 +16,10 @@ import h5py
 import numpy as np
 
 from lcfast.io import weights_tree, zip_archive
-from lcfast.io.hdf5_file import check_sizes, opened_in, read_array, read_arrays, resolve
+from lcfast.io.hdf5_file import arrays_in, check_sizes, opened_in, read_array, resolve
 from lcfast.io.reading import model_config, parsed_json, refusal
 from lcfast.io.stored_model import StoredModel
-from lcfast.io.stored_weights import StoredWeights
+from lcfast.io.stored_weights import WeightsFile
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
@@ -35,19 +35,19 @@ def read_model(path: str) -> StoredModel:
             datasets = weights_tree.find(file)
             layer_weights = weights_tree.by_layer(datasets, config)
             of_layers = [name for names in layer_weights.values() for name in names]
-            arrays = read_arrays({name: datasets[name] for name in of_layers})
+            arrays = dict(arrays_in({name: datasets[name] for name in of_layers}))
     return StoredModel(path, config, arrays, layer_weights, version, order="by name")
 
 
-def read_weights(path: str) -> Mapping[str, np.ndarray]:
-    """List the weights; read them at once where unpacking them one by one would take long."""
+@contextmanager
+def open_weights(path: str) -> Iterator[WeightsFile]:
+    """List the weights, whatever the config."""
     with zip_archive.opened(path) as archive, _opened_weights(archive) as file:
-        datasets = weights_tree.find(file)
+        arrays = arrays_in(weights_tree.find(file), path, WEIGHTS)
         is_packed = zip_archive.member(archive, WEIGHTS).compress_type != zip_archive.STORED
-        if is_packed or len(archive.infolist()) > zip_archive.MANY:
-            return read_arrays(datasets)
-        shapes = {name: dataset.shape for name, dataset in datasets.items()}
-    return StoredWeights(path, shapes, partial(_read_one, path))
+        is_slow = is_packed or len(archive.infolist()) > zip_archive.MANY
+        again = None if is_slow else partial(_read_one, path)
+        yield WeightsFile(path, "tree of groups", arrays, "by name", again)
 
 
 def _read_one(path: str, name: str) -> np.ndarray:
@@ -64,7 +64,7 @@ def _read_one(path: str, name: str) -> np.ndarray:
 def _opened_weights(archive: zipfile.ZipFile, *, is_checked: bool = False) -> Iterator[h5py.File]:
     info = zip_archive.member(archive, WEIGHTS)
     with (
-        zip_archive.window(archive, info) as part,
+        zip_archive.byte_range(archive, info) as part,
         opened_in(part, WEIGHTS, is_checked=is_checked) as file,
     ):
         yield file

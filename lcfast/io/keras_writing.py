@@ -1,4 +1,4 @@
-"""The .keras files of tf_keras (a zip), and the .weights.h5 files that are a part of them.
+"""Writing the .keras files of tf_keras (a zip), and the .weights.h5 files inside them.
 
 metadata.json           the version, the date
 config.json             the model's config
@@ -20,10 +20,10 @@ from typing import IO
 
 import numpy as np
 
+from lcfast.io.atomic_write import atomic_write
 from lcfast.io.hdf5_writing import opened
-from lcfast.io.replacing import replacing
 
-#: The weights at each place of the tree, such as "layers/dense"; the model's own is "".
+#: The weights at each path of the tree, such as "layers/dense"; the model's own path is "".
 WeightTree = Mapping[str, Sequence[np.ndarray]]
 
 
@@ -39,23 +39,23 @@ def write_model(
     config : str
         The model's config as JSON.
     tree : mapping of str to sequence of ndarray
-        The weights at each place of the tree, such as "layers/dense".
+        The weights at each path of the tree, such as "layers/dense".
     keras_version : str
-        The version whose form this is.
+        The version of Keras whose format this is.
     overwrite : bool
-        Whether a file that is there already may be replaced.
+        Whether an existing file may be replaced.
 
     Raises
     ------
     OSError
-        If the system cannot write the file; then what was there before is still there.
+        If the file cannot be written; an existing one is then unchanged.
     """
     saved = datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     metadata = json.dumps({"keras_version": keras_version, "date_saved": saved})
     with (
-        replacing(path, overwrite) as file,
+        atomic_write(path, overwrite) as file,
         zipfile.ZipFile(file, "w") as archive,
-        # On the disk, because a model may be larger than what memory is left.
+        # On disk, because a model may be larger than the free memory.
         tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))) as weights,
     ):
         archive.writestr("metadata.json", metadata)
@@ -68,13 +68,13 @@ def write_model(
 
 def write_weights(path: str, tree: WeightTree, overwrite: bool = True) -> None:
     """Write weights alone as a .weights.h5 file; the arguments are those of `write_model`."""
-    with replacing(path, overwrite) as file:
+    with atomic_write(path, overwrite) as file:
         _write_tree(file, tree)
 
 
 def _write_tree(file: IO[bytes], tree: WeightTree) -> None:
     with opened(file) as root:
-        for place, arrays in tree.items():
-            group = root.create_group(f"{place}/vars" if place else "vars")
+        for path, arrays in tree.items():
+            group = root.create_group(f"{path}/vars" if path else "vars")
             for i, array in enumerate(arrays):
                 group.create_dataset(str(i), data=array)

@@ -1,7 +1,7 @@
-"""The objects of a checkpoint: layers, lists, variables, and how they hold each other.
+"""The objects of a checkpoint: layers, lists and variables, and the edges between them.
 
-TensorFlow keeps them as a TrackableObjectGraph under one key of the checkpoint. Object 0 is what
-was saved; an edge has the name of the attribute, or the place in a list.
+TensorFlow stores them as a TrackableObjectGraph under one key of the checkpoint. Object 0 is what
+was saved; an edge has the name of the attribute, or the index in a list.
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lcfast.errors import quoted
 from lcfast.io.protobuf import Message
-from lcfast.io.reading import quoted, refusal
+from lcfast.io.reading import refusal
 
 KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VALUE = "VARIABLE_VALUE"
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
-# Edges to what is no weight: the state of training, Keras's lists of what is elsewhere too (with
-# the metrics among them), and the second copy of each variable that Keras 3 exports.
+# Edges to objects that are not weights: training state, Keras's lists of objects that are held
+# elsewhere too (metrics among them), and the second copy of each variable that Keras 3 exports.
 _NO_WEIGHTS = {"optimizer", "_optimizer", "save_counter", "keras_api", "_all_variables"}
 _OF_OPTIMIZERS = {"iter", "_iterations"}
 
 
 @dataclass(frozen=True)
 class TrackedObject:
-    """One object: what it holds by name, and for a variable its key and its name."""
+    """One object: its children by name, and for a variable its key and its name."""
 
     children: dict[str, int]
-    #: The key of the checkpoint's entry, None for what is no variable.
+    #: The key of the checkpoint's entry; None if the object is not a variable.
     key: str | None
     #: The name that the variable had in TensorFlow, such as "dense/kernel".
     full_name: str
@@ -36,19 +37,19 @@ class TrackedObject:
 
     @property
     def is_optimizer(self) -> bool:
-        """Whether it is one, whatever the attribute's name that holds it."""
+        """Whether it is an optimizer, by its content."""
         return self.has_slots or not _OF_OPTIMIZERS.isdisjoint(self.children)
 
 
 def read_object_graph(data: memoryview) -> list[TrackedObject]:
-    """Read every object, with each edge checked to lead to one."""
+    """Read every object, and check that each edge leads to one."""
     objects = [_object(message) for message in Message(data).messages(1)]
     if not objects:
-        raise refusal("has a graph of objects without an object")
+        raise refusal("has an empty graph of objects")
     for tracked in objects:
         for name, child in tracked.children.items():
             if child >= len(objects):
-                raise refusal(f"has an object whose {quoted(name)} is object {child}, not there")
+                raise refusal(f"has an object whose {quoted(name)} is the missing object {child}")
     return objects
 
 
@@ -56,7 +57,7 @@ def weight_names(objects: list[TrackedObject]) -> dict[str, str]:
     """Name the weights: {key of the checkpoint: name}, those nearest to the root first.
 
     A weight is a variable that can be reached without passing through an optimizer. It is called
-    by the name it had in TensorFlow where that is its alone, otherwise by its key.
+    by its name in TensorFlow if that is unique, otherwise by its key.
     """
     variables = [objects[number] for number in _walk(objects, 0, depth_first=False)]
     candidates = {
@@ -75,7 +76,7 @@ def weight_names(objects: list[TrackedObject]) -> dict[str, str]:
 
 
 def plain_key(key: str) -> str:
-    """Return a key without the ending that all variables have."""
+    """Return a key without the suffix that all variables have."""
     return key.removesuffix(_SUFFIX)
 
 
@@ -87,16 +88,16 @@ def lists_variables(objects: list[TrackedObject], layer: int) -> bool:
 def keys_in_order(objects: list[TrackedObject], layer: int) -> list[str]:
     """Return the keys of a Keras layer's variables, in the order of get_weights().
 
-    A SavedModel lists them. Where it has no traces, and in other checkpoints, the order is the one
-    in which the layer and its sublayers made them.
+    A SavedModel lists them. Without traces, and in other checkpoints, the order is the one in which
+    the layer and its sublayers created them.
     """
     listed = objects[layer].children.get("variables")
     if listed is None:
         below = (objects[number] for number in _walk(objects, layer, depth_first=True))
         return [tracked.key for tracked in below if tracked.key is not None]
-    places = objects[listed].children
+    numbered = objects[listed].children
     try:
-        variables = [objects[places[str(place)]].key for place in range(len(places))]
+        variables = [objects[numbered[str(i)]].key for i in range(len(numbered))]
     except KeyError as error:
         raise refusal(f"has a list of variables without number {error}") from None
     keys = [key for key in variables if key is not None]
@@ -119,7 +120,7 @@ def _object(message: Message) -> TrackedObject:
 
 
 def _walk(objects: list[TrackedObject], start: int, depth_first: bool) -> Iterator[int]:
-    """Every object that is reached without passing what holds no weights, each once."""
+    """Every object that is reachable without passing optimizers and the like, each once."""
     seen: set[int] = set()
     waiting = deque([start])
     while waiting:

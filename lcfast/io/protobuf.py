@@ -1,4 +1,4 @@
-"""Protocol buffers as they lie in a file: fields by their numbers, without any schema.
+"""Protocol buffers, decoded without a schema: fields by their numbers.
 
 https://protobuf.dev/programming-guides/encoding
 """
@@ -14,7 +14,7 @@ _LONGEST_VARINT = 10  # bytes, 7 bits each, for 64 bits
 
 
 class Message:
-    r"""One message, split into its fields; those inside of it are split when they are asked for.
+    r"""One message, split into its fields; nested messages are split when they are asked for.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class Message:
     Raises
     ------
     ModelFileError
-        If they are no message.
+        If they are not a valid message.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class Message:
         return number in self._fields
 
     def integer(self, number: int) -> int:
-        """Return the last number in a field, 0 where there is none."""
+        """Return the last number in a field, 0 if there is none."""
         value = self._fields.get(number, [0])[-1]
         if not isinstance(value, int):
             raise refusal(f"field {number} of a message holds bytes, not a number")
@@ -59,7 +59,7 @@ class Message:
         return contents
 
     def text(self, number: int) -> str:
-        """Return the last text in a field, "" where there is none."""
+        """Return the last text in a field, "" if there is none."""
         contents = self.contents(number)
         try:
             return str(contents[-1], "utf-8") if contents else ""
@@ -71,20 +71,20 @@ class Message:
         return map(Message, self.contents(number))
 
     def message(self, number: int) -> Message:
-        """Return the last message in a field, an empty one where there is none."""
+        """Return the last message in a field, an empty one if there is none."""
         contents = self.contents(number)
         return Message(contents[-1] if contents else memoryview(b""))
 
 
 def read_varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Return the integer of 64 bits that begins at a byte, and where the next byte lies."""
+    """Return the 64-bit integer that begins at a byte, and the offset after it."""
     value = 0
-    for place, byte in enumerate(data[at : at + _LONGEST_VARINT]):
-        value |= (byte & 0x7F) << 7 * place
+    for i, byte in enumerate(data[at : at + _LONGEST_VARINT]):
+        value |= (byte & 0x7F) << 7 * i
         if byte < 0x80:
             if value >> 64:
                 break
-            return value, at + place + 1
+            return value, at + i + 1
     raise refusal(f"the number at byte {at} of a message or table does not end, or is too large")
 
 

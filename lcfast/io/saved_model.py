@@ -4,26 +4,25 @@
     keras_metadata.pb     the config of every layer as JSON; before 2.5 saved_model.pb held it
     variables/            a checkpoint: variables.index, variables.data-00000-of-00001
 
-Layers are found by the names that the model holds them by (layer-0, layer-1, ...); each lists its
-variables in the order of get_weights(). Links that lead out of the directory are refused.
+Layers are found by the model's names for them (layer-0, layer-1, ...); each lists its variables in
+the order of get_weights(). Links out of the directory are refused.
 """
 
 from __future__ import annotations
 
-import json
 import os
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any
 
-from lcfast.errors import ModelFileError
+from lcfast.errors import ModelFileError, quoted
 from lcfast.io import checkpoint
 from lcfast.io.checkpoint import Checkpoint
 from lcfast.io.object_graph import keys_in_order
 from lcfast.io.protobuf import Message
-from lcfast.io.reading import is_too_deep, naming, quoted, refusal
-from lcfast.io.regular_files import read_bytes
-from lcfast.io.stored_model import StoredModel, WeightOrder
-from lcfast.io.stored_weights import StoredWeights
+from lcfast.io.reading import errors_name, parsed_json, read_bytes, refusal
+from lcfast.io.stored_model import StoredModel
+from lcfast.io.stored_weights import WeightsFile
 
 _GRAPH, _METADATA = "saved_model.pb", "keras_metadata.pb"
 _ROOT = "root"
@@ -33,28 +32,11 @@ _MODELS = ("Sequential", "Functional", "Model")
 
 
 def read_model(path: str) -> StoredModel:
-    """Read the config and the weights of a Sequential or functional model.
-
-    Parameters
-    ----------
-    path : str
-        The directory.
-
-    Returns
-    -------
-    StoredModel
-
-    Raises
-    ------
-    ModelFileError
-        If the directory is damaged, or the model has no config because its class is the user's.
-    OSError
-        If the system cannot give a file.
-    """
+    """Read the config and the weights of a Sequential or functional model."""
     _check_links(path)
     metadata_path = _metadata_path(path)
     described = read_bytes(metadata_path)
-    with naming(metadata_path):
+    with errors_name(metadata_path):
         read = _nodes if os.path.basename(metadata_path) == _METADATA else _nodes_of_graph
         texts = read(Message(described))
         if _ROOT not in texts:
@@ -63,7 +45,7 @@ def read_model(path: str) -> StoredModel:
         config = _model_config(root)
         layers = {holder: _layer_name(text, holder) for holder, text in texts.items()}
     stored = checkpoint.read_checkpoint(_prefix(path))
-    with naming(f"{stored.prefix}.index"):
+    with errors_name(f"{stored.prefix}.index"):
         layer_keys = _layer_keys(stored, layers)
         weights, names = checkpoint.stored_weights(stored), stored.weight_names()
         layer_weights = {
@@ -76,34 +58,10 @@ def read_model(path: str) -> StoredModel:
     )
 
 
-def read_weights(path: str) -> StoredWeights:
-    """Read the weights of a SavedModel, whatever the class of the model, each when asked for.
-
-    Parameters
-    ----------
-    path : str
-        The directory.
-
-    Returns
-    -------
-    Mapping of str to numpy.ndarray
-        Each weight by its name in TensorFlow, as `checkpoint.read_weights` names them.
-
-    Raises
-    ------
-    ModelFileError
-        If the directory is no SavedModel, or is damaged.
-    OSError
-        If the system cannot give a file.
-    """
+def open_weights(path: str) -> AbstractContextManager[WeightsFile]:
+    """List the weights, whatever the class of the model; see `checkpoint.open_weights`."""
     _check_links(path)
-    return checkpoint.read_weights(_prefix(path))
-
-
-def layer_weights(path: str) -> tuple[list[tuple[str, ...]], WeightOrder]:
-    """Name the weights of each layer that has any; see `checkpoint.layer_weights`."""
-    _check_links(path)
-    return checkpoint.layer_weights(_prefix(path))
+    return checkpoint.open_weights(_prefix(path))
 
 
 def _prefix(path: str) -> str:
@@ -111,26 +69,26 @@ def _prefix(path: str) -> str:
 
 
 def _check_links(path: str) -> None:
-    """Check that the directory is a SavedModel, and that all that is read of it lies inside."""
+    """Check that the directory is a SavedModel, and that the files to read are inside it."""
     if not os.path.lexists(os.path.join(path, _GRAPH)):
-        os.listdir(path)  # what the system says first, where there is nothing or no directory
+        os.listdir(path)  # raises OSError if there is no such directory
         raise ModelFileError(
-            f"{path}: is no SavedModel, as it holds no {_GRAPH}; give the directory that "
+            f"{path}: is not a SavedModel, because it has no {_GRAPH}; give the directory that "
             "model.save(directory) wrote, or a checkpoint by its prefix"
         )
     variables = os.path.join(path, "variables")
     read = [os.path.join(path, name) for name in (_GRAPH, _METADATA)] + [variables]
     inside = os.path.join(os.path.realpath(path), "")
-    for place in read:
-        _check_is_inside(place, inside)
+    for each in read:
+        _check_is_inside(each, inside)
     for name in os.listdir(variables):
         _check_is_inside(os.path.join(variables, name), inside)
 
 
-def _check_is_inside(place: str, directory: str) -> None:
-    if not os.path.realpath(place).startswith(directory):
+def _check_is_inside(path: str, directory: str) -> None:
+    if not os.path.realpath(path).startswith(directory):
         raise ModelFileError(
-            f"{place}: is a link out of the directory of the model, which lcfast never follows; "
+            f"{path}: is a link out of the directory of the model, which lcfast never follows; "
             "put the file itself there"
         )
 
@@ -141,11 +99,11 @@ def _metadata_path(path: str) -> str:
 
 
 def _nodes(saved_metadata: Message) -> dict[str, str]:
-    """The JSON of the model, under "root", and of what it holds, by name."""
+    """The JSON of the model, under "root", and of its layers, by name."""
     texts: dict[str, str] = {}
     for node in saved_metadata.messages(1):
-        place, _, holder = node.text(3).partition(".")
-        if place == _ROOT and "." not in holder and node.text(4) != _METRIC:
+        root, _, holder = node.text(3).partition(".")
+        if root == _ROOT and "." not in holder and node.text(4) != _METRIC:
             texts[holder or _ROOT] = node.text(5)
     return texts
 
@@ -163,7 +121,7 @@ def _nodes_of_graph(saved_model: Message) -> dict[str, str]:
     texts = {_ROOT: _metadata_of(root)}
     for child, holder in held.items():
         if child >= len(objects):
-            raise refusal(f"has a model whose {quoted(holder)} is object {child}, not there")
+            raise refusal(f"has a model whose {quoted(holder)} is the missing object {child}")
         texts.setdefault(holder, _metadata_of(Message(objects[child])))
     return {holder: text for holder, text in texts.items() if text}
 
@@ -174,22 +132,15 @@ def _metadata_of(saved_object: Message) -> str:
 
 
 def _decoded(text: str, holder: str) -> dict[str, Any]:
-    place = f"the JSON of {quoted(holder)}"
-    try:
-        decoded = json.loads(text, object_hook=_plain)
-    except RecursionError:
-        raise refusal(f"{place} nests too deeply") from None
-    except ValueError as error:
-        raise refusal(f"{place} is none ({error})") from error
-    if is_too_deep(decoded):
-        raise refusal(f"{place} nests too deeply")
+    location = f"the JSON of {quoted(holder)}"
+    decoded = parsed_json(text, location, object_hook=_plain)
     if not isinstance(decoded, dict):
-        raise refusal(f"{place} is {quoted(text)}, not an object")
+        raise refusal(f"{location} is {quoted(text)}, not an object")
     return decoded
 
 
 def _plain(value: dict[str, Any]) -> Any:
-    """Write a config as HDF5 files hold it: tuples and shapes as lists, no ids of objects."""
+    """Rewrite a config as in HDF5 files: tuples and shapes as lists, no object ids."""
     if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value:
         return value["items"]
     value.pop("shared_object_id", None)
@@ -204,7 +155,7 @@ def _model_config(root: dict[str, Any]) -> dict[str, Any]:
                     return {"class_name": name, "config": config}
     kind = root.get("class_name")
     found = f"holds a model of class {quoted(kind)}" if isinstance(kind, str) else "holds a model"
-    raise refusal(f"{found}, whose config does not say how it computes", advice=_BUILD_BY_HAND)
+    raise refusal(f"{found}, whose config does not describe its computation", advice=_BUILD_BY_HAND)
 
 
 def _layer_name(text: str, holder: str) -> str:
@@ -219,7 +170,7 @@ def _layer_keys(stored: Checkpoint, layers: dict[str, str]) -> dict[str, list[st
     """The keys of each layer's variables, by the layer's name."""
     objects = stored.objects
     if not objects:
-        raise refusal("has no graph of objects, so nothing says whose the variables are")
+        raise refusal("has no graph of objects, so the layers of the variables are unknown")
     held = objects[0].children
     keys: dict[str, list[str]] = {}
     for holder, name in layers.items():
@@ -233,5 +184,5 @@ def _layer_keys(stored: Checkpoint, layers: dict[str, str]) -> dict[str, list[st
 
 def _name_of(key: str, names: dict[str, str]) -> str:
     if key not in names:
-        raise refusal(f"has a layer whose variable {quoted(key)} is no weight")
+        raise refusal(f"has a layer whose variable {quoted(key)} is not a weight")
     return names[key]

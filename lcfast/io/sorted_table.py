@@ -2,8 +2,8 @@
 
     data blocks, ..., index block, footer     a block: entries, restarts, kind (1 byte), CRC (4)
 
-An entry holds how much of its key it shares with the one before it, then the rest and a value. The
-values of the index block say where the data blocks lie.
+An entry stores the length of the prefix that its key shares with the previous key, the rest of the
+key, and a value. The values of the index block are the offsets and sizes of the data blocks.
 https://github.com/google/leveldb/blob/main/doc/table_format.md
 """
 
@@ -17,10 +17,10 @@ from lcfast.io.reading import refusal
 
 _MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _FOOTER = 48  # bytes
-_TRAILER = 5  # bytes behind a block
+_TRAILER = 5  # bytes after a block
 _UNPACKED = 0
 
-# A table shortens keys for up to 16 entries in a row; a hostile one must not grow without end.
+# Keys are prefix-compressed for up to 16 entries in a row; a hostile table must not expand further.
 _MOST_GROWTH = 64
 
 
@@ -39,12 +39,12 @@ def read_table(data: memoryview) -> dict[bytes, memoryview]:
     Raises
     ------
     ModelFileError
-        If the file is no table, is damaged, or is packed.
+        If the file is not a table, is damaged, or is compressed.
     """
     if len(data) < _FOOTER or data[-8:] != _MAGIC:
-        raise refusal("is no table: it does not end in the mark of one")
+        raise refusal("is not a table: it does not end in the signature of one")
     footer = data[-_FOOTER:]
-    _, at = _read_handle(footer, 0)  # of filters, which only speed up a search
+    _, at = _read_handle(footer, 0)  # of the filters, which are not needed
     index, _ = _read_handle(footer, at)
     table: dict[bytes, memoryview] = {}
     last, size = None, 0
@@ -76,8 +76,8 @@ def _block(data: memoryview, offset: int, size: int) -> memoryview:
         raise refusal(f"has a block at byte {offset} whose checksum is wrong")
     if trailer[0] != _UNPACKED:
         raise refusal(
-            f"has a block at byte {offset} that is packed, in a way numbered {trailer[0]}",
-            advice="TensorFlow writes plain ones, so save the checkpoint with it again",
+            f"has a block at byte {offset} that is compressed with method {trailer[0]}",
+            advice="TensorFlow does not compress them, so save the checkpoint with it again",
         )
     return content
 

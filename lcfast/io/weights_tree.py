@@ -1,4 +1,4 @@
-"""The layout of weights in .weights.h5 files, and in .keras archives: a group for each layer.
+"""The layout of weights in .weights.h5 files and .keras archives: a tree of groups.
 
     layers                   `_layer_checkpoint_dependencies` in the first version of the format
       dense                  named after the class of the layer, not after the layer
@@ -9,8 +9,8 @@
       time_distributed       another layer that holds layers names them: layer, cell, ...
     optimizer                not a weight, and neither are metrics and seeds
 
-Layers of one class are numbered in the order of the model's config. That is all that connects a
-group with a layer, so a config that knows the layers' names says which is which.
+Layers of one class are numbered in the order of the model's config. Nothing else connects a group
+with a layer, so the config is needed to know the names of the layers.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from typing import Any
 
 import h5py
 
-from lcfast.io.hdf5_file import check_sizes, has_member, members, place_of
-from lcfast.io.reading import in_natural_order, reading, refusal, snake_case
+from lcfast.io.hdf5_file import check_sizes, has_member, location_of, members
+from lcfast.io.reading import as_model_file_error, in_natural_order, layer_name, refusal, snake_case
 
 _VARS = "vars"
 _LAYERS = "layers"
 _FIRST_LAYERS = "_layer_checkpoint_dependencies"
 _CONTAINERS = (_LAYERS, _FIRST_LAYERS)
-# What training leaves beside the weights: at the root, and in any layer that draws numbers.
+# Training state beside the weights: at the root, and seeds in any layer that uses random numbers.
 _OF_TRAINING = {"optimizer", "_optimizer", "metrics", "_metrics", "loss_tracker", "_loss_tracker"}
 _SEEDS = "seed_generator"
-# The layers that a layer holds, in the order of its weights where that is not the alphabet's.
+# The layers inside a layer whose weights come first; the others are in alphabetical order.
 _FIRST_HELD = ("forward_layer", "backward_layer")
 _DEEPEST = 64  # groups within groups
 
@@ -58,24 +58,26 @@ def _walk(root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
         steps = path.split("/")
         if isinstance(found, h5py.Dataset):
             if steps[-2:-1] != [_VARS]:
-                raise refusal(f"{place_of(found)} is not in a group '{_VARS}', as weights are")
+                raise refusal(f"{location_of(found)} is not in a group '{_VARS}', as weights are")
             yield path, found
             continue
         if not isinstance(found, h5py.Group):
             raise refusal(f"{path!r} is neither a group nor a dataset")
-        with reading(place_of(found)):
+        with as_model_file_error(location_of(found)):
             address = h5py.h5o.get_info(found.id).addr
         if address in seen or len(steps) > _DEEPEST:
-            what = "is there twice" if address in seen else f"lies deeper than {_DEEPEST} groups"
-            raise refusal(f"{place_of(found)} {what}")
+            what = (
+                "is linked twice" if address in seen else f"is nested deeper than {_DEEPEST} groups"
+            )
+            raise refusal(f"{location_of(found)} {what}")
         seen.add(address)
         left_out = {_SEEDS} if path else {_SEEDS, *_OF_TRAINING}
         inner = {name: held for name, held in members(found).items() if name not in left_out}
-        for name in sorted(inner, key=_place_in_group, reverse=True):
+        for name in sorted(inner, key=_rank_in_group, reverse=True):
             waiting.append((f"{path}/{name}" if path else name, inner[name]))
 
 
-def _place_in_group(name: str) -> tuple[int, list[Any]]:
+def _rank_in_group(name: str) -> tuple[int, list[Any]]:
     order = (_VARS, *_FIRST_HELD)
     return order.index(name) if name in order else len(order), in_natural_order(name)
 
@@ -88,13 +90,13 @@ def by_layer(paths: Iterable[str], config: Mapping[str, Any]) -> dict[str, tuple
     paths : iterable of str
         The paths of all weights, as `find` orders them.
     config : mapping
-        The config of the model. Where it lists no layers, there is nothing to find.
+        The config of the model. If it lists no layers, nothing is found.
 
     Returns
     -------
     dict of str to tuple of str
-        By the name of each layer in the config the paths of its weights, in the order of
-        get_weights(); and by their own paths the groups that belong to no layer.
+        The paths of each layer's weights by the layer's name, in the order of get_weights(); and
+        those of groups that belong to no layer, by the path of the group.
 
     Examples
     --------
@@ -120,35 +122,29 @@ def by_layer(paths: Iterable[str], config: Mapping[str, Any]) -> dict[str, tuple
     found = {
         name: tuple(_below(branch.get(group, {}), entry.get("config")))
         for entry, group in pairs
-        if isinstance(name := _name(entry), str)
+        if isinstance(name := layer_name(entry), str)
     }
     known = {f"{container}/{group}" for _, group in pairs}
     for container in _CONTAINERS:
         for group, held in tree.get(container, {}).items():
-            if (place := f"{container}/{group}") not in known:
-                found[place] = tuple(_below(held, None))
+            if (path := f"{container}/{group}") not in known:
+                found[path] = tuple(_below(held, None))
     if _VARS in tree:
         found[_VARS] = tuple(_below(tree[_VARS], None))
     return found
 
 
 def _entries(config: Any) -> list[dict[str, Any]]:
-    """The layers that a model's config lists; what is none is left to the one who loads it."""
+    """The layers that a model's config lists; loading reports entries that are not layers."""
     layers = config.get("layers") if isinstance(config, dict) else config
     every = layers if isinstance(layers, list) else []
     return [entry for entry in every if isinstance(entry, dict)]
 
 
-def _name(entry: Mapping[str, Any]) -> Any:
-    config = entry.get("config")
-    inner = config.get("name") if isinstance(config, dict) else None
-    return entry.get("name") if inner is None else inner
-
-
 def _pairs(
     branch: Tree, entries: Sequence[dict[str, Any]], container: str
 ) -> list[tuple[dict[str, Any], str]]:
-    """(the layer, the name of its group) of each layer of a config, in its order."""
+    """(layer, name of its group) of each layer of a config, in its order."""
     group_of: dict[int, str] = {}
     kinds: dict[str, list[int]] = {}
     for i, entry in enumerate(entries):
@@ -157,7 +153,7 @@ def _pairs(
     for kind, of_kind in kinds.items():
         stem = snake_case(kind)
         groups = [f"{stem}_{number}" if number else stem for number in range(len(of_kind))]
-        # It counted a layer with weights twice, at times: dense, dense_2, dense_4, ...
+        # That version sometimes counted a layer twice: dense, dense_2, dense_4, ...
         if len(numbered.get(stem, ())) == len(of_kind):
             groups = sorted(numbered[stem], key=in_natural_order)
         group_of.update(zip(of_kind, groups, strict=True))
@@ -165,7 +161,7 @@ def _pairs(
 
 
 def _by_stem(groups: Iterable[str]) -> dict[str, list[str]]:
-    """Groups by their names, and by their names without a number: dense, dense_2 by dense."""
+    """Groups by their names, and by their names without a number: dense and dense_2 by dense."""
     found: dict[str, list[str]] = {}
     for group in groups:
         found.setdefault(group, []).append(group)

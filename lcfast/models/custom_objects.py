@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lcfast.errors import quoted
 from lcfast.layers.core.layer import Layer
-from lcfast.models.inbound_nodes import short
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential
 
@@ -37,7 +37,7 @@ def checked_objects(custom_objects: Any) -> CustomObjects:
     ):
         raise TypeError(
             "The `custom_objects` argument must be a dict {name in the file: class or function}. "
-            f"Received: {short(custom_objects)}."
+            f"Received: {quoted(custom_objects)}."
         )
     return custom_objects
 
@@ -69,7 +69,8 @@ def custom_layer(names: list[str], custom_objects: CustomObjects) -> type[Layer]
     found = custom_objects[name]
     if not isinstance(found, type) or not issubclass(found, Layer):
         raise TypeError(
-            f"custom_objects[{name!r}] must be a subclass of lcfast.Layer. Received: {short(found)}"
+            f"custom_objects[{name!r}] must be a subclass of lcfast.Layer. "
+            f"Received: {quoted(found)}"
         )
     return found
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lcfast import layers
-from lcfast.errors import ModelFileError, listed
+from lcfast.errors import ModelFileError, listed, quoted
+from lcfast.io.reading import layer_name
 from lcfast.layers.config_keras3 import in_keras_2
 from lcfast.layers.core.layer import Layer
 from lcfast.layers.core.symbolic import SymbolicTensor
@@ -25,7 +26,7 @@ from lcfast.models.custom_objects import (
     names_of,
     with_custom_objects,
 )
-from lcfast.models.inbound_nodes import Source, references, short, sources_of
+from lcfast.models.inbound_nodes import Source, references, sources_of
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential
 
@@ -122,7 +123,7 @@ def _inner_model(entry: dict[str, Any], kind: str, dialect: _Dialect, level: int
     if isinstance(config, list):
         config = {"name": entry.get("name"), "layers": config}  # Keras before 2.2
     if not isinstance(config.get("layers"), list):
-        problems.append(f"model {short(_name_of(entry))} has no list of layers")
+        problems.append(f"model {quoted(layer_name(entry))} has no list of layers")
         return None
     made = [_layer_of(part, dialect, level + 1) for part in config["layers"]]
     chain = [layer for layer in made if layer is not None]
@@ -133,13 +134,8 @@ def _inner_model(entry: dict[str, Any], kind: str, dialect: _Dialect, level: int
             return _sequential(config, chain, entry.get("build_config"))
         return _functional(config, chain)
     except BAD_VALUE as error:
-        problems.append(f"model {short(_name_of(entry))}: {sentence(error)}")
+        problems.append(f"model {quoted(layer_name(entry))}: {sentence(error)}")
         return None
-
-
-def _name_of(entry: dict[str, Any]) -> Any:
-    config = entry["config"]
-    return config.get("name", entry.get("name")) if isinstance(config, dict) else entry.get("name")
 
 
 def _is_of_keras_3(entries: list[Any], keras_version: str | None) -> bool:
@@ -160,20 +156,19 @@ def _layer_of(entry: Any, dialect: _Dialect, level: int = 0) -> Layer | None:
         problems.append(f"there are layers inside of layers, more than {MOST_LEVELS} levels deep")
         return None
     if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict | list):
-        problems.append(f"an entry of the list of layers is no layer: {short(entry)}")
+        problems.append(f"an entry of the list of layers is no layer: {quoted(entry)}")
         return None
     kind_of_model = custom_kind_of_model(entry, custom_objects)
     if kind_of_model in MODELS:
         return _inner_model(entry, kind_of_model, dialect, level)
     if not isinstance(entry["config"], dict):
-        problems.append(f"an entry of the list of layers is no layer: {short(entry)}")
+        problems.append(f"an entry of the list of layers is no layer: {quoted(entry)}")
         return None
-    kind, config = entry.get("class_name"), dict(entry["config"])
-    name = config.get("name", entry.get("name"))
+    kind, config, name = entry.get("class_name"), dict(entry["config"]), layer_name(entry)
     try:
         found = _class_of(entry, name, custom_objects)
     except (TypeError, ValueError) as error:
-        problems.append(f"layer {short(name)}: {error}")
+        problems.append(f"layer {quoted(name)}: {error}")
         return None
     for part in ("layer", "backward_layer"):  # of a wrapper
         if isinstance(config.get(part), dict):
@@ -186,8 +181,10 @@ def _layer_of(entry: Any, dialect: _Dialect, level: int = 0) -> Layer | None:
         config = with_custom_objects(config, custom_objects)
         layer: Layer = found.from_config(in_keras_2(str(kind), config, dialect.is_keras_3))
     except BAD_VALUE as error:
-        problems.append(f"layer {short(name)} ({kind}): {sentence(error)}")
+        problems.append(f"layer {quoted(name)} ({kind}): {sentence(error)}")
         return None
+    if config.get("name") is None and isinstance(name, str):
+        layer._name = name  # not given to the constructor, which need not take one
     layer.await_weights()
     return layer
 
@@ -212,7 +209,7 @@ def _class_of(entry: dict[str, Any], name: Any, custom_objects: CustomObjects) -
             raise ValueError(
                 f"Lambda holds Python code, which lcfast never runs; write what it does as a "
                 "subclass of lcfast.Layer that defines `call`, and give that to load_model: "
-                f"custom_objects={{{short(name)}: YourLayer}}"
+                f"custom_objects={{{quoted(name)}: YourLayer}}"
             )
         return found
     found = custom_layer(names_of(entry), custom_objects)
@@ -220,8 +217,8 @@ def _class_of(entry: dict[str, Any], name: Any, custom_objects: CustomObjects) -
         return found
     if not isinstance(kind, str) or kind not in LAYERS:
         raise ValueError(
-            f"lcfast has no layer {short(kind)}; if it is your own, give its class, a subclass of "
-            f"lcfast.Layer, to load_model: custom_objects={{{short(kind)}: YourLayer}}"
+            f"lcfast has no layer {quoted(kind)}; if it is your own, give its class, a subclass of "
+            f"lcfast.Layer, to load_model: custom_objects={{{quoted(kind)}: YourLayer}}"
         )
     return LAYERS[kind]
 
@@ -242,7 +239,7 @@ def _functional(config: dict[str, Any], made: Sequence[Layer]) -> Model:
         counts = Counter(layer.name for layer in made)
         twice = sorted(name for name, count in counts.items() if count > 1)
         raise ValueError(f"two layers have the same name: {', '.join(twice)}")
-    nodes = {_name_of(entry): entry.get("inbound_nodes") or () for entry in config["layers"]}
+    nodes = {layer_name(entry): entry.get("inbound_nodes") or () for entry in config["layers"]}
     listed = {name: [sources_of(node) for node in nodes[name]] for name in nodes}
     outputs_of_model = references(config.get("output_layers"))
     used = {source[:2] for every in listed.values() for one in every for source in one}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lcfast.errors import quoted
+
 Source = tuple[str, int, int]  # the name of a layer, the number of its call, which output
 
 
@@ -36,7 +38,7 @@ def sources_of(node: Any) -> list[Source]:
             return sources
         case list():
             return [_of_reference(reference) for reference in node]
-    raise ValueError(f"an inbound node is not in Keras's form: {short(node)}")
+    raise ValueError(f"an inbound node is not in Keras's form: {quoted(node)}")
 
 
 def references(value: Any) -> list[Source]:
@@ -78,7 +80,7 @@ def _of_tensor(tensor: Any) -> Source:
     match tensor:
         case {"class_name": "__keras_tensor__", "config": {"keras_history": history}}:
             return _of_reference(history)
-    raise ValueError(f"an inbound node is not in Keras's form: {short(tensor)}")
+    raise ValueError(f"an inbound node is not in Keras's form: {quoted(tensor)}")
 
 
 def _of_reference(reference: Any) -> Source:
@@ -88,18 +90,12 @@ def _of_reference(reference: Any) -> Source:
         case [str() as name, int() as call, int() as output, dict(arguments)]:
             _check_arguments(name, arguments)
             return name, call, output
-    raise ValueError(f"an inbound node is not in Keras's form: {short(reference)}")
+    raise ValueError(f"an inbound node is not in Keras's form: {quoted(reference)}")
 
 
 def _check_arguments(name: str, arguments: dict[str, Any]) -> None:
     if any(arguments.values()):
         raise ValueError(
-            f"a layer is called on {name} with further arguments, {short(arguments)}, "
+            f"a layer is called on {name} with further arguments, {quoted(arguments)}, "
             "which lcfast does not take"
         )
-
-
-def short(value: Any) -> str:
-    """`value` as a message shows it, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

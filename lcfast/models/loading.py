@@ -1,26 +1,18 @@
-"""Config and arrays become a model; every problem is listed, then it stops."""
+"""Loading whole models: every problem of a file is listed in one error."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
-from typing import Any
 
 from lcfast import io
-from lcfast.errors import ModelFileError
-from lcfast.io.reading import is_too_deep
-from lcfast.io.stored_model import StoredModel, WeightOrder
-from lcfast.layers.core.layer import Layer
+from lcfast.errors import quoted
+from lcfast.io.reading import parsed_json
+from lcfast.io.stored_model import StoredModel
 from lcfast.models.custom_objects import CustomObjects, checked_objects
 from lcfast.models.deserializing import BAD_VALUE, Problems, model_of, sentence
 from lcfast.models.folding import folded
-from lcfast.models.inbound_nodes import short
 from lcfast.models.model import Model
-from lcfast.models.saving import weight_tree
-from lcfast.models.weight_order import weight_refs_in
-
-_TOO_DEEP = "The JSON nests its lists and objects too deeply."
+from lcfast.models.weight_mapping import arrays_of_layer
 
 
 def load_model(
@@ -117,21 +109,14 @@ def model_from_json(text: str, custom_objects: CustomObjects | None = None) -> M
 
     Examples
     --------
-    >>> import lcfast
+    >>> import json, lcfast
     >>> dense = {"class_name": "Dense", "config": {"units": 2, "batch_input_shape": [None, 3]}}
     >>> text = json.dumps({"class_name": "Sequential", "config": {"layers": [dense]}})
     >>> lcfast.model_from_json(text).output_shape
     (None, 2)
     """
     custom_objects = checked_objects(custom_objects)
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise ModelFileError(f"The text is not JSON: {error}.") from None
-    except RecursionError:
-        raise ModelFileError(_TOO_DEEP) from None
-    if is_too_deep(config):
-        raise ModelFileError(_TOO_DEEP)
+    config = parsed_json(text, "The text", advice="give what model.to_json() returned")
     problems = Problems()
     version = config.get("keras_version") if isinstance(config, dict) else None
     version = version if isinstance(version, str) else None
@@ -140,7 +125,7 @@ def model_from_json(text: str, custom_objects: CustomObjects | None = None) -> M
         try:
             layer.initialize_weights()
         except BAD_VALUE as error:
-            problems.append(f"layer {short(layer.name)}: {sentence(error)}")
+            problems.append(f"layer {quoted(layer.name)}: {sentence(error)}")
     problems.stop_if_any("The JSON")
     return model
 
@@ -148,48 +133,14 @@ def model_from_json(text: str, custom_objects: CustomObjects | None = None) -> M
 def _fill(model: Model, stored: StoredModel, problems: Problems) -> None:
     """Give each layer its arrays; every missing, surplus or misshapen one is a problem."""
     for layer in model.layers:
-        names = stored.layer_weights.get(layer.name, ())
-        order = _order_in_file(layer, names, stored.order)
-        shapes = [layer.weight_shapes()[i] for i in order]
-        given = [stored.arrays[name] for name in names]
-        if [array.shape for array in given] != shapes:
-            problems.append(
-                f"layer {short(layer.name)} ({type(layer).__name__}) needs weights of shapes "
-                f"{_shapes(shapes)}; the file holds {_shapes([array.shape for array in given])}"
-            )
-            continue
         try:
-            ordered = [array for _, array in sorted(zip(order, given, strict=True), key=_number)]
-            layer.swap_record(layer.checked_record(ordered, copy=False))
+            arrays = arrays_of_layer(layer, stored)
+            layer.swap_record(layer.checked_record(arrays, copy=False))
         except BAD_VALUE as error:
-            problems.append(f"layer {short(layer.name)}: {sentence(error)}")
+            problems.append(
+                f"layer {quoted(layer.name)} ({type(layer).__name__}): {sentence(error)}"
+            )
     unknown = set(stored.layer_weights) - {layer.name for layer in model.layers}
     for name in sorted(unknown):
         if stored.layer_weights[name]:
-            problems.append(f"the file holds weights of a layer {short(name)} that is not there")
-
-
-def _order_in_file(layer: Layer, names: Sequence[str], order: WeightOrder) -> list[int]:
-    """Which of `get_weights()` each weight of a layer in the file is."""
-    parts = layer.flat_layers()
-    if order == "by name" and len(parts) > 1:
-        # Attributes that share a layer, or list layers of several classes: the paths are surer.
-        number_of = {id(weight): i for i, weight in enumerate(layer.weights)}
-        paths = {
-            f"{place}/vars/{i}" if place else f"vars/{i}": number_of[id(weight)]
-            for place, weights in weight_tree(layer).items()
-            for i, weight in enumerate(weights)
-        }
-        found = [name.split("/", 2)[2] for name in names]  # below "layers/name_of_class"
-        if sorted(paths) == sorted(found):
-            return [paths[path] for path in found]
-    number = {place: i for i, place in enumerate(layer.weight_refs())}
-    return [number[place] for place in weight_refs_in(order, layer)]
-
-
-def _number(pair: tuple[int, Any]) -> int:
-    return pair[0]
-
-
-def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:
-    return ", ".join(map(str, shapes)) if shapes else "none"
+            problems.append(f"the file holds weights of a layer {quoted(name)} that is not there")

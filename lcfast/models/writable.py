@@ -6,7 +6,7 @@ import abc
 import os
 from typing import Any
 
-from lcfast.models import configs, saving
+from lcfast.models import configs, saving, weight_mapping
 from lcfast.models.structure import ModelStructure
 
 
@@ -203,4 +203,4 @@ class WritableModel(ModelStructure):
         >>> model(np.ones((1, 2)))
         array([[12.]], dtype=float32)
         """
-        saving.load_weights(self, filepath)
+        weight_mapping.load_weights(self, filepath)

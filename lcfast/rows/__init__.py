@@ -1,7 +1,7 @@
-"""Files of rows, read and written block by block, so that they may be larger than the memory.
+"""Files of rows, read and written in blocks, so that they may be larger than memory.
 
-Each format has a module here, imported when the first such file is met. They know files and
-arrays, never models.
+Each format has a module here, imported when the first such file is opened. They know files and
+arrays, not models.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
+from lcfast import file_signatures
 from lcfast.rows.stored_rows import NOTHING, Output, Reached, StoredRows
 
 __all__ = [
@@ -24,18 +25,16 @@ __all__ = [
     "format_of",
     "open_rows",
     "piped_rows",
-    "split_place",
+    "split_address",
     "writer",
 ]
 
 FORMATS = {".npy": "npy", ".h5": "h5", ".hdf5": "h5", ".zarr": "zarr", ".csv": "csv"}
-"""What a file is written as, by how its name ends."""
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+"""The format in which a file is written, by the ending of its name."""
 
 
 class Writer(Protocol):
-    """What writes the rows of a model's outputs."""
+    """Writes the rows of a model's outputs."""
 
     reached: Reached
 
@@ -44,31 +43,31 @@ class Writer(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
 
-def split_place(place: str) -> tuple[str, str | None]:
-    """(path, member) of a place such as images.npz:test or rows.h5:/images; None is the only one.
+def split_address(address: str) -> tuple[str, str | None]:
+    """Split an address, PATH or PATH:MEMBER such as images.npz:test; None is the only member.
 
     Examples
     --------
-    >>> from lcfast.rows import split_place
-    >>> split_place("examples/digits.h5:/model_weights")
+    >>> from lcfast.rows import split_address
+    >>> split_address("examples/digits.h5:/model_weights")
     ('examples/digits.h5', '/model_weights')
     """
-    if not os.path.lexists(place) and ":" in place:
-        path, _, member = place.rpartition(":")
+    if not os.path.lexists(address) and ":" in address:
+        path, _, member = address.rpartition(":")
         if os.path.lexists(path):
             return path, member
-    return place, None
+    return address, None
 
 
-def open_rows(place: str, width: int | None = None) -> StoredRows:
-    """Open the rows at a place; what a file is, its first bytes say, or for text its name.
+def open_rows(address: str, width: int | None = None) -> StoredRows:
+    """Open the rows at an address; the format is recognised by content, .csv and .zarr by name.
 
     Parameters
     ----------
-    place : str
-        A file (.npy, .npz, .h5, .csv) or directory (.zarr); after a colon, the member of it.
+    address : str
+        A file (.npy, .npz, .h5, .csv) or directory (.zarr), with a member after a colon.
     width : int, optional
-        How many numbers a row has, where that is known; text is checked against it.
+        The numbers in a row, if known; text is checked against it.
 
     Returns
     -------
@@ -79,7 +78,7 @@ def open_rows(place: str, width: int | None = None) -> StoredRows:
     ValueError
         If there are no rows of numbers.
     OSError
-        If the system cannot give the file.
+        If the file cannot be opened.
 
     Examples
     --------
@@ -88,24 +87,24 @@ def open_rows(place: str, width: int | None = None) -> StoredRows:
     >>> rows.count, rows.row_shape
     (360, (8, 8, 1))
     """
-    path, member = split_place(place)
+    path, member = split_address(address)
     if path.rstrip("/").endswith(".zarr"):
         from lcfast.rows import zarr
 
         return zarr.zarr_array(path, member)
     with open(path, "rb") as file:
         start = file.read(8)
-    if start == _HDF5:
+    if start == file_signatures.HDF5:
         from lcfast.rows import hdf5
 
         return hdf5.hdf5_dataset(path, member)
     from lcfast.rows import npy
 
-    if start.startswith(npy.ZIP_MARK):
+    if start.startswith(file_signatures.ZIP):
         return npy.npz_member(path, member)
     if member is not None:
-        raise ValueError(f"{path}: has no members, so {member!r} names nothing in it")
-    if start.startswith(npy.NPY_MARK):
+        raise ValueError(f"{path}: has no members, so there is no {member!r}")
+    if start.startswith(file_signatures.NPY):
         return npy.npy_file(path)
     if path.lower().endswith(".csv"):
         from lcfast.rows import csv
@@ -119,27 +118,27 @@ def open_rows(place: str, width: int | None = None) -> StoredRows:
 
 
 def piped_rows(stream: Any, width: int | None = None) -> StoredRows:
-    """Rows that come through a pipe, as .npy or as text."""
+    """Rows from a pipe, as .npy or as text."""
     from lcfast.rows import csv, npy
 
-    place = "standard input"
-    if stream.peek(len(npy.NPY_MARK)).startswith(npy.NPY_MARK):
-        return npy.npy_pipe(stream, place)
-    return csv.csv_pipe(stream, place, width)
+    address = "standard input"
+    if stream.peek(len(file_signatures.NPY)).startswith(file_signatures.NPY):
+        return npy.npy_pipe(stream, address)
+    return csv.csv_pipe(stream, address, width)
 
 
 def format_of(path: str) -> str:
-    """The format to write a file in, by how its name ends.
+    """The format in which to write a file, by the ending of its name.
 
     Raises
     ------
     ValueError
-        If no format goes by that ending.
+        If the ending is unknown.
     """
     ending = os.path.splitext(path.rstrip("/"))[1].lower()
     if ending not in FORMATS:
         raise ValueError(
-            f"{path}: the ending {ending or 'that is missing'} says no format; end it with "
+            f"{path}: the ending {ending or '(none)'} is not that of a format; use one of "
             f"{', '.join(FORMATS)}, or give --format"
         )
     return FORMATS[ending]
@@ -153,7 +152,7 @@ def writer(
     chunk: int = 1,
     reached: Reached = NOTHING,
 ) -> Writer:
-    """What writes rows in a format.
+    """Return the writer of a format.
 
     Parameters
     ----------
@@ -162,13 +161,13 @@ def writer(
     target : str or binary file
         A path for h5 and zarr, an open file for npy and csv.
     outputs : sequence of Output
-        What there is to write; npy and csv take one.
+        The outputs to write; npy and csv take one.
     rows : int or None
-        How many rows there will be, where that is known.
+        The number of rows, if known.
     chunk : int
-        Rows of a block, which zarr packs together.
+        The rows of a block, which zarr stores as one chunk.
     reached : Reached
-        What the target holds already.
+        What the target already contains.
     """
     if isinstance(target, str):
         if kind == "h5":

@@ -1,4 +1,4 @@
-"""Rows of plain numbers as text: one row a line, commas between its numbers."""
+"""Rows of numbers as text: one row per line, separated by commas."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import IO, NoReturn
 
 import numpy as np
 
+from lcfast.errors import quoted
 from lcfast.rows.stored_rows import NOTHING, Output, Reached, StoredRows
 
-_DIGITS = {4: 9, 8: 17}  # that give the same number back, by the bytes of a float
+_DIGITS = {4: 9, 8: 17}  # that restore the same number, by the bytes of a float
 
 
 def csv_file(path: str, width: int | None) -> StoredRows:
-    """The rows of a .csv file; `width` is how many numbers each must have."""
+    """The rows of a .csv file; `width` is the numbers that each must have."""
     with _text(open(path, "rb")) as lines:
         skipped, found = _header(iter(lines), path, width)
 
@@ -28,44 +29,44 @@ def csv_file(path: str, width: int | None) -> StoredRows:
     return StoredRows(path, (needed,), np.dtype(np.float64), None, read, flat=True)
 
 
-def csv_pipe(stream: IO[bytes], place: str, width: int | None) -> StoredRows:
-    """The rows of text that comes through a pipe."""
+def csv_pipe(stream: IO[bytes], address: str, width: int | None) -> StoredRows:
+    """The rows of text from a pipe."""
     lines = iter(_text(stream))
     first = list(islice(lines, 1))
-    skipped, found = _header(iter(first), place, width)
+    skipped, found = _header(iter(first), address, width)
     needed = width or len(found)
 
     def read(size: int, start: int) -> Iterator[np.ndarray]:
         rest = islice(chain(first, lines), skipped + start, None)
-        return _blocks(rest, place, size, needed, skipped + start + 1)
+        return _blocks(rest, address, size, needed, skipped + start + 1)
 
-    return StoredRows(place, (needed,), np.dtype(np.float64), None, read, flat=True)
+    return StoredRows(address, (needed,), np.dtype(np.float64), None, read, flat=True)
 
 
 def _text(stream: IO[bytes]) -> IO[str]:
     from io import TextIOWrapper
 
-    # Spreadsheets begin their text with a mark; what is no UTF-8 becomes a cell that is no number.
+    # Spreadsheets write a byte order mark; invalid UTF-8 becomes a cell that is not a number.
     return TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
 
 
-def _header(lines: Iterator[str], place: str, width: int | None) -> tuple[int, list[str]]:
+def _header(lines: Iterator[str], address: str, width: int | None) -> tuple[int, list[str]]:
     """(lines of the header, cells of the first line).
 
-    A line with as many cells as a row, but no number in them, is a header.
+    A line with as many cells as a row but no numbers is a header.
     """
     try:
         cells = next(lines).strip().split(",")
     except StopIteration:
         return 0, []
     except OSError as error:
-        raise ValueError(f"{place}: cannot be read: {error.strerror}") from error
+        raise ValueError(f"{address}: cannot be read: {error.strerror}") from error
     names = cells != [""] and not any(map(_is_number, cells))
     return int(names and width in (None, len(cells))), cells
 
 
 def _blocks(
-    lines: Iterable[str], place: str, size: int, width: int, number: int
+    lines: Iterable[str], address: str, size: int, width: int, number: int
 ) -> Iterator[np.ndarray]:
     """Blocks of rows, from the line `number` of the file on."""
     lines = iter(lines)
@@ -74,38 +75,37 @@ def _blocks(
         while end and not taken[end - 1].strip():
             end -= 1
         if end < len(taken) and any(line.strip() for line in lines):
-            raise ValueError(f"{place}, line {number + end}: is empty; take it out")
+            raise ValueError(f"{address}, line {number + end}: is empty; take it out")
         if end:
-            yield _parsed(taken[:end], place, width, number)
+            yield _parsed(taken[:end], address, width, number)
         number += len(taken)
 
 
-def _parsed(lines: list[str], place: str, width: int, number: int) -> np.ndarray:
+def _parsed(lines: list[str], address: str, width: int, number: int) -> np.ndarray:
     try:
         block = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None)
     except ValueError as error:
-        _explain(lines, place, width, number, error)
+        _explain(lines, address, width, number, error)
     if block.shape != (len(lines), width):
-        _explain(lines, place, width, number, None)
+        _explain(lines, address, width, number, None)
     return block
 
 
 def _explain(
-    lines: list[str], place: str, width: int, number: int, error: ValueError | None
+    lines: list[str], address: str, width: int, number: int, error: ValueError | None
 ) -> NoReturn:
-    """Say which line is wrong, and what is wrong with it."""
+    """Raise ValueError for the line that is wrong."""
     for i, line in enumerate(lines, number):
         if not line.strip():
-            raise ValueError(f"{place}, line {i}: is empty; take it out")
+            raise ValueError(f"{address}, line {i}: is empty; take it out")
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) != width:
             count = f"{len(cells):,} number{'s' if len(cells) > 1 else ''}"
-            raise ValueError(f"{place}, line {i}: has {count}; a row has {width:,}")
+            raise ValueError(f"{address}, line {i}: has {count}; a row has {width:,}")
         for cell in cells:
             if not _is_number(cell):
-                short = cell if len(cell) <= 40 else f"{cell[:37]}..."
-                raise ValueError(f"{place}, line {i}: {short!r} is not a number")
-    raise ValueError(f"{place}: cannot be read as numbers: {error}")
+                raise ValueError(f"{address}, line {i}: {quoted(cell)} is not a number")
+    raise ValueError(f"{address}: cannot be read as numbers: {error}")
 
 
 def _is_number(cell: str) -> bool:
@@ -113,21 +113,21 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    # Python takes digits of every script, and a line between them; numpy takes neither.
+    # float() takes digits of every script, and underscores; numpy takes neither.
     return cell.strip().isascii() and "_" not in cell
 
 
 class CsvWriter:
-    """Writes rows as text, each number with as many digits as give it back.
+    """Writes rows as text, with enough digits to restore each number.
 
     Parameters
     ----------
     file : binary file
-        Where to.
+        The file to write to.
     output : Output
-        What the rows are; those of several dimensions become one line all the same.
+        The shape and dtype of the rows; each is flattened into one line.
     reached : Reached
-        What the file holds already.
+        What the file already contains.
     """
 
     def __init__(self, file: IO[bytes], output: Output, reached: Reached = NOTHING) -> None:
@@ -146,7 +146,7 @@ class CsvWriter:
         self.reached = Reached(self.reached.rows + rows, self.reached.offset + len(data))
 
     def flush(self) -> None:
-        """Hand everything to the system."""
+        """Flush buffers to the operating system."""
         self._file.flush()
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from lcfast.rows.stored_rows import NOTHING, Output, Reached, StoredRows, sliced
 
 
 def hdf5_dataset(path: str, member: str | None) -> StoredRows:
-    """The rows of a dataset, or of the only one."""
+    """The rows of a dataset; None is the only one in the file."""
     try:
         file = h5py.File(path, "r")
         found: list[str] = []
@@ -26,17 +26,17 @@ def hdf5_dataset(path: str, member: str | None) -> StoredRows:
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read as HDF5: {error}") from None
     if not isinstance(item, h5py.Dataset):
-        wrong = "does not hold one dataset alone" if member is None else f"no dataset {member!r}"
+        wrong = "several datasets or none" if member is None else f"no dataset {member!r}"
         names = ", ".join(f"/{name}" for name in found[:8]) + (", ..." if len(found) > 8 else "")
         raise ValueError(
-            f"{path}: {wrong}; there are {names or 'none'}, to be named as in {path}:/"
+            f"{path}: {wrong}; it has {names or 'no dataset'}; name one as in {path}:/"
             f"{found[0] if found else 'NAME'}"
         )
     if not item.shape:
-        raise ValueError(f"{path}:{item.name}: holds a single number; rows are needed")
+        raise ValueError(f"{path}:{item.name}: contains a single number; rows are needed")
     chunk = item.chunks[0] if item.chunks else 1
-    place, shape = f"{path}:{item.name}", item.shape
-    return StoredRows(place, shape[1:], item.dtype, shape[0], sliced(item, shape[0]), chunk)
+    address, shape = f"{path}:{item.name}", item.shape
+    return StoredRows(address, shape[1:], item.dtype, shape[0], sliced(item, shape[0]), chunk)
 
 
 def _note(found: list[str], name: str, item: Any) -> None:
@@ -45,18 +45,18 @@ def _note(found: list[str], name: str, item: Any) -> None:
 
 
 class Hdf5Writer:
-    """Writes the rows of each output into a dataset of its name.
+    """Writes the rows of each output into a dataset of the output's name.
 
     Parameters
     ----------
     path : str
         The file.
     outputs : sequence of Output
-        What there is to write.
+        The outputs to write.
     rows : int or None
-        How many rows there will be.
+        The number of rows, if known.
     reached : Reached
-        What the file holds already.
+        What the file already contains.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Hdf5Writer:
     def write(self, blocks: list[np.ndarray]) -> None:
         """Write the next rows."""
         start, end = self.reached.rows, self.reached.rows + len(blocks[0])
-        with _errors_of_the_system():
+        with _short_errors():
             for dataset, block in zip(self._datasets, blocks, strict=True):
                 if self._grows:
                     dataset.resize(end, axis=0)
@@ -83,19 +83,19 @@ class Hdf5Writer:
         self.reached = Reached(end)
 
     def flush(self) -> None:
-        """Hand everything to the system."""
-        with _errors_of_the_system():
+        """Flush buffers to the operating system."""
+        with _short_errors():
             self._file.flush()
 
     def close(self) -> None:
         """Finish the file."""
-        with _errors_of_the_system():
+        with _short_errors():
             self._file.close()
 
 
 @contextmanager
-def _errors_of_the_system() -> Iterator[None]:
-    """Let HDF5's errors, several lines about its inside, say what the system said."""
+def _short_errors() -> Iterator[None]:
+    """Reduce HDF5's errors of several lines to the error of the operating system."""
     try:
         yield
     except (OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Rows in .npy files, in the members of .npz files, and in a pipe that carries a .npy file."""
+"""Rows in .npy files, in the members of .npz files, and in a .npy file from a pipe."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ import numpy as np
 
 from lcfast.rows.stored_rows import NOTHING, UNREADABLE, Output, Reached, StoredRows, sliced
 
-NPY_MARK = b"\x93NUMPY"
-ZIP_MARK = b"PK"
-
-# What a zip archive can end in, beside what the system says.
+# What reading a corrupt zip archive can raise, beside errors of the operating system.
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -30,7 +27,7 @@ _DAMAGED = (
 
 class _Header(NamedTuple):
     shape: tuple[int, ...]
-    by_columns: bool
+    is_fortran_order: bool
     dtype: np.dtype
 
     @property
@@ -39,7 +36,7 @@ class _Header(NamedTuple):
 
 
 def npy_file(path: str) -> StoredRows:
-    """The rows of a .npy file; those stored by columns are mapped into memory."""
+    """The rows of a .npy file; an array in Fortran order is memory-mapped."""
     with open(path, "rb") as file:
         header = _header(file, path)
         start = file.tell()
@@ -48,10 +45,10 @@ def npy_file(path: str) -> StoredRows:
     if held < shape[0] * row_bytes:
         raise ValueError(
             f"{path}: {UNREADABLE}: it has {held:,} of the {shape[0] * row_bytes:,} bytes that its "
-            "header promises, so it was cut off"
+            "header declares, so it is truncated"
         )
 
-    if header.by_columns and len(shape) > 1 and held:
+    if header.is_fortran_order and len(shape) > 1 and held:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         return StoredRows(path, shape[1:], header.dtype, shape[0], sliced(mapped, shape[0]))
 
@@ -64,7 +61,7 @@ def npy_file(path: str) -> StoredRows:
 
 
 def npz_member(path: str, member: str | None) -> StoredRows:
-    """The rows of a member of a .npz file, or of the only one; they are unpacked as they go."""
+    """The rows of a member of a .npz file, decompressed in blocks; None is the only member."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -76,42 +73,42 @@ def npz_member(path: str, member: str | None) -> StoredRows:
                     f"{path}: {wrong}; name one of {', '.join(names) or 'none'}, as in "
                     f"{path}:{names[0] if names else 'NAME'}"
                 )
-            place, entry = f"{path}:{member}", archive.namelist()[names.index(member)]
+            address, entry = f"{path}:{member}", archive.namelist()[names.index(member)]
             with archive.open(entry) as stream:
-                header = _header(stream, place)
+                header = _header(stream, address)
     except _DAMAGED as error:
         if str(error).startswith(path):
             raise
         raise ValueError(f"{path}: is a zip archive that cannot be read: {error}") from None
-    _refuse_columns(header, place)
+    _refuse_fortran_order(header, address)
 
     def read(size: int, first: int) -> Iterator[np.ndarray]:
         try:
             with zipfile.ZipFile(path) as archive, archive.open(entry) as stream:
-                _header(stream, place)
-                for _ in _blocks(stream, header, place, size, 0, first):
-                    pass  # what lies before the first row has to be unpacked all the same
-                yield from _blocks(stream, header, place, size, first)
+                _header(stream, address)
+                for _ in _blocks(stream, header, address, size, 0, first):
+                    pass  # what is before the first row must be decompressed too
+                yield from _blocks(stream, header, address, size, first)
         except _DAMAGED as error:
-            if str(error).startswith(place):
+            if str(error).startswith(address):
                 raise
-            raise ValueError(f"{place}: {UNREADABLE}: {error}") from None
+            raise ValueError(f"{address}: {UNREADABLE}: {error}") from None
 
-    return StoredRows(place, header.shape[1:], header.dtype, header.shape[0], read)
+    return StoredRows(address, header.shape[1:], header.dtype, header.shape[0], read)
 
 
-def npy_pipe(stream: IO[bytes], place: str) -> StoredRows:
-    """The rows of a .npy file that comes through a pipe."""
-    header = _header(stream, place)
-    _refuse_columns(header, place)
+def npy_pipe(stream: IO[bytes], address: str) -> StoredRows:
+    """The rows of a .npy file from a pipe."""
+    header = _header(stream, address)
+    _refuse_fortran_order(header, address)
 
     def read(size: int, first: int) -> Iterator[np.ndarray]:
-        return _blocks(stream, header, place, size, first)
+        return _blocks(stream, header, address, size, first)
 
-    return StoredRows(place, header.shape[1:], header.dtype, header.shape[0], read)
+    return StoredRows(address, header.shape[1:], header.dtype, header.shape[0], read)
 
 
-def _header(stream: IO[bytes], place: str) -> _Header:
+def _header(stream: IO[bytes], address: str) -> _Header:
     try:
         version = np.lib.format.read_magic(stream)
         read = {
@@ -122,26 +119,26 @@ def _header(stream: IO[bytes], place: str) -> _Header:
             raise ValueError(f"version {version} of the format is not known")
         header = _Header(*read(stream))
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{place}: {UNREADABLE}: {error}") from None
+        raise ValueError(f"{address}: {UNREADABLE}: {error}") from None
     if header.dtype.hasobject:
-        raise ValueError(f"{place}: {UNREADABLE}: it holds Python objects")
+        raise ValueError(f"{address}: {UNREADABLE}: it contains Python objects")
     if not header.shape:
-        raise ValueError(f"{place}: holds a single number; rows are needed")
+        raise ValueError(f"{address}: contains a single number; rows are needed")
     return header
 
 
-def _refuse_columns(header: _Header, place: str) -> None:
-    if header.by_columns and len(header.shape) > 1:
+def _refuse_fortran_order(header: _Header, address: str) -> None:
+    if header.is_fortran_order and len(header.shape) > 1:
         raise ValueError(
-            f"{place}: is stored by columns, so its rows cannot be read one after the other; save "
+            f"{address}: is in Fortran order, so its rows cannot be read in blocks; save "
             "numpy.ascontiguousarray(x) instead"
         )
 
 
 def _blocks(
-    stream: IO[bytes], header: _Header, place: str, size: int, first: int, end: int | None = None
+    stream: IO[bytes], header: _Header, address: str, size: int, first: int, end: int | None = None
 ) -> Iterator[np.ndarray]:
-    """Blocks of the rows from `first` on, which is where the stream stands, up to `end`."""
+    """Blocks of the rows from `first`, the current position of the stream, up to `end`."""
     count = header.shape[0]
     for start in range(first, count if end is None else end, max(size, 1)):
         rows = min(size, (count if end is None else end) - start)
@@ -151,7 +148,7 @@ def _blocks(
             part = stream.read(len(view) - filled)
             if not part:
                 raise ValueError(
-                    f"{place}: {UNREADABLE}: it ends after "
+                    f"{address}: {UNREADABLE}: it ends after "
                     f"{start + filled // max(header.row_bytes, 1):,} of {count:,} rows"
                 )
             view[filled : filled + len(part)] = part
@@ -160,18 +157,18 @@ def _blocks(
 
 
 class NpyWriter:
-    """Writes rows as .npy, the header anew at the end where their number was not known.
+    """Writes rows as .npy; the header is rewritten at the end if the count was unknown.
 
     Parameters
     ----------
     file : binary file
-        Where to; it need not know how to seek where `rows` is given.
+        The file to write to; it need not be seekable if `rows` is given.
     output : Output
-        What the rows are.
+        The shape and dtype of the rows.
     rows : int or None
-        How many there will be.
+        The number of rows, if known.
     reached : Reached
-        What the file holds already.
+        What the file already contains.
     """
 
     def __init__(
@@ -194,7 +191,7 @@ class NpyWriter:
         )
 
     def flush(self) -> None:
-        """Hand everything to the system."""
+        """Flush buffers to the operating system."""
         self._file.flush()
 
     def close(self) -> None:
@@ -205,7 +202,7 @@ class NpyWriter:
         self._file.flush()
 
     def _write_header(self, rows: int) -> int:
-        # numpy leaves room behind the header for the number of rows to grow
+        # numpy pads the header so that the number of rows may grow
         header = {
             "descr": np.lib.format.dtype_to_descr(self._output.dtype),
             "fortran_order": False,
@@ -217,7 +214,7 @@ class NpyWriter:
 
 
 class _Counted:
-    """A file of which only the number of bytes written matters; a pipe cannot tell it."""
+    """Counts the bytes written; a pipe has no tell()."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.written = file, 0

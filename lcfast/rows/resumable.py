@@ -1,7 +1,7 @@
-"""An output that is being written: beside its place until it is whole, with a note to resume it.
+"""Atomic, resumable output: it is written to a partial file, with a note to resume the run.
 
     .scores.npy.part      what is written so far
-    .scores.npy.resume    a note (JSON): how many rows that are, and of which run
+    .scores.npy.resume    a note (JSON): the number of rows, and the identity of the run
 
 The note is locked while a run writes, so two runs never write one output at the same time.
 """
@@ -20,25 +20,25 @@ from typing import Any
 from lcfast.rows.stored_rows import NOTHING, Reached
 
 _ENDS = 1 << 16
-"""Bytes at either end of an input that belong to its identity."""
+"""The bytes at each end of an input that are part of its identity."""
 
 
-class Unfinished:
-    """The room beside an output.
+class ResumableOutput:
+    """The partial file and the note of an output.
 
     Parameters
     ----------
     output : Path
-        Where the output will be.
+        The path of the finished output.
     run : dict of str to str
-        What the run is made of: a run is resumed only where all of it is the same.
+        The identity of the run: only a run with the same values can be resumed.
 
     Raises
     ------
     ValueError
         If another run writes this output.
     OSError
-        If nothing can be written there.
+        If the files cannot be created.
     """
 
     def __init__(self, output: Path, run: dict[str, str]) -> None:
@@ -62,26 +62,26 @@ class Unfinished:
                 raise ValueError(f"{self.output}: is being written by another run") from None
             if os.fstat(note).st_nlink:
                 return note
-            os.close(note)  # its run ended in between
+            os.close(note)  # deleted by its run in the meantime
 
     def reached(self) -> Reached:
-        """How far an interrupted run of the same kind came; no rows where there was none.
+        """How far an interrupted run came; no rows if there is none to resume.
 
         Raises
         ------
         ValueError
-            If the run was another one, or its note is damaged.
+            If it was a different run, or its note is corrupt.
         """
         text = os.pread(self._note, 1 << 20, 0)
         if not text or not self.part.exists():
             return NOTHING
-        advice = "leave --resume out to begin anew"
+        advice = "leave --resume out to start again"
         try:
             noted = json.loads(text)
             reached, run = Reached(noted["rows"], noted["offset"]), dict(noted["run"])
         except (ValueError, KeyError, TypeError):
             raise ValueError(
-                f"{self._note_path}: is no note of an interrupted run; {advice}"
+                f"{self._note_path}: is not a valid note of an interrupted run; {advice}"
             ) from None
         if self.part.is_file() and self.part.stat().st_size < reached.offset:
             raise ValueError(f"{self.part}: is shorter than its note says; {advice}")
@@ -95,16 +95,16 @@ class Unfinished:
         return reached
 
     def note(self, reached: Reached) -> None:
-        """Note how far the part is written, after that has reached the disk."""
+        """Note how far the part is written, after syncing it to disk."""
         self._sync()
         noted = {"rows": reached.rows, "offset": reached.offset, "run": self._run}
         text = json.dumps(noted, indent=1).encode() + b"\n"
-        os.ftruncate(self._note, 0)  # a note cut short is no JSON, and is refused
+        os.ftruncate(self._note, 0)  # a truncated note is not valid JSON, and is refused
         os.pwrite(self._note, text, 0)
         os.fsync(self._note)
 
     def finish(self) -> None:
-        """Put the part, now whole, in the place of the output."""
+        """Replace the output by the complete part."""
         if self.part.is_dir() and self.output.is_dir():
             old = self.output.with_name(f".{self.output.name}.old")
             os.replace(self.output, old)
@@ -113,10 +113,10 @@ class Unfinished:
         else:
             self._sync()
             os.replace(self.part, self.output)
-        self.leave(keep=False)
+        self.release(keep=False)
 
     def _sync(self) -> None:
-        """Wait until the part is on the disk; the files of zarr are left to the system."""
+        """Sync the part to disk; a zarr directory is not synced."""
         if self.part.is_file():
             part = os.open(self.part, os.O_RDONLY)
             try:
@@ -124,8 +124,8 @@ class Unfinished:
             finally:
                 os.close(part)
 
-    def leave(self, keep: bool) -> None:
-        """Let go of the room, and clear it unless what is there may be resumed."""
+    def release(self, keep: bool) -> None:
+        """Unlock the note, and delete both files unless the run may be resumed."""
         if not keep:
             if self.part.is_dir():
                 shutil.rmtree(self.part)
@@ -136,7 +136,7 @@ class Unfinished:
 
 
 def digest_of_model(path: Path) -> str:
-    """A hash of all that a model file, or a directory, holds."""
+    """A hash of the content of a model file or directory."""
     digest = hashlib.sha256()
     for name, file in _files(path):
         digest.update(f"{name}\0{file.stat().st_size}\0".encode())
@@ -147,7 +147,7 @@ def digest_of_model(path: Path) -> str:
 
 
 def identity_of_input(path: Path) -> str:
-    """What tells one input from another without reading it: sizes, times and both ends."""
+    """A hash that identifies an input without reading it all: sizes, times and both ends."""
     digest = hashlib.sha256()
     for name, file in _files(path):
         status = file.stat()

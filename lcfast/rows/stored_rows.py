@@ -1,4 +1,4 @@
-"""What every reader of rows returns, and what every writer of them takes."""
+"""What readers of rows return and writers of rows take."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class StoredRows:
 
     Parameters
     ----------
-    place : str
-        Where they are, for errors: a file, and the member in it.
+    address : str
+        The file, and the member in it, for errors.
     row_shape : tuple of int
         Shape of a row.
     dtype : numpy.dtype
-        Of the blocks.
+        The dtype of the blocks.
     count : int or None
-        How many rows there are; None where only the end tells.
+        The number of rows; None if it is known only at the end.
     read : callable
-        ``read(size, start)`` gives blocks of `size` rows, the last one shorter, from row `start`.
+        ``read(size, start)`` yields blocks of `size` rows from row `start`; the last is shorter.
     chunk : int
-        Rows that the file packs together: blocks of a multiple of it unpack them only once.
+        The rows of a chunk in the file; blocks of a multiple of it read each chunk once.
     flat : bool
-        Whether the numbers of a row have no shape, so that they take any.
+        Whether a row has no shape of its own and may be reshaped.
     """
 
-    place: str
+    address: str
     row_shape: tuple[int, ...]
     dtype: np.dtype
     count: int | None
@@ -51,7 +51,7 @@ class Output(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """How far a file is written: whole rows, and the bytes that hold them."""
+    """How far a file is written: complete rows, and their bytes."""
 
     rows: int = 0
     offset: int = 0
@@ -61,10 +61,10 @@ NOTHING = Reached()
 
 
 def sliced(array: object, count: int) -> Callable[[int, int], Iterator[np.ndarray]]:
-    """The `read` of what has slices as an array has."""
+    """The `read` of an array that can be sliced."""
 
     def read(size: int, start: int) -> Iterator[np.ndarray]:
-        for place in range(start, count, size):
-            yield array[place : min(place + size, count)]  # type: ignore[index]
+        for first in range(start, count, size):
+            yield array[first : min(first + size, count)]  # type: ignore[index]
 
     return read

@@ -1,4 +1,4 @@
-"""Rows in the arrays of zarr, a package that need not be installed."""
+"""Rows in arrays of zarr, an optional dependency."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lcfast.rows.stored_rows import NOTHING, Output, Reached, StoredRows, sliced
 
 
 def zarr_array(path: str, member: str | None) -> StoredRows:
-    """The rows of an array, or of the only one in a group."""
+    """The rows of an array; None is the only one in a group."""
     zarr = _zarr(path)
-    os.stat(path)  # zarr names no file that is missing
+    os.stat(path)  # raises OSError with the path, which zarr's error lacks
     try:
         found = zarr.open(path, mode="r")
         names = sorted(found.array_keys()) if hasattr(found, "array_keys") else []
@@ -25,15 +25,15 @@ def zarr_array(path: str, member: str | None) -> StoredRows:
         raise ValueError(f"{path}: cannot be read as zarr: {error}") from None
     if found is None or not hasattr(found, "chunks"):
         raise ValueError(
-            f"{path}: holds the arrays {', '.join(names) or 'none'}; name one, as in "
+            f"{path}: contains the arrays {', '.join(names) or 'none'}; name one, as in "
             f"{path}:{names[0] if names else 'NAME'}"
         )
     if not found.shape:
-        raise ValueError(f"{path}: holds a single number; rows are needed")
+        raise ValueError(f"{path}: contains a single number; rows are needed")
     shape, dtype = tuple(found.shape), np.dtype(found.dtype)
     read = sliced(found, shape[0])
-    place = path if member is None else f"{path}:{member}"
-    return StoredRows(place, shape[1:], dtype, shape[0], read, int(found.chunks[0]))
+    address = path if member is None else f"{path}:{member}"
+    return StoredRows(address, shape[1:], dtype, shape[0], read, int(found.chunks[0]))
 
 
 def _zarr(path: str) -> Any:
@@ -41,26 +41,26 @@ def _zarr(path: str) -> Any:
         import zarr
     except ImportError:
         raise ValueError(
-            f"{path}: needs the package zarr, which is not installed; `pip install zarr` gets it"
+            f"{path}: needs the package zarr; install it with `pip install zarr`"
         ) from None
     return zarr
 
 
 class ZarrWriter:
-    """Writes the rows of each output into an array of its name, in one group.
+    """Writes the rows of each output into an array of the output's name, in one group.
 
     Parameters
     ----------
     path : str
         The directory.
     outputs : sequence of Output
-        What there is to write.
+        The outputs to write.
     rows : int or None
-        How many rows there will be.
+        The number of rows, if known.
     chunk : int
-        Rows to pack together; blocks of as many are written without reading them again.
+        The rows of a chunk; blocks of this size are written without reading chunks again.
     reached : Reached
-        What the directory holds already.
+        What the directory already contains.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class ZarrWriter:
         self.reached = Reached(end)
 
     def flush(self) -> None:
-        """Nothing: each block is in its files already."""
+        """Do nothing: each block is already in its files."""
 
     def close(self) -> None:
-        """Nothing, likewise."""
+        """Do nothing: there is no open file."""

@@ -61,7 +61,7 @@ def test_a_directory_with_a_saved_model_goes_to_its_reader(tmp_path):
 @pytest.mark.parametrize("read", [read_model, read_weights])
 def test_the_prefix_of_a_checkpoint_goes_to_its_reader(tmp_path, read):
     (tmp_path / "weights.index").write_bytes(b"")
-    with pytest.raises(ModelFileError, match=r"weights\.index: is no table|is a checkpoint"):
+    with pytest.raises(ModelFileError, match=r"weights\.index: |is a checkpoint"):
         read(tmp_path / "weights")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lcfast.errors import ModelFileError
-from lcfast.io import read_model, read_weights
+from lcfast.io import hdf5_file, read_model, read_weights
 from tests.support.hdf5_files import (
     CONFIG,
     DENSE,
@@ -62,7 +62,7 @@ def test_numbers_in_another_file_are_never_opened(path, tmp_path):
     secret.write_bytes(KERNEL.tobytes())
     options = {"shape": KERNEL.shape, "dtype": KERNEL.dtype, "external": [(secret, 0, 48)]}
     message = refusal(write_model(path, replace_kernel(**options)))
-    found = f"dataset '/{KERNEL_PATH}' keeps its numbers in another file, which lcfast never opens"
+    found = f"dataset '/{KERNEL_PATH}' stores its numbers in another file"
     assert message.startswith(found)
 
 
@@ -82,7 +82,7 @@ def test_a_virtual_dataset_is_never_assembled(path, tmp_path, shape):
             layout[:] = source
         file.create_virtual_dataset(KERNEL_PATH, layout)
 
-    assert "keeps its numbers in another file" in refusal(write_model(path, damage))
+    assert "stores its numbers in another file" in refusal(write_model(path, damage))
 
 
 def test_a_filter_that_needs_a_plugin_is_refused(path):
@@ -275,6 +275,15 @@ def test_a_damaged_heap_of_text_is_found_wherever_it_begins(path, shift):
         message = refusal(write_model(path, replace_kernel(data=numbers)))
         place = path.read_bytes().index(endless[:16])
         assert message.startswith(f"the heap of text at byte {place} is damaged;")
+
+
+def test_a_heap_of_text_is_checked_before_hdf5_opens_the_file(path, monkeypatch):
+    endless = b"GCOL\1\0\0\0" + (64).to_bytes(8, "little") + bytes(56)
+    write_model(path, replace_kernel(data=np.frombuffer(endless, "u1")))
+    place = path.read_bytes().index(endless[:16])
+    monkeypatch.setattr(hdf5_file.h5py, "File", None)
+    for read in (read_model, read_weights):
+        assert refusal(path, read).startswith(f"the heap of text at byte {place} ")
 
 
 def test_a_file_that_another_process_holds_locked_is_an_error_of_the_system(path):

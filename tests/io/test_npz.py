@@ -24,6 +24,11 @@ def path(tmp_path):
     return tmp_path / "weights.npz"
 
 
+def read_at_once(path):
+    with npz.open_weights(path) as file:
+        return dict(file.arrays)
+
+
 def refusal(path, read=read_weights):
     with pytest.raises(ModelFileError) as caught:
         read(path)
@@ -197,7 +202,7 @@ def test_among_many_arrays_too_a_member_that_is_none_is_named(path):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in {**arrays, "x": npy(np.zeros(1))}.items():
             archive.writestr(name, content)
-    assert "lacks the ending .npy" in refusal(path, npz.read_weights)
+    assert ".npy" in refusal(path, read_at_once)
 
 
 def test_a_zip_of_anything_else_is_called_that(path):

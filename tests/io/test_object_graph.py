@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lcfast.errors import ModelFileError
-from lcfast.io.checkpoint import layer_weights, read_weights
+from lcfast.io.checkpoint import open_weights
 from tests.support.checkpoint_files import (
     GRAPH,
     STRING,
@@ -26,6 +26,16 @@ DATA = NUMBERS.tobytes()
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
     return tmp_path / "weights"
+
+
+def read_weights(path):
+    with open_weights(path) as file:
+        return file.arrays
+
+
+def layers_of(prefix):
+    with open_weights(prefix) as file:
+        return list(file.find_layers().values()), file.order
 
 
 def refusal(prefix: str, read: Callable = read_weights) -> str:
@@ -105,7 +115,7 @@ def test_objects_may_hold_each_other(prefix):
         tracked_object({"above": 1}, key=key, name="a"),
     ]
     assert weight_names(prefix, [key], objects) == ["a"]
-    assert layer_weights(str(prefix))[0] == [("a",)]
+    assert layers_of(str(prefix))[0] == [("a",)]
 
 
 def test_objects_may_be_held_as_deeply_as_they_like(prefix):
@@ -118,7 +128,7 @@ def test_objects_may_be_held_as_deeply_as_they_like(prefix):
 @pytest.mark.parametrize("number", [1, 2**31, 2**64 - 1])
 def test_an_object_that_is_not_there_is_refused(prefix, number):
     place = write_arrays(prefix, {}, [tracked_object({"a": number})])
-    assert f"has an object whose 'a' is object {number}, not there" in refusal(place)
+    assert f"has an object whose 'a' is the missing object {number}" in refusal(place)
 
 
 def test_a_variable_without_its_entry_is_refused(prefix):
@@ -135,7 +145,7 @@ def test_a_list_of_variables_that_is_none_is_refused(prefix, listed):
         tracked_object(key="a"),
     ]
     place = write_arrays(prefix, {"a": NUMBERS}, objects)
-    assert "has a list of variables " in refusal(place, layer_weights)
+    assert "has a list of variables " in refusal(place, layers_of)
 
 
 def graph_refusal(prefix: Path, text: bytes, crc: int | None = None) -> str:
@@ -145,7 +155,7 @@ def graph_refusal(prefix: Path, text: bytes, crc: int | None = None) -> str:
 
 
 def test_a_graph_without_objects_is_refused(prefix):
-    assert graph_refusal(prefix, b"").startswith("has a graph of objects without an object;")
+    assert graph_refusal(prefix, b"").startswith("has an empty graph of objects")
     assert graph_refusal(prefix, b"\xff").startswith("the number at byte 0 of a message or table")
 
 

@@ -175,12 +175,12 @@ def test_a_group_within_itself_is_refused(tmp_path):
     path = write(tmp_path / "w.h5", "layers/dense/vars/0")
     with h5py.File(path, "r+") as file:
         file["layers/dense/again"] = file["layers"]
-    assert "is there twice" in refusal(path)
+    assert "twice" in refusal(path)
 
 
 def test_groups_that_nest_without_end_are_refused(tmp_path):
     path = write(tmp_path / "w.h5", "layers" + "/a" * 5000 + "/vars/0")
-    assert "lies deeper than 64 groups" in refusal(path)
+    assert "deeper than 64 groups" in refusal(path)
 
 
 @pytest.mark.parametrize("link", [h5py.SoftLink("/layers"), h5py.ExternalLink("x.h5", "/layers")])

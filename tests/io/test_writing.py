@@ -12,7 +12,7 @@ import pytest
 
 from lcfast import io
 from lcfast.io import hdf5_writing, keras_writing
-from lcfast.io.replacing import replacing
+from lcfast.io.atomic_write import atomic_write
 from tests.support.cases import assert_same_bits
 
 VERSION = "2.21.0"
@@ -106,7 +106,7 @@ def test_what_a_link_points_at_is_replaced_not_the_link(path, tmp_path):
 
 def test_an_error_of_the_caller_leaves_nothing(path):
     def fail():
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(b"half")
             raise KeyboardInterrupt
 

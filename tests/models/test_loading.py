@@ -317,11 +317,11 @@ def test_every_weight_that_does_not_fit_is_listed_at_once(tmp_path):
     message = refusal(lcfast.load_model, path)
     assert message.startswith(f"{path} cannot be loaded, 4 problems:")
     assert message.split("\n  - ")[1:] == [
-        "layer 'locally_connected1d' (LocallyConnected1D) needs weights of shapes (8, 12, 8), "
+        "layer 'locally_connected1d' (LocallyConnected1D): needs weights of shapes (8, 12, 8), "
         "(8, 8); the file holds (8, 12, 8)",
-        "layer 'locally_connected1d_1' (LocallyConnected1D) needs weights of shapes (6, 24, 4), "
+        "layer 'locally_connected1d_1' (LocallyConnected1D): needs weights of shapes (6, 24, 4), "
         "(6, 4); the file holds (6, 25, 4), (6, 4)",
-        "layer 'dense' (Dense) needs weights of shapes (24, 3), (3,); the file holds (24, 3), "
+        "layer 'dense' (Dense): needs weights of shapes (24, 3), (3,); the file holds (24, 3), "
         "(3,), (3,)",
         "the file holds weights of a layer 'spare' that is not there",
     ]
@@ -334,7 +334,7 @@ def test_a_layer_without_its_weights_is_a_problem(tmp_path):
         file["model_weights"].attrs["layer_names"] = names
         del file["model_weights/dense"]
     message = refusal(lcfast.load_model, path)
-    assert "layer 'dense' (Dense) needs weights of shapes (24, 3), (3,); the file holds none" in (
+    assert "layer 'dense' (Dense): needs weights of shapes (24, 3), (3,); the file holds none" in (
         message
     )
 

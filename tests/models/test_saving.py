@@ -17,7 +17,7 @@ import pytest
 
 import lcfast
 from lcfast import ModelFileError
-from lcfast.models import saving
+from lcfast.models.weight_mapping import weight_tree
 from tests.support import goldens
 from tests.support.cases import assert_same_bits
 
@@ -250,25 +250,52 @@ def test_weights_come_back_in_their_order_whatever_the_layers_are_called(write, 
         assert_same_bits(got, expected)
 
 
-def test_weights_of_a_tree_go_to_the_places_of_their_layers(tmp_path, monkeypatch):
+def test_weights_of_a_tree_go_to_the_paths_of_their_layers(tmp_path):
     model = randomised(small())
     found = {
-        f"{place}/vars/{i}": np.array(weight)
-        for place, weights in sorted(saving.weight_tree(model).items())  # not the model's order
+        f"{path}/vars/{i}": np.array(weight)
+        for path, weights in sorted(weight_tree(model).items())  # not the model's order
         for i, weight in enumerate(weights)
     }
     again = randomised(small(), seed=3)
-    monkeypatch.setattr(saving.io, "read_weights", lambda path: found)
-    monkeypatch.setattr(saving.io, "layers_of_checkpoint", lambda path: None)
-    again.load_weights("tree.weights.h5")
-    for got, expected in zip(again.get_weights(), model.get_weights(), strict=True):
-        assert_same_bits(got, expected)
-    del found["layers/dense/vars/1"]
-    found["layers/lstm/vars/0"] = np.ones(2)
+    np.savez(tmp_path / "tree.npz", **found)
+    with h5py.File(tmp_path / "tree.weights.h5", "w") as file:
+        for name, array in found.items():
+            file[name] = array
+    for file_name in ("tree.npz", "tree.weights.h5"):
+        again.set_weights([0 * weight for weight in again.get_weights()])
+        again.load_weights(tmp_path / file_name)
+        for got, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+            assert_same_bits(got, expected)
+    with h5py.File(tmp_path / "tree.weights.h5", "r+") as file:
+        del file["layers/dense/vars/1"]
+        file["layers/lstm/vars/0"] = np.ones(2)
     with pytest.raises(ModelFileError, match="2 problems") as caught:
-        again.load_weights("tree.weights.h5")
-    assert "there is no layers/dense/vars/1" in str(caught.value)
-    assert "layers/lstm/vars/0 (2,) is surplus" in str(caught.value)
+        again.load_weights(tmp_path / "tree.weights.h5")
+    assert "layers/dense/vars/1" in str(caught.value)
+    assert "layers/lstm/vars/0 (2,)" in str(caught.value)
+
+
+def test_the_arrays_of_an_npz_are_in_the_order_of_get_weights(tmp_path):
+    inside = lcfast.Sequential([lcfast.BatchNormalization(), lcfast.Dense(2), lcfast.Dense(2)])
+    model = randomised(lcfast.Sequential([lcfast.InputLayer((2,)), inside]))
+    np.savez(tmp_path / "weights.npz", *model.get_weights())
+    expected = model.get_weights()
+    model.set_weights([0 * weight for weight in expected])
+    model.load_weights(tmp_path / "weights.npz")
+    for got, right in zip(model.get_weights(), expected, strict=True):
+        assert_same_bits(got, right)
+
+
+@pytest.mark.parametrize("name", ["model.h5", "weights.h5", "model.keras", "tree.weights.h5"])
+def test_a_file_is_opened_once_however_many_weights_it_has(name, tmp_path, monkeypatch):
+    model = randomised(small())
+    (model.save if name.startswith("model") else model.save_weights)(tmp_path / name)
+    opened = []
+    file_class = h5py.File
+    monkeypatch.setattr(h5py, "File", lambda *args: opened.append(args) or file_class(*args))
+    randomised(small(), seed=3).load_weights(tmp_path / name)
+    assert len(opened) == 1
 
 
 def test_the_weights_of_a_recurrent_layer_lie_in_its_cell_as_for_keras(tmp_path):
@@ -315,10 +342,10 @@ def test_weights_that_do_not_fit_are_listed_all_at_once_and_none_is_taken(tmp_pa
 @pytest.mark.parametrize(
     ("name", "write", "said"),
     [
-        ("model.txt", "save", r"there are \.h5, \.hdf5, \.keras"),
-        ("model", "save", "the ending says which file to write"),
-        ("model.weights.h5", "save", "weights alone"),
-        ("weights", "save_weights", r"there are \.weights\.h5, \.h5, \.hdf5"),
+        ("model.txt", "save", r"\.h5, \.hdf5, \.keras"),
+        ("model", "save", r"\.h5, \.hdf5, \.keras"),
+        ("model.weights.h5", "save", "save_weights"),
+        ("weights", "save_weights", r"\.weights\.h5, \.h5, \.hdf5"),
         ("weights.keras", "save_weights", r"\.weights\.h5"),
     ],
 )
@@ -362,7 +389,7 @@ def test_a_layer_of_the_users_is_written_with_its_class_and_config(tmp_path):
     again = lcfast.Sequential([lcfast.InputLayer((3,)), Scale(2, name="mine")])
     again.load_weights(tmp_path / "model.h5")
     assert_same_answers(model, again, inputs_of(model))
-    assert list(saving.weight_tree(model)) == ["", "layers/scale", "layers/scale/inner"]
+    assert list(weight_tree(model)) == ["", "layers/scale", "layers/scale/inner"]
 
 
 def test_what_cannot_be_described_is_listed_all_at_once(tmp_path):

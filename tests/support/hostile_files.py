@@ -185,9 +185,9 @@ SAID = {
     "terabytes": "bytes of numbers, but 0 are stored",
     "terabytes in chunks": "bytes of numbers, but 0 are stored",
     "a chunk of gigabytes": "bytes of numbers, but 0 are stored",
-    "gzip bomb": "unpacks to more than the 24 bytes of a chunk",
-    "lzf bomb": "unpacks to more than the 24 bytes of a chunk",
-    "packed twice": "is packed 2 times over",
+    "gzip bomb": "24 bytes of a chunk",
+    "lzf bomb": "24 bytes of a chunk",
+    "packed twice": " 2 times",
 }
 
 
@@ -373,11 +373,11 @@ FILES: dict[str, tuple[Builder, str]] = {
     ),
     "weights.h5: a group in itself": (
         lambda d, _: ("read_weights", group_in_itself(d / "m.weights.h5")),
-        "is there twice",
+        "twice",
     ),
     "weights.h5: groups 3000 deep": (
         lambda d, _: ("read_weights", deep_groups(d / "m.weights.h5")),
-        "lies deeper than 64 groups",
+        "deeper than 64 groups",
     ),
     **{
         f"keras: CVE-2025-12060 {name!r}": (

@@ -1,4 +1,4 @@
-"""A file that appears only when it is whole."""
+"""Atomic writes: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import IO
 
 
 @contextmanager
-def replacing(path: str, overwrite: bool = True) -> Iterator[IO[bytes]]:
-    """A file beside `path` that takes its place at the end, or vanishes where there is an error.
+def atomic_write(path: str, overwrite: bool = True) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path` that replaces it at the end, unless there is an error.
 
     Parameters
     ----------
     path : str
         The file to write.
     overwrite : bool
-        Whether a file that is there already may be replaced.
+        Whether an existing file may be replaced.
 
     Yields
     ------
@@ -30,25 +30,25 @@ def replacing(path: str, overwrite: bool = True) -> Iterator[IO[bytes]]:
     FileExistsError
         If the file is there and `overwrite` is False.
     OSError
-        If the system cannot write it; then what was there before is still there.
+        If the file cannot be written; an existing one is then unchanged.
 
     Examples
     --------
     >>> import os, tempfile
     >>> path = os.path.join(tempfile.mkdtemp(), "numbers")
-    >>> with replacing(path) as file:
+    >>> with atomic_write(path) as file:
     ...     written = file.write(b"12")
     ...     os.path.exists(path)
     False
     >>> os.path.getsize(path)
     2
     """
-    target = os.path.realpath(path)  # a link goes on pointing at the file
+    target = os.path.realpath(path)  # a link keeps pointing at the file
     if os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     _refuse_unless(overwrite, target, path)
     folder, name = os.path.split(target)
-    # Named before it is there: Ctrl-C right after the file was made must find it.
+    # Named before it is created, so that Ctrl-C right after that still removes it.
     beside = os.path.join(folder, f".{name[:60]}.{os.urandom(8).hex()}.part")
     try:
         try:
@@ -71,5 +71,5 @@ def replacing(path: str, overwrite: bool = True) -> Iterator[IO[bytes]]:
 def _refuse_unless(overwrite: bool, target: str, path: str) -> None:
     if not overwrite and os.path.lexists(target):
         raise FileExistsError(
-            errno.EEXIST, "is there already; give overwrite=True to replace it", path
+            errno.EEXIST, "exists already; give overwrite=True to replace it", path
         )
