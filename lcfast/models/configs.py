@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +17,7 @@ from lcfast.errors import listed
 from lcfast.layers.core.layer import Layer
 from lcfast.layers.core.symbolic import Node, SymbolicTensor
 from lcfast.layers.input import InputLayer
-from lcfast.models.weights import LayersOfGraph
-
-if TYPE_CHECKING:
-    from lcfast.models.writable import WritableModel
-
-Form = Literal["plain", "hdf5", "keras"]
+from lcfast.models.structure import Form, ModelStructure
 
 # The module of what a key of a layer's config names.
 _MODULES = {
@@ -34,12 +29,12 @@ _MODULES = {
 _NO_CONFIG = (AttributeError, NotImplementedError, TypeError, ValueError)
 
 
-def sequential_config(model: WritableModel, form: Form = "plain") -> dict[str, Any]:
+def sequential_config(model: ModelStructure, form: Form = "plain") -> dict[str, Any]:
     """The config of a chain of layers, the InputLayer first."""
     return {"name": model.name, "layers": _layer_entries(model, model.sublayers(), form)}
 
 
-def functional_config(model: WritableModel, form: Form = "plain") -> dict[str, Any]:
+def functional_config(model: ModelStructure, form: Form = "plain") -> dict[str, Any]:
     """The config of a graph of layers, each with what it is called on."""
     graph = model.graph_of_layers()
     _check_inputs(model)
@@ -68,7 +63,7 @@ def functional_config(model: WritableModel, form: Form = "plain") -> dict[str, A
     }
 
 
-def model_entry(model: WritableModel, form: Form) -> dict[str, Any]:
+def model_entry(model: ModelStructure, form: Form) -> dict[str, Any]:
     """The class of a model and its config, as a file holds them.
 
     Raises
@@ -105,14 +100,14 @@ def _of_numpy(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 
-def _calls(model: WritableModel, layer: Layer) -> list[tuple[int, Node]]:
+def _calls(model: ModelStructure, layer: Layer) -> list[tuple[int, Node]]:
     """The calls of a layer that are part of the model, numbered as they were made."""
     part = set(model.graph_of_layers().nodes)
-    first = 1 if isinstance(layer, LayersOfGraph) else 0  # Keras counts the making of a model too
+    first = 1 if isinstance(layer, ModelStructure) else 0  # Keras counts the making of a model too
     return list(enumerate((node for node in layer._nodes if node in part), first))
 
 
-def _check_inputs(model: WritableModel) -> None:
+def _check_inputs(model: ModelStructure) -> None:
     for tensor in model.inputs:
         if not isinstance(tensor.node.layer, InputLayer):
             raise ValueError(
@@ -122,7 +117,7 @@ def _check_inputs(model: WritableModel) -> None:
 
 
 def _layer_entries(
-    model: WritableModel, chosen: Iterable[Layer], form: Form
+    model: ModelStructure, chosen: Iterable[Layer], form: Form
 ) -> list[dict[str, Any]]:
     """The entry of each layer.
 
@@ -142,9 +137,9 @@ def _layer_entries(
     return entries
 
 
-def _layer_entry(model: WritableModel, layer: Layer, form: Form) -> dict[str, Any]:
-    if isinstance(layer, LayersOfGraph):
-        return model_entry(layer, form)  # type: ignore[arg-type]
+def _layer_entry(model: ModelStructure, layer: Layer, form: Form) -> dict[str, Any]:
+    if isinstance(layer, ModelStructure):
+        return model_entry(layer, form)
     ours = vars(layers).get(type(layer).__name__) is type(layer)
     if not ours:
         _check_describes_itself(layer)

@@ -27,9 +27,9 @@ from lcfast.layers.linear_base import LinearLayer
 from lcfast.layers.locally_connected_base import LocallyConnected
 from lcfast.local_conv.geometry import CHANNELS_FIRST
 from lcfast.local_conv.sparse import SparseKernel
-from lcfast.models.configs import Form
 from lcfast.models.graph import Graph
 from lcfast.models.model import Model
+from lcfast.models.structure import Form
 
 # Exactly these: a class of the user's may compute something else.
 _LINEAR = (Conv1D, Conv2D, Dense, LocallyConnected1D, LocallyConnected2D)
@@ -65,7 +65,7 @@ class FoldedModel(Model):
         super().__init__(original.inputs, original.outputs, original.name, original.trainable)
         self._takes_list, self._gives_list = original._takes_list, original._gives_list
         self.original = original
-        graph = self._traced()
+        graph = self.graph_of_layers()
         self._pairs = foldable_pairs(graph)
         self.folds = tuple((graph.layers[i].name, graph.layers[j].name) for i, j in self._pairs)
         self._scored = _folded_graph(graph, self._pairs)
@@ -87,7 +87,7 @@ class FoldedModel(Model):
         last = self._last
         # Records are never changed, only replaced, so the same objects hold the same numbers.
         if last is None or any(a is not b for a, b in zip(last[0], taken, strict=True)):
-            layers = self._traced().layers
+            layers = self.graph_of_layers().layers
             joined = (_joined(layers[i], weights[i], layers[j], weights[j]) for i, j in self._pairs)
             last = self._last = (taken, tuple(joined))
         record = list(weights)

@@ -74,7 +74,7 @@ class Model(Scoring, WritableModel):
         print_fn : callable, optional
             Called with each line; `print` where it is missing.
         """
-        self._traced()
+        self.graph_of_layers()
         for line in summary_lines(self):
             (print_fn or print)(line)
 
@@ -82,13 +82,13 @@ class Model(Scoring, WritableModel):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output, batch first, for inputs of `input_shape`."""
-        graph = self._traced()
+        graph = self.graph_of_layers()
         shapes = output_shapes(graph, input_shape if len(graph.inputs) > 1 else [input_shape])
         return shapes if self._gives_list else shapes[0]
 
     def scored(self, weights: Any) -> tuple[Graph, Any]:
         """The graph that scoring runs, and the records of its layers, of those of the model."""
-        return self._traced(), weights
+        return self.graph_of_layers(), weights
 
     def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
         """The outputs: a list where the model was made with one."""
@@ -97,7 +97,7 @@ class Model(Scoring, WritableModel):
 
     def linearize(self, weights: Any, inputs: Any) -> tuple[Any, ModelPullback]:
         """The outputs, and the function (dy) -> (dx, gradients of all of `get_weights()`)."""
-        y, pull = linearize(self._traced(), weights, as_list(inputs))
+        y, pull = linearize(self.graph_of_layers(), weights, as_list(inputs))
 
         def pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
             dx, of_layers = pull(as_list(dy))
@@ -173,7 +173,7 @@ class Model(Scoring, WritableModel):
         """
         inputs = self._without_names(inputs)
         arrays = self._arrays(inputs)
-        graph = self._traced()
+        graph = self.graph_of_layers()
         with call_state.counting_losses(self.flat_layers, inputs):
             y, pull = linearize(graph, self.record(), arrays)
         trainable = self.split_weight_refs()[0]
@@ -205,7 +205,7 @@ class Model(Scoring, WritableModel):
 
     def _rows(self, inputs: Any) -> list[Any]:
         """The inputs as a list of sliceable arrays with the same number of rows."""
-        graph = self._traced()
+        graph = self.graph_of_layers()
         inputs = self._without_names(inputs)
         given = inputs if len(graph.inputs) > 1 else [inputs]
         if len(graph.inputs) == 1 and isinstance(inputs, list | tuple) and self._takes_list:
@@ -229,7 +229,7 @@ class Model(Scoring, WritableModel):
         return arrays
 
     def _arrays(self, inputs: Any) -> list[np.ndarray]:
-        self._traced_for(inputs)
+        self._graph_for(inputs)
         arrays = []
         for tensor, value in zip(self.inputs, self._rows(inputs), strict=True):
             what = f"The input {tensor.name} of model {self.name}"

@@ -98,7 +98,7 @@ class Scoring(ModelStructure):
             if isinstance(x, Iterator):
                 return self._predict_blocks(x, batch_size, verbose, out, progress)
             x = self._without_names(x)
-            graph = self._traced_for(x)
+            graph = self._graph_for(x)
             sources, record = self._rows(x), self.record()
             rows = len(sources[0])
             if batch_size is None:
@@ -128,7 +128,7 @@ class Scoring(ModelStructure):
         first = next(given, None)
         if first is None:
             first = self._no_rows()
-        graph = self._traced_for(self._of_block(first))
+        graph = self._graph_for(self._of_block(first))
         answers = Answers(self.name, None, out, self._gives_list)
         blocks = map(self._rows, map(self._of_block, chain([first], given)))
         return self._score(graph, self.record(), blocks, batch_size, answers, verbose, progress)
@@ -184,7 +184,7 @@ class Scoring(ModelStructure):
 
     def _no_rows(self) -> Any:
         """Inputs without any row, for an iterator without any block."""
-        self._traced()
+        self.graph_of_layers()
         if any(None in tensor.shape[1:] for tensor in self.inputs):
             raise ValueError(
                 f"The iterator gave no block, and model {self.name} takes inputs of any size, so "

@@ -11,6 +11,7 @@ from lcfast.layers.input import InputLayer
 from lcfast.models import configs
 from lcfast.models.graph import Graph
 from lcfast.models.model import Model
+from lcfast.models.structure import Form
 
 
 class Sequential(Model):
@@ -142,10 +143,10 @@ class Sequential(Model):
             output = _one(layer, layer(output))
         self._set_graph([tensor], [output])
 
-    def _traced_for_shape(self, shape: Any) -> Graph:
+    def _graph_for_shape(self, shape: Any) -> Graph:
         if not self.built:
             self.build((None, *shape[1:]))
-        return self._traced()
+        return self.graph_of_layers()
 
     def _check_alone(self) -> None:
         if self._nodes:
@@ -159,7 +160,7 @@ class Sequential(Model):
         """The class that a file names; None for a class of the user's, which no file can hold."""
         return "Sequential" if type(self) is Sequential else None
 
-    def config_in(self, form: configs.Form) -> dict[str, Any]:
+    def config_in(self, form: Form) -> dict[str, Any]:
         """The configuration in one of the forms of `lcfast.models.configs`."""
         return configs.sequential_config(self, form)
 

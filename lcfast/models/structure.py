@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,12 +16,26 @@ from lcfast.models.execution import output_shapes
 from lcfast.models.graph import Graph, trace
 from lcfast.models.weights import LayersOfGraph
 
+Form = Literal["plain", "hdf5", "keras"]  # of a config; see `lcfast.models.configs`
+
 
 class ModelStructure(LayersOfGraph):
     """The part of a model that knows its graph."""
 
     inputs: list[SymbolicTensor]
     outputs: list[SymbolicTensor]
+    # Whether inputs come, and outputs are returned, in a list, even where there is one alone.
+    _takes_list: bool
+    _gives_list: bool
+
+    @property
+    @abc.abstractmethod
+    def class_name_in_files(self) -> str | None:
+        """The class that a file names; None for a user's subclass, which no file can hold."""
+
+    @abc.abstractmethod
+    def config_in(self, form: Form) -> dict[str, Any]:
+        """The configuration in one of the forms of `lcfast.models.configs`."""
 
     def _set_graph(
         self, inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
@@ -30,7 +45,14 @@ class ModelStructure(LayersOfGraph):
         self._graph: Graph | None = trace(self.inputs, self.outputs)
         self.built = True  # last: a thread that sees it may use the rest
 
-    def _traced(self) -> Graph:
+    def graph_of_layers(self) -> Graph:
+        """The nodes and steps of the model; see `lcfast.models.graph`.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built yet.
+        """
         if self._graph is None:
             raise ValueError(
                 f"Model {self.name} is not built yet: give its first layer an input_shape, call "
@@ -40,14 +62,10 @@ class ModelStructure(LayersOfGraph):
 
     # ------------------------------------------------------------ structure
 
-    def graph_of_layers(self) -> Graph:
-        """The nodes and steps of the model; see `lcfast.models.graph`."""
-        return self._traced()
-
     @property
     def layers(self) -> list[Layer]:
         """The layers, in Keras's order."""
-        return list(self._traced().listed)
+        return list(self.graph_of_layers().listed)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name, or by its place in `layers`.
@@ -94,7 +112,7 @@ class ModelStructure(LayersOfGraph):
         return shapes if len(shapes) > 1 else shapes[0]
 
     def _built_tensors(self, side: str) -> list[SymbolicTensor]:
-        self._traced()
+        self.graph_of_layers()
         return self.inputs if side == "inputs" else self.outputs
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -150,7 +168,7 @@ class ModelStructure(LayersOfGraph):
 
     def _connect(self, inputs: Any) -> Any:
         tensors = tuple(as_list(self._without_names(inputs)))
-        graph = self._traced_for_shape(tensors[0].shape)
+        graph = self._graph_for_shape(tensors[0].shape)
         given = [tensor.shape for tensor in tensors]
         self.check_input_shape(given)
         shapes = output_shapes(graph, given)
@@ -158,13 +176,13 @@ class ModelStructure(LayersOfGraph):
         self._nodes.append(node)
         return node.output
 
-    def _traced_for(self, inputs: Any) -> Graph:
+    def _graph_for(self, inputs: Any) -> Graph:
         if self._graph is not None or isinstance(inputs, Mapping):
-            return self._traced()
-        return self._traced_for_shape(np.shape(inputs))
+            return self.graph_of_layers()
+        return self._graph_for_shape(np.shape(inputs))
 
-    def _traced_for_shape(self, shape: Any) -> Graph:
-        return self._traced()
+    def _graph_for_shape(self, shape: Any) -> Graph:
+        return self.graph_of_layers()
 
     def _without_names(self, inputs: Any) -> Any:
         """The inputs as they are, or those of a dict, {name of the input: value}, in order."""

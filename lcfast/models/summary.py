@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lcfast.layers.core.layer import Layer
 from lcfast.layers.linear_base import LinearLayer
 from lcfast.models.blocks import rows_at_once, weight_bytes
-
-if TYPE_CHECKING:
-    from lcfast.models.model import Model
+from lcfast.models.structure import ModelStructure
 
 KERAS_COLUMNS = ("Layer (type)", "Output Shape", "Param #", "Connected to")
 OUR_COLUMNS = ("Implementation", "Engine", "Plan")
 
 
-def summary_lines(model: Model) -> Iterator[str]:
+def summary_lines(model: ModelStructure) -> Iterator[str]:
     """The lines of the table: Keras's columns, then ours where a layer fills them.
 
     "Connected to" is there where the model is more than a chain.
@@ -55,7 +53,7 @@ def summary_lines(model: Model) -> Iterator[str]:
     yield f"Non-trainable params: {parameters['non_trainable']:,}"
 
 
-def summary_data(model: Model) -> dict[str, Any]:
+def summary_data(model: ModelStructure) -> dict[str, Any]:
     """What the table says, and each plan in full, as numbers, texts, lists and dicts.
 
     Plans are those of the blocks that `predict` makes; they may differ between machines.
@@ -116,7 +114,7 @@ def _shape(sizes: list[Any]) -> str:
     return str([tuple(each) for each in sizes] if several else tuple(sizes))
 
 
-def _rows_of_a_block(model: Model) -> int | None:
+def _rows_of_a_block(model: ModelStructure) -> int | None:
     """Rows that `predict` takes at once; None where inputs of any size are taken."""
     shapes = [tensor.shape for tensor in model.inputs]
     if any(None in shape[1:] for shape in shapes):
@@ -140,7 +138,7 @@ def _tensor(tensor: Any) -> dict[str, Any]:
     return {"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype}
 
 
-def _is_chain(model: Model) -> bool:
+def _is_chain(model: ModelStructure) -> bool:
     """Whether each value is used at most once, and there is one input and one output."""
     graph = model.graph_of_layers()
     used = [i for step in graph.steps for i in step.inputs]

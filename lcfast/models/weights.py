@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,19 +19,15 @@ class LayersOfGraph(LayerWithGraph):
 
     _graph: Graph | None
 
-    if TYPE_CHECKING:  # what Model defines
-
-        def _traced(self) -> Graph: ...
-
     def record(self) -> tuple[Any, ...]:
         """The records of all layers, taken together: never half of a `set_weights`."""
         with SWAP_LOCK:
-            return tuple(layer.record() for layer in self._traced().layers)
+            return tuple(layer.record() for layer in self.graph_of_layers().layers)
 
     def stored(self, record: Any) -> Sequence[np.ndarray]:
         """The arrays of `get_weights()`, of a record; read-only."""
         arrays: dict[WeightRef, np.ndarray] = {}
-        for layer, part in zip(self._traced().layers, record, strict=True):
+        for layer, part in zip(self.graph_of_layers().layers, record, strict=True):
             arrays.update(zip(layer.weight_refs(), layer.stored(part), strict=True))
         return [arrays[ref] for ref in self.weight_refs()]
 
@@ -41,7 +37,11 @@ class LayersOfGraph(LayerWithGraph):
 
     def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
         """Return what `set_weights` swaps in, or raise what it raises."""
-        values, layers, weight_refs = list(weights), self._traced().layers, self.weight_refs()
+        values, layers, weight_refs = (
+            list(weights),
+            self.graph_of_layers().layers,
+            self.weight_refs(),
+        )
         if len(values) != len(weight_refs):
             raise ValueError(
                 f"Model {self.name} expects {len(weight_refs)} weights, but {len(values)} were given."
@@ -69,7 +69,7 @@ class LayersOfGraph(LayerWithGraph):
 
     def weight_refs(self) -> list[WeightRef]:
         """Where each of `get_weights()` is stored: layer by layer, each once."""
-        layers = self._traced().listed
+        layers = self.graph_of_layers().listed
         return list(dict.fromkeys(ref for layer in layers for ref in layer.weight_refs()))
 
     @property
@@ -80,13 +80,13 @@ class LayersOfGraph(LayerWithGraph):
     @property
     def trainable_weights(self) -> list[Weight]:
         """The weights that training would change, layer by layer."""
-        self._traced()
+        self.graph_of_layers()
         return super().trainable_weights
 
     @property
     def non_trainable_weights(self) -> list[Weight]:
         """The weights that training would leave alone, layer by layer."""
-        self._traced()
+        self.graph_of_layers()
         return super().non_trainable_weights
 
     def sublayers(self) -> list[Any]:
@@ -100,7 +100,7 @@ class LayersOfGraph(LayerWithGraph):
 
     def initialize_weights(self) -> None:
         """Give all weights of all layers new values from their initializers."""
-        for layer in self._traced().layers:
+        for layer in self.graph_of_layers().layers:
             layer.initialize_weights()
 
     def regularization_gradients(self, x: Any = None) -> list[np.ndarray]:
@@ -131,7 +131,7 @@ class LayersOfGraph(LayerWithGraph):
         [array([[0.02],
                [0.02]], dtype=float32)]
         """
-        graph, record = self._traced(), self.record()
+        graph, record = self.graph_of_layers(), self.record()
         held = [part for layer in graph.layers for part in layer.flat_layers()[1:]]
         if x is not None and any(part.activity_regularizer for part in held):
             names = ", ".join(part.name for part in held if part.activity_regularizer)
@@ -155,7 +155,7 @@ class LayersOfGraph(LayerWithGraph):
     ) -> dict[WeightRef, np.ndarray]:
         """The gradient of each weight from those of every layer; of a shared one their sum."""
         gradients: dict[WeightRef, np.ndarray] = {}
-        for layer, of_layer in zip(self._traced().layers, of_layers, strict=True):
+        for layer, of_layer in zip(self.graph_of_layers().layers, of_layers, strict=True):
             for ref, gradient in zip(layer.weight_refs(), of_layer, strict=True):
                 earlier = gradients.get(ref)
                 gradients[ref] = gradient if earlier is None else earlier + gradient

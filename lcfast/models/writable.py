@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import abc
 import os
 from typing import Any
 
 from lcfast.models import configs, saving
-from lcfast.models.structure import ModelStructure
+from lcfast.models.structure import Form, ModelStructure
 
 
 class WritableModel(ModelStructure):
     """The part of a model that describes it and writes it into files."""
 
-    @property
-    @abc.abstractmethod
-    def class_name_in_files(self) -> str | None:
-        """The class that a file names; None for a class of the user's, which no file can hold."""
-
-    def config_in(self, form: configs.Form) -> dict[str, Any]:
+    def config_in(self, form: Form) -> dict[str, Any]:
         """The configuration in one of the forms of `lcfast.models.configs`."""
         return configs.functional_config(self, form)
 
