@@ -43,6 +43,15 @@ def rows_at_once(graph: Graph, record: Sequence[Any], input_shapes: Sequence[Sha
     return max(rows - rows % WHOLE_PANELS if rows > WHOLE_PANELS else rows, 1)
 
 
+def rows_to_read(batch_size: int, chunk: int, row_bytes: int) -> int:
+    """Rows to read at a time from a file that stores `chunk` rows together.
+
+    Whole chunks, so that each is unpacked once, unless they exceed `MEMORY_BYTES`.
+    """
+    size = -(-batch_size // chunk) * chunk
+    return size if size * row_bytes <= MEMORY_BYTES else batch_size
+
+
 def row_bytes(graph: Graph, input_shapes: Sequence[Shape]) -> int:
     """Bytes of the values that one row needs at the same time, inputs and outputs included."""
     shapes = value_shapes(graph, input_shapes)

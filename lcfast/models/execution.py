@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from lcfast.models.graph import Graph, Step
 
 PullAll = Callable[..., tuple[list[np.ndarray | None], list[list[np.ndarray]]]]
+Observer = Callable[[int, float, np.ndarray], object]
+"""Called after each step of `run`: its number, the seconds it took and its output."""
 
 
 def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
@@ -42,19 +45,23 @@ def run(
     inputs: Sequence[np.ndarray],
     training: bool = False,
     out: np.ndarray | None = None,
+    observe: Observer | None = None,
 ) -> list[np.ndarray]:
     """The outputs; `out` is handed to the step that makes the only one."""
     values: list[Any] = [None] * len(graph.values)
     for i, x in zip(graph.inputs, inputs, strict=True):
         values[i] = x
     last = graph.outputs[0] if len(graph.outputs) == 1 else None
-    for step in graph.steps:
+    for number, step in enumerate(graph.steps):
+        start = 0.0 if observe is None else time.perf_counter()
         values[step.output] = graph.layers[step.layer].compute(
             weights[step.layer],
             _taken(graph, step, values),
             training=training,
             out=out if step.output == last else None,
         )
+        if observe is not None:
+            observe(number, time.perf_counter() - start, values[step.output])
         for i in step.last_use_of:
             values[i] = None  # a deep model holds no more than it still needs
     return [values[i] for i in graph.outputs]

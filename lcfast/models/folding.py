@@ -68,13 +68,13 @@ class FoldedModel(Model):
         graph = self.graph_of_layers()
         self._pairs = foldable_pairs(graph)
         self.folds = tuple((graph.layers[i].name, graph.layers[j].name) for i, j in self._pairs)
-        self._scored = _folded_graph(graph, self._pairs)
+        self._folded_graph = _folded_graph(graph, self._pairs)
         # (records of the pairs, the same joined): both at once, so that no thread sees a mixture.
         self._last: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
 
-    def scored(self, weights: Any) -> tuple[Graph, Any]:
+    def scoring_graph(self, record: Any) -> tuple[Graph, Any]:
         """The graph without the normalizations, and the records of its layers."""
-        return self._scored, self._folded_record(weights)
+        return self._folded_graph, self._folded_record(record)
 
     def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
         """The outputs: a list where the model was made with one."""

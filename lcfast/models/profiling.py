@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 
-from lcfast.layers.core import call_state
+from lcfast.models import scoring
 from lcfast.models.blocks import weight_bytes
-from lcfast.models.execution import run
 from lcfast.models.model import Model
 
 
@@ -60,43 +58,21 @@ class Profile:
     """
 
     def __init__(self, model: Model) -> None:
-        graph, record = model.scored(model.record())
+        graph, record = model.scoring_graph(model.record())
         layers = [graph.layers[step.layer] for step in graph.steps]
         self.costs = [LayerCost(layer.name, type(layer).__name__) for layer in layers]
-        self._model, self._graph, self._record = model, graph, record
-        # Each step is a graph of its own: what `run` does between two readings of the clock.
-        self._steps = [
-            replace(
-                graph,
-                steps=(replace(step, last_use_of=()),),
-                inputs=tuple(dict.fromkeys(step.inputs)),
-                outputs=(step.output,),
-            )
-            for step in graph.steps
-        ]
-        self._weights = [weight_bytes(self._record[step.layer]) for step in graph.steps]
+        self._model = model
+        self._weights = [weight_bytes(record[step.layer]) for step in graph.steps]
 
-    def predict(self, x: Any) -> Any:
-        """Score one block of rows; the answer is that of the model."""
-        graph = self._graph
-        values: list[Any] = [None] * len(graph.values)
-        for i, array in zip(graph.inputs, self._model._arrays(x), strict=True):
-            values[i] = array
-        for step, part, cost, size in zip(
-            graph.steps, self._steps, self.costs, self._weights, strict=True
-        ):
-            taken = [values[i] for i in part.inputs]
-            with call_state.without_losses():
-                start = time.perf_counter()
-                (y,) = run(part, self._record, taken)
-                cost.seconds += time.perf_counter() - start
-            values[step.output] = y
-            cost.weights_read += size
-            cost.output_written += y.nbytes
-            for i in step.last_use_of:
-                values[i] = None
-        outputs = [values[i] for i in graph.outputs]
-        return outputs if isinstance(self._model.output, list) else outputs[0]
+    def predict(self, x: Any, **options: Any) -> Any:
+        """Score rows as `Model.predict` does, with its options, and add up what each step costs."""
+        return scoring.predict(self._model, x, **options, observe=self._add)
+
+    def _add(self, step: int, seconds: float, output: np.ndarray) -> None:
+        cost = self.costs[step]
+        cost.seconds += seconds
+        cost.weights_read += self._weights[step]
+        cost.output_written += output.nbytes
 
     def lines(self) -> Iterator[str]:
         """A table of the costs, one line for each step, and their sums."""

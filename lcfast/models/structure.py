@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -32,6 +33,10 @@ class ModelStructure(LayersOfGraph):
     @abc.abstractmethod
     def class_name_in_files(self) -> str | None:
         """The class that a file names; None for a user's subclass, which no file can hold."""
+
+    @abc.abstractmethod
+    def scoring_graph(self, record: Any) -> tuple[Graph, Any]:
+        """The graph that scoring runs, and the records of its layers, from that of the model."""
 
     @abc.abstractmethod
     def config_in(self, form: Form) -> dict[str, Any]:
@@ -83,6 +88,46 @@ class ModelStructure(LayersOfGraph):
                 return layer
         names = ", ".join(layer.name for layer in layers)
         raise ValueError(f"No such layer: {name if index is None else index}. There are: {names}.")
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the input layers, in the order of `inputs`.
+
+        References
+        ----------
+        https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model
+
+        Examples
+        --------
+        >>> import lcfast
+        >>> inputs = [lcfast.Input((3,), name="left"), lcfast.Input((3,), name="right")]
+        >>> lcfast.Model(inputs, lcfast.Add()(inputs)).input_names
+        ['left', 'right']
+        """
+        return [tensor.name for tensor in self._built_tensors("inputs")]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the output layers, in the order of `outputs`; repeated ones are numbered.
+
+        References
+        ----------
+        https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model
+
+        Examples
+        --------
+        >>> import lcfast
+        >>> inputs = lcfast.Input((3,))
+        >>> scores = lcfast.Dense(2, name="scores")(inputs)
+        >>> lcfast.Model(inputs, [scores, scores]).output_names
+        ['scores', 'scores_1']
+        """
+        names: list[str] = []
+        for tensor in self._built_tensors("outputs"):
+            numbered = (f"{tensor.name}_{number}" for number in itertools.count(1))
+            candidates = itertools.chain([tensor.name], numbered)
+            names.append(next(name for name in candidates if name not in names))
+        return names
 
     @property
     def input(self) -> Any:
@@ -168,6 +213,11 @@ class ModelStructure(LayersOfGraph):
 
     def _connect(self, inputs: Any) -> Any:
         tensors = tuple(as_list(self._without_names(inputs)))
+        if self._computes_by_call and (len(self.inputs) > 1 or self._gives_list):
+            raise ValueError(
+                f"Model {self.name} ({type(self).__name__}) defines `call` and has several inputs "
+                "or a list of outputs, so it cannot be part of another model."
+            )
         graph = self._graph_for_shape(tensors[0].shape)
         given = [tensor.shape for tensor in tensors]
         self.check_input_shape(given)

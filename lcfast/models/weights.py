@@ -37,16 +37,12 @@ class LayersOfGraph(LayerWithGraph):
 
     def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
         """Return what `set_weights` swaps in, or raise what it raises."""
-        values, layers, weight_refs = (
-            list(weights),
-            self.graph_of_layers().layers,
-            self.weight_refs(),
-        )
-        if len(values) != len(weight_refs):
+        layers, refs, values = self.graph_of_layers().layers, self.weight_refs(), list(weights)
+        if len(values) != len(refs):
             raise ValueError(
-                f"Model {self.name} expects {len(weight_refs)} weights, but {len(values)} were given."
+                f"Model {self.name} expects {len(refs)} weights, but {len(values)} were given."
             )
-        given = dict(zip(weight_refs, values, strict=True))
+        given = dict(zip(refs, values, strict=True))
         holders = dict.fromkeys(part for layer in layers for part in layer.flat_layers())
         return Composite(
             {

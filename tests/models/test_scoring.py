@@ -9,7 +9,7 @@ import pytest
 
 import lcfast
 from lcfast.local_conv import threads
-from lcfast.models import blocks, scoring
+from lcfast.models import blocks
 from lcfast.models.summary import summary_data
 from tests.support import goldens
 from tests.support.cases import assert_same_bits
@@ -77,9 +77,11 @@ def test_a_chunk_of_a_file_is_read_once_however_small_the_blocks(model, x):
     assert source.reads == [(0, 8), (8, 16), (16, 24)]
 
 
-def test_chunks_that_do_not_fit_the_memory_are_not_read_whole(monkeypatch, x):
-    monkeypatch.setattr(scoring, "MEMORY_BYTES", 1000)
-    assert scoring.rows_to_read([Sliced(x, chunks=(8, 11, 9, 2))], 3) == 3
+def test_chunks_that_do_not_fit_the_memory_are_not_read_whole(monkeypatch, model, x):
+    monkeypatch.setattr(blocks, "MEMORY_BYTES", 1000)
+    source = Sliced(x, chunks=(8, 11, 9, 2))
+    assert_same_bits(model.predict(source, 3), model(x))
+    assert source.reads[0] == (0, 3)
 
 
 def test_an_iterator_of_blocks_gives_the_bits_of_an_array(model, x):
