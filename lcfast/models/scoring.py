@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain
 from typing import Any
@@ -19,8 +19,6 @@ from lcfast.models.execution import Observer, run
 from lcfast.models.inputs import as_arrays, in_order, is_sliceable
 from lcfast.models.structure import ModelStructure, as_list
 
-Progress = Callable[[int], object]
-
 
 def predict(
     model: ModelStructure,
@@ -29,7 +27,7 @@ def predict(
     verbose: int = 0,
     out: Any = None,
     num_threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int], object] | None = None,
     observe: Observer | None = None,
 ) -> Any:
     """Score rows in blocks: `Model.predict`, with an observer of each step of the graph."""
@@ -37,60 +35,28 @@ def predict(
         batch_size = arguments.positive_int(batch_size, "batch_size", most=math.inf)
     with nullcontext() if num_threads is None else limited_threads(num_threads):
         if isinstance(x, Iterator):
-            return _predict_blocks(model, x, batch_size, verbose, out, progress, observe)
-        sources = in_order(model, x)
-        rows, record = len(sources[0]), model.record()
-        if batch_size is None and rows > 1:
-            shapes = [source.shape for source in sources]
-            batch_size = rows_at_once(model.graph_of_layers(), record, shapes)
-        batch_size = min(batch_size or 1, max(rows, 1))
-        if rows <= batch_size and out is None and verbose != 1:  # quicker than to collect blocks
-            arrays = as_arrays(model, [s if type(s) is np.ndarray else s[:rows] for s in sources])
-            outputs = apart(_outputs(model, record, arrays, None, observe), arrays)
-            if progress is not None:
-                progress(rows)
-            return outputs if model._gives_list else outputs[0]
-        answers = Answers(model, rows, out)
-        blocks = _read([answers.without_overlap(source) for source in sources], batch_size)
-        return _score(model, record, blocks, batch_size, answers, verbose, progress, observe)
-
-
-def _predict_blocks(
-    model: ModelStructure,
-    given: Iterator[Any],
-    batch_size: int | None,
-    verbose: int,
-    out: Any,
-    progress: Progress | None,
-    observe: Observer | None,
-) -> Any:
-    answers = Answers(model, None, out)
-    blocks = (_block_in_order(model, block) for block in given)
-    first = next(blocks, None)  # builds a model that waits for its input shape
-    if first is None and answers.sink is not None:
-        return out
-    every = chain([_no_rows(model) if first is None else first], blocks)
-    return _score(model, model.record(), every, batch_size, answers, verbose, progress, observe)
-
-
-def _score(
-    model: ModelStructure,
-    record: Any,
-    blocks: Iterable[list[Any]],
-    batch_size: int | None,
-    answers: Answers,
-    verbose: int,
-    progress: Progress | None,
-    observe: Observer | None,
-) -> Any:
-    """Score blocks of rows, `batch_size` rows at a time, and return all their answers."""
-    graph = model.graph_of_layers()
-    with _bar(answers.rows) if verbose == 1 else nullcontext() as bar:
-        for block in blocks:
-            rows = len(block[0])
-            size = batch_size or rows_at_once(graph, record, [values.shape for values in block])
-            for start in range(0, max(rows, 1), size):
-                arrays = as_arrays(model, [values[start : start + size] for values in block])
+            answers = Answers(model, None, out)
+            blocks: Iterator[list[Any]] = (_block_in_order(model, block) for block in x)
+            first = next(blocks, None)  # builds a model that waits for its input shape
+            if first is None and answers.sink is not None:
+                return out
+            blocks = chain([_no_rows(model) if first is None else first], blocks)
+            record = model.record()
+        else:
+            sources = in_order(model, x)
+            rows, record = len(sources[0]), model.record()
+            batch_size = min(batch_size or _rows_at_once(model, record, sources), max(rows, 1))
+            if rows <= batch_size and out is None and verbose != 1:  # quicker than to collect
+                parts = [s if type(s) is np.ndarray else s[:rows] for s in sources]
+                arrays = as_arrays(model, parts)
+                outputs = apart(_outputs(model, record, arrays, None, observe), arrays)
+                if progress is not None:
+                    progress(rows)
+                return outputs if model._gives_list else outputs[0]
+            answers = Answers(model, rows, out)
+            blocks = _read([answers.without_overlap(source) for source in sources], batch_size)
+        with _bar(answers.rows) if verbose == 1 else nullcontext() as bar:
+            for arrays in _batches(model, record, blocks, batch_size):
                 count = len(arrays[0])
                 outputs = _outputs(model, record, arrays, answers.next_rows(count), observe)
                 answers.take(outputs, arrays)
@@ -98,7 +64,23 @@ def _score(
                     progress(count)
                 if bar is not None:
                     bar.update(count)
-    return answers.all()
+        return answers.all()
+
+
+def _batches(
+    model: ModelStructure, record: Any, blocks: Iterator[list[Any]], batch_size: int | None
+) -> Iterator[list[np.ndarray]]:
+    """The blocks as arrays of at most `batch_size` rows."""
+    for block in blocks:
+        size = batch_size or _rows_at_once(model, record, block)
+        for start in range(0, max(len(block[0]), 1), size):
+            yield as_arrays(model, [values[start : start + size] for values in block])
+
+
+def _rows_at_once(model: ModelStructure, record: Any, block: list[Any]) -> int:
+    if len(block[0]) <= 1:
+        return 1
+    return rows_at_once(model.graph_of_layers(), record, [values.shape for values in block])
 
 
 def _outputs(
