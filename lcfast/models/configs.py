@@ -114,7 +114,7 @@ def _check_inputs(model: ModelStructure) -> None:
     for tensor in model.inputs:
         if not isinstance(tensor.node.layer, InputLayer):
             raise ValueError(
-                f"Model {model.name} starts at the output of layer {tensor.name}, which a Keras "
+                f"Model {model.name} begins at the output of layer {tensor.name}, which a Keras "
                 "config cannot describe; start at lcfast.Input."
             )
 

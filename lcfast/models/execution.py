@@ -1,4 +1,4 @@
-"""Running a graph: pure functions of its steps, a record of weights and the inputs."""
+"""Run a graph: pure functions of its steps, a record of weights and the inputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
 
 
 def _taken(graph: Graph, step: Step, values: Sequence[Any]) -> Any:
-    """What a step's layer is called on: a value or a list, in the layer's own dtype."""
+    """The inputs of a step, one value or a list, in the dtype of its layer."""
     layer = graph.layers[step.layer]
     if layer.takes_any_dtype:
         return values[step.inputs[0]]
@@ -47,7 +47,7 @@ def run(
     out: np.ndarray | None = None,
     observe: Observer | None = None,
 ) -> list[np.ndarray]:
-    """The outputs; `out` is handed to the step that makes the only one."""
+    """The outputs; `out` is passed to the step that computes a lone one."""
     values: list[Any] = [None] * len(graph.values)
     for i, x in zip(graph.inputs, inputs, strict=True):
         values[i] = x
@@ -63,7 +63,7 @@ def run(
         if observe is not None:
             observe(number, time.perf_counter() - start, values[step.output])
         for i in step.last_use_of:
-            values[i] = None  # a deep model holds no more than it still needs
+            values[i] = None  # free the memory of what is not needed any more
     return [values[i] for i in graph.outputs]
 
 
@@ -114,7 +114,7 @@ def linearize(
             if gradients[step.output] is None:
                 continue
             dx, dweights = pullback(gradients[step.output])
-            earlier = of_weights[step.layer]  # of a shared layer, called again further on
+            earlier = of_weights[step.layer]  # of a later call of a shared layer
             of_weights[step.layer] = (
                 [a + b for a, b in zip(earlier, dweights, strict=True)] if earlier else dweights
             )

@@ -81,7 +81,7 @@ def trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -
     for node in given:
         if not set(node.outputs) <= set(inputs):
             raise ValueError(
-                f"The model starts at some of the outputs of {node.layer.name}; give all of them."
+                f"The model begins at some of the outputs of {node.layer.name}; give all of them."
             )
     nodes, traversal = _nodes_in_order(outputs, given)
     for node in given:  # an input that nothing uses still belongs to the model

@@ -1,4 +1,4 @@
-"""Model: a graph of layers that computes, scores in batches and pulls gradients back."""
+"""Model: a graph of layers that computes outputs and gradients."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Model(WritableModel):
     Parameters
     ----------
     inputs, outputs : SymbolicTensor or list of them
-        What `lcfast.Input` returned, and what layers made of it; inputs may be a dict by their
-        names, which is put in the order of the names.
+        What `lcfast.Input` and layers called on it returned; inputs may be a dict by their names,
+        which are then sorted.
     name : str, optional
-        Name; "model" and a number where it is missing.
+        Name; by default "model" and a number.
 
     Raises
     ------
     ValueError
-        If an output depends on an input that is not given, or two layers have one name.
+        If an output depends on an input that is not given, or two layers have the same name.
 
     References
     ----------
@@ -65,7 +65,7 @@ class Model(WritableModel):
 
     @property
     def class_name_in_files(self) -> str | None:
-        """The class that a file names; None for a class of the user's, which no file can hold."""
+        """The class name in files; None for a user's subclass, which cannot be saved."""
         return "Functional" if type(self) is Model else None
 
     def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
@@ -74,7 +74,7 @@ class Model(WritableModel):
         Parameters
         ----------
         print_fn : callable, optional
-            Called with each line; `print` where it is missing.
+            Called with each line; by default `print`.
         """
         self.graph_of_layers()
         for line in summary_lines(self):
@@ -93,7 +93,7 @@ class Model(WritableModel):
         return self.graph_of_layers(), record
 
     def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
-        """The outputs: a list where the model was made with one."""
+        """The outputs; a list if the model was made with a list of outputs."""
         outputs = run(*self.scoring_graph(weights), as_list(inputs), training, out)
         return outputs if self._gives_list else outputs[0]
 
@@ -104,7 +104,7 @@ class Model(WritableModel):
         def pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
             dx, of_layers = pull(as_list(dy))
             gradients = self.gradients_by_ref(of_layers)
-            dweights = [gradients[place] for place in self.weight_refs()]
+            dweights = [gradients[ref] for ref in self.weight_refs()]
             return (dx if isinstance(inputs, list | tuple) else dx[0]), dweights
 
         return (y if self._gives_list else y[0]), pullback
@@ -117,18 +117,20 @@ class Model(WritableModel):
         out: Any = None,
         **call_arguments: Any,
     ) -> Any:
-        """Compute on arrays, all rows at once; see `predict` for many rows.
+        """Compute the outputs of arrays, all rows at once; see `predict` for many rows.
 
         Parameters
         ----------
         inputs : array_like, shape (batch, ...)
             A list of them where the model has several inputs, or a dict by their names.
         training : bool, optional
-            True only where no layer behaves differently; lcfast scores, it does not train.
+            True raises if a layer would behave differently; lcfast does not train.
         mask : None
-            Masks are not supported.
+            Masks are not supported, except by a subclass whose `call` takes one.
         out : ndarray, optional
-            Where the output goes, of the right shape and dtype; for models with one output.
+            Array for the output, of its shape and dtype; for models with one output.
+        **call_arguments
+            Further arguments of the `call` of a subclass.
 
         Returns
         -------
@@ -266,9 +268,9 @@ class Model(WritableModel):
         return self.predict(x, batch_size=sys.maxsize)
 
     def vjp(self, inputs: Any) -> tuple[Any, ModelPullback]:
-        """Compute the outputs and the function that pulls gradients back through the model.
+        """Compute the outputs and the pullback, which computes gradients from theirs.
 
-        Nothing is kept in the model: the function may be called many times, from many threads.
+        The model keeps no state: the pullback may be called repeatedly and from many threads.
         It refers to `inputs`, which must not be changed before its last call.
 
         Parameters
@@ -282,8 +284,12 @@ class Model(WritableModel):
             The outputs.
         pullback : callable
             ``dx, dweights = pullback(dy)``: the gradient of the input (a list where there are
-            several, None for an integer one), and those of the weights in the order of
-            `trainable_weights`.
+            several, None for an integer input), and those of `trainable_weights`, in that order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an input has the wrong type, dtype, rank or shape.
         """
         if not self._linearize_fits:  # a `call` of a subclass computes something else
             self._lacks_linearize()
@@ -313,11 +319,11 @@ class Model(WritableModel):
                 for i, part in enumerate(dx)
             ]
             gradients = self.gradients_by_ref(of_layers)
-            return (dx if self._takes_list else dx[0]), [gradients[place] for place in trainable]
+            return (dx if self._takes_list else dx[0]), [gradients[ref] for ref in trainable]
 
-        # The caller may change its answers; the pullback goes on from these.
-        answers = [output.copy() for output in y]
-        return (answers if self._gives_list else answers[0]), pullback
+        # Copies: the caller may change them, and the pullback uses the originals.
+        copies = [output.copy() for output in y]
+        return (copies if self._gives_list else copies[0]), pullback
 
 
 def _is_array(value: Any) -> bool:

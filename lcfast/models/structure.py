@@ -1,4 +1,4 @@
-"""The symbolic side of a model: its graph, what it lists, and its calls inside of other models."""
+"""The symbolic side of a model: its graph, its layers, and its calls as part of other models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Form = Literal["plain", "hdf5", "keras"]  # of a config; see `lcfast.models.conf
 
 
 class ModelStructure(LayersOfGraph):
-    """The part of a model that knows its graph."""
+    """The part of a model that holds its graph."""
 
     inputs: list[SymbolicTensor]
     outputs: list[SymbolicTensor]
@@ -32,7 +32,7 @@ class ModelStructure(LayersOfGraph):
     @property
     @abc.abstractmethod
     def class_name_in_files(self) -> str | None:
-        """The class that a file names; None for a user's subclass, which no file can hold."""
+        """The class name in files; None for a user's subclass, which cannot be saved."""
 
     @abc.abstractmethod
     def scoring_graph(self, record: Any) -> tuple[Graph, Any]:
@@ -48,7 +48,7 @@ class ModelStructure(LayersOfGraph):
         self.inputs = _checked_tensors(inputs, "inputs")
         self.outputs = _checked_tensors(outputs, "outputs")
         self._graph: Graph | None = trace(self.inputs, self.outputs)
-        self.built = True  # last: a thread that sees it may use the rest
+        self.built = True  # last: other threads may use the model from here on
 
     def graph_of_layers(self) -> Graph:
         """The nodes and steps of the model; see `lcfast.models.graph`.
@@ -73,7 +73,7 @@ class ModelStructure(LayersOfGraph):
         return list(self.graph_of_layers().listed)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """Return a layer by its name, or by its place in `layers`.
+        """Return a layer by its name, or by its index in `layers`.
 
         Raises
         ------
@@ -147,21 +147,19 @@ class ModelStructure(LayersOfGraph):
     @property
     def input_shape(self) -> Any:
         """Shape of the input, batch first; a list where there are several inputs."""
-        shapes = [tensor.shape for tensor in self._built_tensors("inputs")]
-        return shapes if len(shapes) > 1 else shapes[0]
+        return _one_or_all([tensor.shape for tensor in self._built_tensors("inputs")])
 
     @property
     def output_shape(self) -> Any:
         """Shape of the output, batch first; a list where there are several outputs."""
-        shapes = [tensor.shape for tensor in self._built_tensors("outputs")]
-        return shapes if len(shapes) > 1 else shapes[0]
+        return _one_or_all([tensor.shape for tensor in self._built_tensors("outputs")])
 
     def _built_tensors(self, side: str) -> list[SymbolicTensor]:
         self.graph_of_layers()
         return self.inputs if side == "inputs" else self.outputs
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Return a model of its own, with layers of its own and the same weights."""
+        """Return an independent copy of the model, with copies of its layers."""
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         kept = {k: v for k, v in vars(self).items() if k not in ("inputs", "outputs", "_graph")}
@@ -169,7 +167,7 @@ class ModelStructure(LayersOfGraph):
         tensors: dict[SymbolicTensor, SymbolicTensor] = {}
         if self._graph is not None:
             given = [tensor.node for tensor in self.inputs]
-            for node in self._graph.nodes:  # each after those that it needs
+            for node in self._graph.nodes:  # in topological order
                 layer = copy.deepcopy(node.layer, memo)
                 taken = [tensors[tensor] for tensor in node.inputs if node not in given]
                 if isinstance(layer, InputLayer):
@@ -192,12 +190,12 @@ class ModelStructure(LayersOfGraph):
         return twin
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the model cannot take an input, or a list of them, of this shape.
+        """Raise ValueError if the model cannot take an input, or a list of them, of this shape.
 
         Raises
         ------
         ValueError
-            If a size is another one, or is not known where the model needs a certain one.
+            If a size differs, or is None where the model needs a number.
         """
         shapes = shape if isinstance(shape, list) else [shape]
         if len(shapes) != len(self.inputs):
@@ -235,31 +233,31 @@ class ModelStructure(LayersOfGraph):
         return self.graph_of_layers()
 
     def _without_names(self, inputs: Any) -> Any:
-        """The inputs as they are, or those of a dict, {name of the input: value}, in order."""
+        """The inputs; those of a dict by the names of the inputs in the model's order."""
         if not isinstance(inputs, Mapping):
             return inputs
         names = [tensor.name for tensor in self._built_tensors("inputs")]
         if set(inputs) != set(names):
             raise ValueError(
                 f"Model {self.name} takes a dict of the inputs {', '.join(names)}. Received: "
-                f"{', '.join(map(str, inputs)) or 'an empty one'}."
+                f"{', '.join(map(str, inputs)) or 'an empty dict'}."
             )
         return _one_or_all([inputs[name] for name in names])
 
 
 def in_order_of_names(inputs: dict[Any, Any]) -> list[Any]:
-    """The inputs of a model that was given a dict, as Keras orders them."""
+    """The inputs in a dict that a model is made of, in the order of Keras: by name."""
     for name, tensor in inputs.items():
         if isinstance(tensor, SymbolicTensor) and tensor.name != name:
             raise ValueError(
-                f"An input of a model is called {tensor.name}, but has the key {name!r} in the "
-                "dict of the inputs; give it its own name."
+                f"The input {tensor.name} of a model has the key {name!r} in the dict of inputs; "
+                "use its name as the key."
             )
     return [inputs[name] for name in sorted(inputs)]
 
 
 def may_fit(wanted: Shape, given: Sequence[int | None]) -> bool:
-    """Whether the sizes given are those that are wanted; None there is any."""
+    """Whether the given sizes are the wanted ones; a wanted None is any size."""
     return len(wanted) == len(given) and all(
         size is None or size == other for size, other in zip(wanted, given, strict=True)
     )
@@ -270,7 +268,7 @@ def _one_or_all(tensors: list[Any]) -> Any:
 
 
 def as_list(value: Any) -> list[Any]:
-    """A list of one, unless it is one already."""
+    """The value in a list, unless it is a list or tuple already."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 

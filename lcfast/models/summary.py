@@ -1,4 +1,4 @@
-"""The table that `Model.summary` prints, and the same for programs."""
+"""The table that `Model.summary` prints, and its data for programs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ OUR_COLUMNS = ("Implementation", "Engine", "Plan")
 
 
 def summary_lines(model: ModelStructure) -> Iterator[str]:
-    """The lines of the table: Keras's columns, then ours where a layer fills them.
+    """The lines of the table: Keras's columns, then those of ours that are not empty.
 
-    "Connected to" is there where the model is more than a chain.
+    "Connected to" is left out where the model is a chain.
     """
     data = summary_data(model)
     header = (*KERAS_COLUMNS, *OUR_COLUMNS)
@@ -54,9 +54,9 @@ def summary_lines(model: ModelStructure) -> Iterator[str]:
 
 
 def summary_data(model: ModelStructure) -> dict[str, Any]:
-    """What the table says, and each plan in full, as numbers, texts, lists and dicts.
+    """The data of the table and the full plans, as numbers, strings, lists and dicts.
 
-    Plans are those of the blocks that `predict` makes; they may differ between machines.
+    Plans are for the blocks that `predict` scores; they may differ between machines.
     """
     graph = model.graph_of_layers()
     total = model.count_params()
@@ -115,7 +115,7 @@ def _shape(sizes: list[Any]) -> str:
 
 
 def _rows_of_a_block(model: ModelStructure) -> int | None:
-    """Rows that `predict` takes at once; None where inputs of any size are taken."""
+    """Rows of a block of `predict`; None where the sizes of the inputs are not known."""
     shapes = [tensor.shape for tensor in model.inputs]
     if any(None in shape[1:] for shape in shapes):
         return None
@@ -127,7 +127,7 @@ def _engine(layer: Layer) -> str | None:
 
 
 def _plan(layer: Layer, rows: int | None) -> dict[str, Any] | None:
-    """The plan of a layer on a block of rows; None where it has none."""
+    """The plan of a layer for a block of rows; None where it has none."""
     if not isinstance(layer, LinearLayer) or layer.geometry is None or rows is None:
         return None
     plan = layer.plan(rows)
