@@ -87,7 +87,7 @@ def destination(
     run: dict[str, str],
     resume: bool,
 ) -> Iterator[Destination]:
-    """Open an output for scores; it is in place once the context ends without an error.
+    """Open an output for scores; a file appears when the context ends without an error.
 
     If it is interrupted, a later run with the same `run` may resume it. With an empty `run` no run
     can.

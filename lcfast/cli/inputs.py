@@ -20,10 +20,10 @@ from lcfast.rows import StoredRows, open_rows, piped_rows
 PIPE = "-"
 
 
-def sources_of_inputs(
+def addresses_of_inputs(
     model: Model, path: object, input_: str | None, named: Sequence[str]
 ) -> list[str]:
-    """The source of the rows of each input, a file or a pipe, in the model's order.
+    """The address of the rows of each input, a file or a pipe, in the model's order.
 
     `input_` is the argument INPUT, `named` the values of the options --input NAME=INPUT.
     """
@@ -52,11 +52,11 @@ def sources_of_inputs(
     return [found[name] for name in names]
 
 
-def open_input(source: str, needed: Shape, model: object) -> StoredRows:
-    """The rows of a file or a pipe, checked against an input of this shape, batch first."""
+def open_input(address: str, needed: Shape, model: object) -> StoredRows:
+    """The rows at an address, checked against an input of this shape, batch first."""
     sizes = [size for size in needed[1:] if size is not None]
     width = math.prod(sizes) if len(sizes) == len(needed) - 1 else None
-    rows = piped_rows(_standard_input(), width) if source == PIPE else open_rows(source, width)
+    rows = piped_rows(_standard_input(), width) if address == PIPE else open_rows(address, width)
     if rows.flat and width is not None:
         return replace(rows, row_shape=tuple(sizes))
     fits = len(rows.row_shape) == len(needed) - 1 and all(

@@ -23,7 +23,7 @@ from lcfast.cli.errors import (
     terminable,
 )
 from lcfast.cli.files import same_file
-from lcfast.cli.inputs import blocks, check_same_count, open_input, sources_of_inputs
+from lcfast.cli.inputs import addresses_of_inputs, blocks, check_same_count, open_input
 from lcfast.io.replacing import replacing
 from lcfast.local_conv import dispatch
 from lcfast.models import Model, load_model
@@ -89,11 +89,11 @@ def predict(
             kind = checked_format(output, format_)
             if plot is not None:
                 check_can_plot()
-                _check_is_no_source(plot, model, input_, named)
+                _check_is_no_input(plot, model, input_, named)
             if threads is not None:
                 lcfast.set_num_threads(threads)
             job = _job(model, input_, named, output, kind, batch_size)
-            if resume and PIPE in (output, *job.sources):
+            if resume and PIPE in (output, *job.addresses):
                 raise UserError("A pipe cannot be resumed; omit --resume")
             identity = _identity(job, output, kind)
         except KeyboardInterrupt as stopped:
@@ -113,7 +113,7 @@ class _Job(NamedTuple):
 
     model: Model
     path: Path
-    sources: list[str]
+    addresses: list[str]
     inputs: list[StoredRows]
     outputs: list[Output]
     rows: int | None
@@ -130,12 +130,12 @@ def _job(
     batch_size: int | None,
 ) -> _Job:
     if output != PIPE:
-        _check_is_no_source(output, path, input_, named)
+        _check_is_no_input(output, path, input_, named)
     model = load_model(path)
-    sources = sources_of_inputs(model, path, input_, named)
+    addresses = addresses_of_inputs(model, path, input_, named)
     inputs = [
-        open_input(source, tensor.shape, path)
-        for source, tensor in zip(sources, model.inputs, strict=True)
+        open_input(address, tensor.shape, path)
+        for address, tensor in zip(addresses, model.inputs, strict=True)
     ]
     count = check_same_count(inputs)
     no_rows = [np.empty((0, *rows.row_shape), rows.dtype) for rows in inputs]
@@ -159,10 +159,10 @@ def _job(
     )
     row_bytes = sum(math.prod(rows.row_shape) * rows.dtype.itemsize for rows in inputs)
     size = rows_to_read(block, max(rows.chunk for rows in inputs), row_bytes)
-    return _Job(model, path, sources, inputs, outputs, count, size, batch_size)
+    return _Job(model, path, addresses, inputs, outputs, count, size, batch_size)
 
 
-def _check_is_no_source(output: str, path: Path, input_: str | None, named: Sequence[str]) -> None:
+def _check_is_no_input(output: str, path: Path, input_: str | None, named: Sequence[str]) -> None:
     """Raise UserError where the file to write is also an input or the model."""
     given = [text.partition("=")[2] for text in named] or [input_ or ""]
     for source in [path, *(Path(split_place(text)[0]) for text in given)]:
@@ -229,11 +229,11 @@ def _interrupted(
 
 def _identity(job: _Job, output: str, kind: str) -> dict[str, str]:
     """What a run must share with the run that it resumes, under names for error messages."""
-    if PIPE in (output, *job.sources):
+    if PIPE in (output, *job.addresses):
         return {}
     found = {"model": digest_of_model(job.path)}
-    for name, source in zip(job.model.input_names, job.sources, strict=True):
-        path, member = split_place(source)
+    for name, address in zip(job.model.input_names, job.addresses, strict=True):
+        path, member = split_place(address)
         found[f"input {name}"] = f"{identity_of_input(Path(path))} {member or ''}"
     layout = "; ".join(f"{o.name} {o.row_shape} {o.dtype}" for o in job.outputs)
     found["format"] = f"{kind}; {layout}"

@@ -24,6 +24,13 @@ class LayersOfGraph(LayerWithGraph):
         with SWAP_LOCK:
             return tuple(layer.record() for layer in self.graph_of_layers().layers)
 
+    def records_of(self, record: Any) -> dict[Any, Any]:
+        """The own records of the model and of all its layers, for a `call` of a subclass."""
+        records = {self: record}
+        for layer, part in zip(self.graph_of_layers().layers, record, strict=True):
+            records.update(layer.records_of(part))
+        return records
+
     def stored(self, record: Any) -> Sequence[np.ndarray]:
         """The arrays of `get_weights()` in a record, read-only."""
         arrays: dict[WeightRef, np.ndarray] = {}

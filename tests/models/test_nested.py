@@ -203,7 +203,7 @@ def test_a_model_is_made_with_a_dict_of_inputs_in_the_order_of_the_names():
     a, b = lcfast.Input((3,), name="a"), lcfast.Input((2,), name="b")
     model = lcfast.Model({"b": b, "a": a}, lcfast.Concatenate()([a, b]))
     assert [tensor.name for tensor in model.inputs] == ["a", "b"]
-    with pytest.raises(ValueError, match="input a .* the key 'c'"):
+    with pytest.raises(ValueError, match=r"input a .* the key 'c'"):
         lcfast.Model({"c": a}, lcfast.ReLU()(a))
 
 

@@ -124,6 +124,18 @@ def test_outputs_share_no_memory_with_inputs_or_each_other():
         assert not np.shares_memory(first, X)
 
 
+@outputs_of_models
+@pytest.mark.parametrize("kind", [lcfast.Model, Scaled])
+def test_predict_uses_the_weights_that_it_took_at_its_start(outputs, kind):
+    model = made(outputs, kind)
+    expected = listed(model(X))
+    zeros = [0 * weight for weight in model.get_weights()]
+    got = model.predict(X, 1, progress=lambda rows: model.set_weights(zeros))
+    for y, wanted in zip(listed(got), expected, strict=True):
+        assert_same_bits(y, wanted)
+    assert not any(np.any(y) for y in listed(model(X)))
+
+
 def test_gradients_of_another_computation_are_refused():
     with pytest.raises(TypeError, match="linearize"):
         made(0).vjp(X)
