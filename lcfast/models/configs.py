@@ -176,8 +176,8 @@ def _check_describes_itself(layer: Layer) -> None:
     is_own = of_constructor.__module__.partition(".")[0] != "lcfast"
     if is_own and not issubclass(of_config, of_constructor):
         raise TypeError(
-            "has a constructor of its own, but no `get_config`; define one that returns the arguments of "
-            "the constructor and super().get_config()"
+            "has a constructor of its own, but no `get_config`; define one that returns the "
+            "arguments of the constructor and super().get_config()"
         )
 
 

@@ -86,7 +86,7 @@ def model_of(
         inner = {"layers": inner}  # Keras before 2.2
     if isinstance(kind, str) and kind not in MODELS:
         problems.append(
-            f"a model of class {kind!r} cannot be made from its config alone; build it in Python "
+            f"a model of class {kind!r} cannot be made from its config alone; make it in Python "
             "from lcfast's layers, and set the weights that lcfast.read_weights returns"
         )
     if not isinstance(inner, dict) or not isinstance(inner.get("layers"), list):
