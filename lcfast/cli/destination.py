@@ -1,4 +1,4 @@
-"""Where scores go: a file that appears when it is whole, or a pipe."""
+"""Where scores are written: a file, written atomically, or a pipe."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lcfast.rows.resumable import ResumableOutput
 
 PIPE = "-"
 NOTE_EVERY = 10.0
-"""Seconds between two notes of how far a file is: what a crash costs."""
+"""Seconds between two notes of the rows written so far: how much work a crash can cost."""
 
 
 def checked_format(output: str, given: str | None) -> str:
-    """The format to write in: the one asked for, or the one that the output's ending says."""
+    """The format to write: the one given, or else that of the output's extension."""
     if output == PIPE:
         if given in ("h5", "zarr"):
             raise UserError(f"A pipe cannot carry {given}; give --format npy or --format csv")
@@ -31,50 +31,50 @@ def checked_format(output: str, given: str | None) -> str:
     if path.is_dir() and not (is_of_zarr and (given or format_of(output)) == "zarr"):
         raise UserError(f"{output}: is a directory; name a file")
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise UserError(f"{output}: is no ordinary file; name one, or - for standard output")
+        raise UserError(f"{output}: is not a regular file; name one, or - for standard output")
     return given or format_of(output)
 
 
 class Destination:
-    """What blocks of scores are written to.
+    """A sink of `Model.predict` that writes blocks of scores.
 
     Parameters
     ----------
-    scores : Writer
-        What writes them.
-    room : ResumableOutput or None
-        Where notes are left for a later run that goes on; None where none can.
+    writer : Writer
+        Writes the rows.
+    resumable : ResumableOutput or None
+        Keeps notes of the rows written, for a run that resumes this one; None where none can.
     name : str
-        What the user calls it, for errors.
+        The output as the user named it, for errors.
     """
 
-    def __init__(self, scores: Writer, room: ResumableOutput | None, name: str) -> None:
-        self._scores, self._room, self._name = scores, room, name
+    def __init__(self, writer: Writer, resumable: ResumableOutput | None, name: str) -> None:
+        self._writer, self._resumable, self._name = writer, resumable, name
         self._noted = time.monotonic()
 
     @property
     def rows(self) -> int:
-        """Whole rows that are written."""
-        return self._scores.reached.rows
+        """Complete rows that are written."""
+        return self._writer.reached.rows
 
-    def write(self, blocks: list[np.ndarray]) -> None:
-        """Write the next rows, and note from time to time how far they are."""
+    def write(self, outputs: list[np.ndarray]) -> None:
+        """Write the next rows of all outputs, and a note every `NOTE_EVERY` seconds."""
         with named_errors(self._name):
-            self._scores.write(blocks)
-            if self._room is not None and time.monotonic() - self._noted > NOTE_EVERY:
+            self._writer.write(outputs)
+            if self._resumable is not None and time.monotonic() - self._noted > NOTE_EVERY:
                 self.note()
 
     def note(self) -> None:
-        """Note how far the file is, so that a later run can go on from there."""
-        if self._room is not None:
-            self._scores.flush()
-            self._room.note(self._scores.reached)
+        """Note the rows written so far, so that a later run can resume there."""
+        if self._resumable is not None:
+            self._writer.flush()
+            self._resumable.note(self._writer.reached)
             self._noted = time.monotonic()
 
     def close(self) -> None:
-        """Finish what is written."""
+        """Complete the output."""
         with named_errors(self._name):
-            self._scores.close()
+            self._writer.close()
 
 
 @contextmanager
@@ -87,57 +87,57 @@ def destination(
     run: dict[str, str],
     resume: bool,
 ) -> Iterator[Destination]:
-    """A place for scores, which is whole after it, or else not there.
+    """Open an output for scores; a file appears when the context ends without an error.
 
-    Where it is interrupted, a later run with the same `run` may resume it; an empty one says that
-    no run can.
+    If it is interrupted, a later run with the same `run` may resume it. With an empty `run` no run
+    can.
     """
     if output == PIPE:
         pipe = Destination(writer(kind, sys.stdout.buffer, outputs, count), None, "the pipe")
         yield pipe
         pipe.close()
         return
-    room, keep = ResumableOutput(Path(output), run), resume  # what cannot be resumed is not ours
-    scored: Destination | None = None
+    resumable, keep = ResumableOutput(Path(output), run), resume  # a part that does not fit is kept
+    scores: Destination | None = None
     with ExitStack() as opened:
         try:
-            reached = room.reached() if resume else NOTHING
-            keep = bool(reached.rows)  # what an earlier run did outlives an error in this one
+            reached = resumable.reached() if resume else NOTHING
+            keep = bool(reached.rows)  # rows of an earlier run are kept after an error in this one
             with named_errors(output):
-                target: str | IO[bytes] = str(room.part)
+                target: str | IO[bytes] = str(resumable.part)
                 if kind in ("npy", "csv"):
-                    file = room.part.open("r+b" if reached.rows else "wb")
+                    file = resumable.part.open("r+b" if reached.rows else "wb")
                     opened.callback(_closed_quietly, file)
                     target = file
-                scores = writer(kind, target, outputs, count, chunk, reached)
+                rows_writer = writer(kind, target, outputs, count, chunk, reached)
                 if isinstance(target, str):
-                    opened.callback(_closed_quietly, scores)
-            scored = Destination(scores, room if run else None, output)
-            yield scored
+                    opened.callback(_closed_quietly, rows_writer)
+            scores = Destination(rows_writer, resumable if run else None, output)
+            yield scores
             with undisturbed():
-                scored.close()
-                room.finish()
+                scores.close()
+                resumable.finish()
         except BaseException as error:
             with undisturbed():
                 try:
-                    if isinstance(error, KeyboardInterrupt) and run and scored and scored.rows:
-                        scored.note()
+                    if isinstance(error, KeyboardInterrupt) and run and scores and scores.rows:
+                        scores.note()
                         keep = True
                 finally:
                     opened.close()
-                    room.release(keep)
+                    resumable.release(keep)
             raise
 
 
 def _closed_quietly(file: Any) -> None:
-    # What went wrong was said already; a file that is closed twice says nothing new.
+    # The error is reported already; closing a file again can only repeat it.
     with suppress(OSError, RuntimeError, ValueError):
         file.close()
 
 
 @contextmanager
 def named_errors(name: str) -> Iterator[None]:
-    """Let errors of the system name what could not be written."""
+    """Name the output in errors of the operating system."""
     try:
         yield
     except OSError as error:

@@ -1,11 +1,12 @@
-"""`lcfast predict`: score the rows of files with a model, however many there are."""
+"""`lcfast predict`: score rows from files or a pipe with a model file."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -22,12 +23,13 @@ from lcfast.cli.errors import (
     terminable,
 )
 from lcfast.cli.files import same_file
-from lcfast.cli.inputs import blocks, check_same_count, open_input, places_of_inputs
+from lcfast.cli.inputs import addresses_of_inputs, blocks, check_same_count, open_input
 from lcfast.io.atomic_write import atomic_write
 from lcfast.local_conv import dispatch
 from lcfast.models import Model, load_model
-from lcfast.models.blocks import MEMORY_BYTES, rows_at_once
+from lcfast.models.blocks import rows_at_once, rows_to_read
 from lcfast.models.profiling import Profile, check_can_plot
+from lcfast.models.structure import as_list
 from lcfast.rows import FORMATS, Output, StoredRows, split_address
 from lcfast.rows.resumable import digest_of_model, identity_of_input
 
@@ -37,24 +39,26 @@ from lcfast.rows.resumable import digest_of_model, identity_of_input
 @click.argument("input_", metavar="[INPUT]", required=False)
 @click.option(
     "--input", "named", metavar="NAME=INPUT", multiple=True,
-    help="Rows for the input layer NAME; once for each input of the model.",
+    help="Rows for the input layer NAME; repeat it for each input of the model.",
 )  # fmt: skip
-@click.option("-o", "--output", required=True, help="The file to write; - is standard output.")
+@click.option("-o", "--output", required=True, help="File to write; - is standard output.")
 @click.option(
     "--format", "format_", type=click.Choice(sorted(set(FORMATS.values()))),
-    help="What to write; by default what the ending of the output says, .npy into a pipe.",
+    help="Output format; by default from the extension of the output, npy for a pipe.",
 )  # fmt: skip
 @click.option(
     "--batch-size", type=click.IntRange(min=1),
-    help="Rows at a time; the answer does not depend on it. By default as many as suit the "
-    "caches.",
+    help="Rows to score at a time; results are bit-identical for any number. By default as many "
+    "as suit the caches.",
 )  # fmt: skip
 @click.option(
-    "--threads", type=click.IntRange(1, 4096), help="Threads to use; by default all cores."
+    "--threads",
+    type=click.IntRange(1, 4096),
+    help="Most threads to use; by default all cores.",
 )
-@click.option("--resume", is_flag=True, help="Go on where an interrupted run of this ended.")
-@click.option("--profile", is_flag=True, help="Print the time and the bytes of each layer.")
-@click.option("--plot", metavar="PNG", help="A file for a bar chart of the same.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run of the same command.")
+@click.option("--profile", is_flag=True, help="Print the time and memory traffic of each layer.")
+@click.option("--plot", metavar="PNG", help="Write the times of --profile as a bar chart.")
 def predict(
     model: Path,
     input_: str | None,
@@ -69,9 +73,9 @@ def predict(
 ) -> None:
     """Score the rows of INPUT with MODEL and write OUTPUT.
 
-    INPUT is a file .npy, .npz:NAME, .h5:/DATASET, .zarr:NAME or .csv, where the name may be left
-    out if there is one array alone; - reads .npy or text from a pipe. OUTPUT is .npy, .h5, .zarr
-    or .csv, and appears when it is whole. No more than one block of rows is held at a time.
+    INPUT is a .npy, .npz:NAME, .h5:/DATASET, .zarr:NAME or .csv file; the name may be omitted if
+    the file holds a single array. - reads .npy or CSV from a pipe. OUTPUT is a .npy, .h5, .zarr or
+    .csv file, written atomically. Memory holds one block of rows at a time.
 
     \b
     Example:
@@ -85,15 +89,15 @@ def predict(
             kind = checked_format(output, format_)
             if plot is not None:
                 check_can_plot()
-                _check_is_no_source(plot, model, input_, named)
+                _check_is_no_input(plot, model, input_, named)
             if threads is not None:
                 lcfast.set_num_threads(threads)
             job = _job(model, input_, named, output, kind, batch_size)
-            if resume and PIPE in (output, *job.places):
-                raise UserError("A pipe cannot be read or written again; leave --resume out")
+            if resume and PIPE in (output, *job.addresses):
+                raise UserError("A pipe cannot be resumed; omit --resume")
             identity = _identity(job, output, kind)
         except KeyboardInterrupt as stopped:
-            raise _end(stopped, 0, None, output) from None
+            raise _interrupted(stopped, 0, None, output) from None
         costs = Profile(job.model) if profile or plot is not None else None
         _run(job, output, kind, costs, identity, resume)
         if costs is not None:
@@ -105,15 +109,15 @@ def predict(
 
 
 class _Job(NamedTuple):
-    """What is scored: a model, the rows of its inputs, and how many at a time."""
+    """A model, the rows of its inputs, and how many of them to read and to score at a time."""
 
     model: Model
     path: Path
-    places: list[str]
+    addresses: list[str]
     inputs: list[StoredRows]
     outputs: list[Output]
     rows: int | None
-    block: int  # rows to read at a time
+    rows_to_read: int
     batch_size: int | None
 
 
@@ -126,18 +130,19 @@ def _job(
     batch_size: int | None,
 ) -> _Job:
     if output != PIPE:
-        _check_is_no_source(output, path, input_, named)
+        _check_is_no_input(output, path, input_, named)
     model = load_model(path)
-    places = places_of_inputs(model, path, input_, named)
+    addresses = addresses_of_inputs(model, path, input_, named)
     inputs = [
-        open_input(place, tensor.shape, path)
-        for place, tensor in zip(places, model.inputs, strict=True)
+        open_input(address, tensor.shape, path)
+        for address, tensor in zip(addresses, model.inputs, strict=True)
     ]
     count = check_same_count(inputs)
-    nothing = [np.empty((0, *rows.row_shape), rows.dtype) for rows in inputs]
-    answers = _as_list(model.predict(nothing if len(nothing) > 1 else nothing[0]))
+    no_rows = [np.empty((0, *rows.row_shape), rows.dtype) for rows in inputs]
+    answers = as_list(model.predict(iter([tuple(no_rows)])))
     outputs = [
-        Output(name, y.shape[1:], y.dtype) for name, y in zip(_names(model), answers, strict=True)
+        Output(name, y.shape[1:], y.dtype)
+        for name, y in zip(model.output_names, answers, strict=True)
     ]
     if kind in ("npy", "csv") and len(outputs) > 1:
         raise UserError(
@@ -146,39 +151,23 @@ def _job(
         )
     if output == PIPE and kind == "npy" and count is None:
         raise UserError(
-            "The head of a .npy file says how many rows it has, which text does not tell before "
-            "its end; give --format csv, or write to a file"
+            "The header of a .npy file needs the number of rows, and how many rows a text has is "
+            "not known before its end; give --format csv, or write to a file"
         )
-    shapes = [rows.shape for rows in nothing]
-    block = batch_size or rows_at_once(model.graph_of_layers(), model.record(), shapes)
-    return _Job(
-        model, path, places, inputs, outputs, count, _whole_chunks(block, inputs), batch_size
+    block = batch_size or rows_at_once(
+        model.graph_of_layers(), model.record(), [rows.shape for rows in no_rows]
     )
+    row_bytes = sum(math.prod(rows.row_shape) * rows.dtype.itemsize for rows in inputs)
+    size = rows_to_read(block, max(rows.chunk for rows in inputs), row_bytes)
+    return _Job(model, path, addresses, inputs, outputs, count, size, batch_size)
 
 
-def _check_is_no_source(output: str, path: Path, input_: str | None, named: Sequence[str]) -> None:
-    """Raise UserError where a file to write is one of those to read."""
+def _check_is_no_input(output: str, path: Path, input_: str | None, named: Sequence[str]) -> None:
+    """Raise UserError where the file to write is also an input or the model."""
     given = [text.partition("=")[2] for text in named] or [input_ or ""]
-    for source in [path, *(Path(split_address(place)[0]) for place in given)]:
+    for source in [path, *(Path(split_address(text)[0]) for text in given)]:
         if same_file(source, Path(output)):
             raise UserError(f"{output}: the output must be another file than {source}")
-
-
-def _names(model: Model) -> list[str]:
-    """A name for each output: that of its layer, with a number where that is taken."""
-    found: list[str] = []
-    for tensor in model.outputs:
-        number = sum(name.rpartition("_")[0] == tensor.name for name in found)
-        found.append(f"{tensor.name}_{number + 1}" if tensor.name in found else tensor.name)
-    return found
-
-
-def _whole_chunks(block: int, inputs: Sequence[StoredRows]) -> int:
-    """Rows to read at a time: whole chunks of the files, as long as they fit the memory."""
-    chunk = max(rows.chunk for rows in inputs)
-    size = -(-block // chunk) * chunk
-    row = sum(np.empty((1, *rows.row_shape), rows.dtype).nbytes for rows in inputs)
-    return size if size * row <= MEMORY_BYTES else block
 
 
 def _run(
@@ -189,29 +178,26 @@ def _run(
     identity: dict[str, str],
     resume: bool,
 ) -> None:
-    """Score all rows; end with a line that says what is where."""
-    place = destination(output, kind, job.outputs, job.rows, job.block, identity, resume)
+    """Score all rows, and print how many were written, how fast and where."""
+    opened = destination(output, kind, job.outputs, job.rows, job.rows_to_read, identity, resume)
     scores: Destination | None = None
+    predict_rows = job.model.predict if costs is None else costs.predict
     try:
-        with place as scores:
+        with opened as scores:
             first = scores.rows
             start = time.perf_counter()
             # disable=None: a bar on a terminal, none in a pipe
             with tqdm(
                 total=job.rows, initial=first, unit=" rows", unit_scale=True, disable=None
             ) as bar:
-                for parts in blocks(job.inputs, job.block, first):
-                    x = parts if len(parts) > 1 else parts[0]
-                    if costs is None:
-                        answers = job.model.predict(x, batch_size=job.batch_size)
-                    else:
-                        answers = costs.predict(x)
-                    scores.write(_as_list(answers))
-                    bar.update(len(parts[0]))
+                rows_of_inputs = blocks(job.inputs, job.rows_to_read, first)
+                predict_rows(
+                    rows_of_inputs, batch_size=job.batch_size, out=scores, progress=bar.update
+                )
             seconds = max(time.perf_counter() - start, 1e-9)
     except KeyboardInterrupt as stopped:
-        scored = scores.rows if scores else 0
-        raise _end(stopped, scored, job.rows, output, bool(identity)) from None
+        count = scores.rows if scores else 0
+        raise _interrupted(stopped, count, job.rows, output, bool(identity)) from None
     rows = scores.rows
     resumed = f", {first:,} of them from an earlier run" if first else ""
     shapes = ", ".join(f"{(rows, *o.row_shape)} {o.dtype}" for o in job.outputs)
@@ -222,39 +208,34 @@ def _run(
     )
 
 
-def _end(
+def _interrupted(
     stopped: KeyboardInterrupt,
     scored: int,
-    count: int | None,
+    total: int | None,
     output: str,
     resumable: bool = False,
 ) -> SystemExit:
-    """Say how far a run came that was stopped, and return its exit status."""
+    """Print how many rows an interrupted run scored, and return its exit status."""
     terminated = isinstance(stopped, Terminated)
-    of = "" if count is None else f" of {count:,}"
-    told = f"{'Terminated' if terminated else 'Interrupted'} after {scored:,}{of} rows"
+    of = "" if total is None else f" of {total:,}"
+    message = f"{'Terminated' if terminated else 'Interrupted'} after {scored:,}{of} rows"
     if output != PIPE:
-        again = (
-            "; the same command with --resume goes on from there" if resumable and scored else ""
-        )
-        told = f"{told}; {output} was not written{again}"
-    click.echo(f"{told}.", err=True)
+        message += f"; {output} was not written"
+        if resumable and scored:
+            message += "; the same command with --resume goes on from there"
+    click.echo(f"{message}.", err=True)
     return SystemExit(TERMINATED if terminated else INTERRUPTED)
 
 
 def _identity(job: _Job, output: str, kind: str) -> dict[str, str]:
-    """What a run must have in common with the one that it resumes, by the names users know."""
-    if PIPE in (output, *job.places):
+    """What a run must share with the run that it resumes, under names for error messages."""
+    if PIPE in (output, *job.addresses):
         return {}
     found = {"model": digest_of_model(job.path)}
-    for tensor, place in zip(job.model.inputs, job.places, strict=True):
-        path, member = split_address(place)
-        found[f"input {tensor.name}"] = f"{identity_of_input(Path(path))} {member or ''}"
+    for name, address in zip(job.model.input_names, job.addresses, strict=True):
+        path, member = split_address(address)
+        found[f"input {name}"] = f"{identity_of_input(Path(path))} {member or ''}"
     layout = "; ".join(f"{o.name} {o.row_shape} {o.dtype}" for o in job.outputs)
     found["format"] = f"{kind}; {layout}"
     found["kernel path"] = dispatch.active_path()
     return found
-
-
-def _as_list(answers: Any) -> list[Any]:
-    return answers if isinstance(answers, list) else [answers]

@@ -1,4 +1,4 @@
-"""Whole models: made by hand or loaded from a file, scored in batches, converted, written."""
+"""Models: built in Python or loaded from files, scored, converted and saved."""
 
 from lcfast.models.converting import convert
 from lcfast.models.folding import FoldedModel, folded
@@ -7,7 +7,7 @@ from lcfast.models.loading import load_model, model_from_json
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential
 
-# Here, because loading makes models, so that a model cannot import it.
+# Set here, because loading imports Model.
 Model.from_config = classmethod(from_config)  # type: ignore[assignment]
 
 __all__ = [

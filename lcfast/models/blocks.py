@@ -1,4 +1,4 @@
-"""How many rows to score at once: a function of a model's shapes and weights alone."""
+"""How many rows to read and score at a time, from the shapes and weights of a model."""
 
 from __future__ import annotations
 
@@ -16,31 +16,40 @@ from lcfast.local_conv.geometry import CHANNELS_FIRST, Geometry
 from lcfast.models.graph import Graph, LayerWithGraph
 
 CACHE_BYTES = 8 << 20
-"""Of the values of a block: they pass from layer to layer through the caches."""
+"""Bytes of the values of a block, which the layers pass on through the caches."""
 MEMORY_BYTES = 256 << 20
-"""Of the values of a block, at most, unless one row has more."""
+"""Most bytes of the values of a block, unless a single row has more."""
 MOST_ROWS = 1 << 14
-"""Rows of a block, at most: progress is told between two blocks."""
+"""Most rows of a block: progress is reported between blocks."""
 MOST_MULTIPLICATIONS = 1 << 34
-"""Of one layer on a block, about, where float64 counts twice: an interrupt waits for them."""
+"""Most multiplications of one layer on a block, float64 counted twice: interrupts wait for them."""
 WHOLE_PANELS = 48
-"""Rows of three vectors of 16, which the kernels transpose at once; blocks are multiples."""
+"""Blocks are multiples of this: the kernels transpose three vectors of 16 rows together."""
 
 
 def rows_at_once(graph: Graph, record: Sequence[Any], input_shapes: Sequence[Shape]) -> int:
     """Rows of a block of inputs of these shapes, batch first.
 
-    Their values fill `CACHE_BYTES`, or take as many bytes as the weights, which every block reads
-    anew, where those are more; they never take more than `MEMORY_BYTES`, and no layer multiplies
-    more than about `MOST_MULTIPLICATIONS` times, unless one row does.
+    Their values fill `CACHE_BYTES`, or as many bytes as the weights where those are more, because
+    every block reads the weights again. `MEMORY_BYTES` and `MOST_MULTIPLICATIONS` are the limits,
+    unless a single row exceeds them.
     """
-    room = min(max(CACHE_BYTES, weight_bytes(record)), MEMORY_BYTES)
+    most_bytes = min(max(CACHE_BYTES, weight_bytes(record)), MEMORY_BYTES)
     rows = min(
-        room // max(row_bytes(graph, input_shapes), 1),
+        most_bytes // max(row_bytes(graph, input_shapes), 1),
         MOST_MULTIPLICATIONS // max(row_multiplications(graph, input_shapes), 1),
         MOST_ROWS,
     )
     return max(rows - rows % WHOLE_PANELS if rows > WHOLE_PANELS else rows, 1)
+
+
+def rows_to_read(batch_size: int, chunk: int, row_bytes: int) -> int:
+    """Rows to read at a time from a file that stores `chunk` rows together.
+
+    Whole chunks, so that each is unpacked once, unless they exceed `MEMORY_BYTES`.
+    """
+    size = -(-batch_size // chunk) * chunk
+    return size if size * row_bytes <= MEMORY_BYTES else batch_size
 
 
 def row_bytes(graph: Graph, input_shapes: Sequence[Shape]) -> int:
@@ -73,7 +82,7 @@ def value_shapes(graph: Graph, input_shapes: Sequence[Shape]) -> list[Any]:
 
 
 def row_multiplications(graph: Graph, input_shapes: Sequence[Shape]) -> int:
-    """Multiplications of float32 that one row is worth in the layer with most of them, about."""
+    """Approximate multiplications of one row in the layer with most; float64 counts twice."""
     shapes = value_shapes(graph, input_shapes)
     counts = (
         multiplications(
@@ -85,23 +94,23 @@ def row_multiplications(graph: Graph, input_shapes: Sequence[Shape]) -> int:
 
 
 def multiplications(layer: Layer, given: Sequence[Any], made: Any) -> int:
-    """What `row_multiplications` counts, of one layer: each weight, at each place that has it."""
+    """The multiplications of one layer on one row: each weight at each of its positions."""
     if isinstance(layer, LayerWithGraph):
         return row_multiplications(layer.graph_of_layers(), given)
     if isinstance(layer, TimeDistributed):
         (shape,) = given
-        of_a_step = multiplications(layer.layer, [(None, *shape[2:])], (None, *made[2:]))
-        return int(shape[1]) * of_a_step
-    worth = layer.numpy_dtype.itemsize // 4
+        per_step = multiplications(layer.layer, [(None, *shape[2:])], (None, *made[2:]))
+        return int(shape[1]) * per_step
+    factor = layer.numpy_dtype.itemsize // 4
     geometry: Geometry | None = getattr(layer, "geometry", None)
     if geometry is not None and geometry.positions > 1:
-        return worth * geometry.multiplications
+        return factor * geometry.multiplications
     channels = 1 if getattr(layer, "data_format", None) == CHANNELS_FIRST else -1
-    places: int = max(
+    positions: int = max(
         math.prod(shape[1:]) // max(shape[channels], 1) if len(shape) > 1 else 1
         for shape in (*given, made)
     )
-    return worth * layer.count_params() * places
+    return factor * layer.count_params() * positions
 
 
 def weight_bytes(record: Any) -> int:

@@ -1,14 +1,14 @@
-"""The config of a model, as tf_keras writes it: which layers, and what each is called on.
+"""The config of a model, as tf_keras writes it: its layers and the inputs of their calls.
 
-Three forms of one thing: "plain" is what `get_config` gives; the files of the forms "hdf5" and
-"keras" also say the module of what they name, of initializers and the like, or of layers as well.
+There are three forms. "plain" is what `get_config` returns; "hdf5" adds the modules of
+initializers, regularizers and constraints, "keras" those of layers too.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,38 +17,33 @@ from lcfast.errors import listed
 from lcfast.layers.core.layer import Layer
 from lcfast.layers.core.symbolic import Node, SymbolicTensor
 from lcfast.layers.input import InputLayer
-from lcfast.models.weights import LayersOfGraph
+from lcfast.models.structure import Form, ModelStructure
 
-if TYPE_CHECKING:
-    from lcfast.models.writable import WritableModel
-
-Form = Literal["plain", "hdf5", "keras"]
-
-# The module of what a key of a layer's config names.
+# The module of the class or function that a key of a layer's config names.
 _MODULES = {
     "_initializer": "keras.initializers",
     "_regularizer": "keras.regularizers",
     "_constraint": "keras.constraints",
 }
-# What a user's `get_config` ends in where a layer cannot be described.
+# What a user's `get_config` raises where a layer cannot be described.
 _NO_CONFIG = (AttributeError, NotImplementedError, TypeError, ValueError)
 
 
-def sequential_config(model: WritableModel, form: Form = "plain") -> dict[str, Any]:
+def sequential_config(model: ModelStructure, form: Form = "plain") -> dict[str, Any]:
     """The config of a chain of layers, the InputLayer first."""
     return {"name": model.name, "layers": _layer_entries(model, model.sublayers(), form)}
 
 
-def functional_config(model: WritableModel, form: Form = "plain") -> dict[str, Any]:
-    """The config of a graph of layers, each with what it is called on."""
+def functional_config(model: ModelStructure, form: Form = "plain") -> dict[str, Any]:
+    """The config of a graph of layers, each with the inputs of its calls."""
     graph = model.graph_of_layers()
     _check_inputs(model)
-    place = {
+    call_of = {
         node: (node.layer.name, i) for layer in graph.listed for i, node in _calls(model, layer)
     }
 
     def reference(tensor: SymbolicTensor) -> list[Any]:
-        name, call = place[tensor.node]
+        name, call = call_of[tensor.node]
         return [name, call, tensor.node.outputs.index(tensor)]
 
     entries = _layer_entries(model, graph.listed, form)
@@ -68,19 +63,20 @@ def functional_config(model: WritableModel, form: Form = "plain") -> dict[str, A
     }
 
 
-def model_entry(model: WritableModel, form: Form) -> dict[str, Any]:
+def model_entry(model: ModelStructure, form: Form) -> dict[str, Any]:
     """The class of a model and its config, as a file holds them.
 
     Raises
     ------
     TypeError
-        If the model is of a class of the user's, whose code no file can hold.
+        If the model is an instance of a user's subclass, whose code no file can hold.
     """
     kind = model.class_name_in_files
     if kind is None:
         raise TypeError(
-            f"Model {model.name} is a {type(model).__name__}, a class of your own, which no file "
-            "can describe; lcfast.Model(model.inputs, model.outputs) has the same layers."
+            f"Model {model.name} is a {type(model).__name__}, a class of your own, whose code "
+            "cannot be saved; save lcfast.Model(model.inputs, model.outputs), which has the same "
+            "layers."
         )
     entry: dict[str, Any] = {"class_name": kind, "config": model.config_in(form)}
     if form != "keras":
@@ -95,7 +91,7 @@ def model_entry(model: WritableModel, form: Form) -> dict[str, Any]:
 
 
 def as_json(value: Any, **options: Any) -> str:
-    """JSON of a config; numpy's numbers and arrays as Python's."""
+    """JSON of a config; numpy numbers and arrays become Python numbers and lists."""
     return json.dumps(value, default=_of_numpy, **options)
 
 
@@ -105,31 +101,33 @@ def _of_numpy(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 
-def _calls(model: WritableModel, layer: Layer) -> list[tuple[int, Node]]:
-    """The calls of a layer that are part of the model, numbered as they were made."""
+def _calls(model: ModelStructure, layer: Layer) -> list[tuple[int, Node]]:
+    """The calls of a layer that are part of the model, each with its number in Keras."""
     part = set(model.graph_of_layers().nodes)
-    first = 1 if isinstance(layer, LayersOfGraph) else 0  # Keras counts the making of a model too
+    first = (
+        1 if isinstance(layer, ModelStructure) else 0
+    )  # Keras counts the creation of a model as call 0
     return list(enumerate((node for node in layer._nodes if node in part), first))
 
 
-def _check_inputs(model: WritableModel) -> None:
+def _check_inputs(model: ModelStructure) -> None:
     for tensor in model.inputs:
         if not isinstance(tensor.node.layer, InputLayer):
             raise ValueError(
-                f"Model {model.name} begins at the output of layer {tensor.name}, which Keras's "
-                "config cannot say; begin at lcfast.Input."
+                f"Model {model.name} begins at the output of layer {tensor.name}, which a Keras "
+                "config cannot describe; start at lcfast.Input."
             )
 
 
 def _layer_entries(
-    model: WritableModel, chosen: Iterable[Layer], form: Form
+    model: ModelStructure, chosen: Iterable[Layer], form: Form
 ) -> list[dict[str, Any]]:
     """The entry of each layer.
 
     Raises
     ------
     ValueError
-        That lists every layer that cannot be described.
+        If layers cannot be described; the message lists all of them.
     """
     entries, problems = [], []
     for layer in chosen:
@@ -142,9 +140,9 @@ def _layer_entries(
     return entries
 
 
-def _layer_entry(model: WritableModel, layer: Layer, form: Form) -> dict[str, Any]:
-    if isinstance(layer, LayersOfGraph):
-        return model_entry(layer, form)  # type: ignore[arg-type]
+def _layer_entry(model: ModelStructure, layer: Layer, form: Form) -> dict[str, Any]:
+    if isinstance(layer, ModelStructure):
+        return model_entry(layer, form)
     ours = vars(layers).get(type(layer).__name__) is type(layer)
     if not ours:
         _check_describes_itself(layer)
@@ -155,7 +153,7 @@ def _layer_entry(model: WritableModel, layer: Layer, form: Form) -> dict[str, An
         "class_name": type(layer).__name__,
         "config": _with_modules(config),
     }
-    as_json(entry)  # what JSON cannot hold is a problem of this layer
+    as_json(entry)  # raises for this layer where JSON cannot represent a value
     if form == "hdf5":
         return entry
     entry = {
@@ -170,7 +168,7 @@ def _layer_entry(model: WritableModel, layer: Layer, form: Form) -> dict[str, An
 
 
 def _check_describes_itself(layer: Layer) -> None:
-    """Refuse a class that has a constructor of its own, but the config of one that it inherits."""
+    """Refuse a class that defines a constructor, but inherits `get_config`."""
     of_constructor, of_config = (
         next(kind for kind in type(layer).__mro__ if name in vars(kind))
         for name in ("__init__", "get_config")
@@ -178,13 +176,13 @@ def _check_describes_itself(layer: Layer) -> None:
     is_own = of_constructor.__module__.partition(".")[0] != "lcfast"
     if is_own and not issubclass(of_config, of_constructor):
         raise TypeError(
-            "has a constructor of its own, but no `get_config`; define one that returns its "
-            "arguments beside super().get_config()"
+            "has a constructor of its own, but no `get_config`; define one that returns the "
+            "arguments of the constructor and super().get_config()"
         )
 
 
 def _with_modules(config: dict[str, Any]) -> dict[str, Any]:
-    """A layer's config in which initializers and the like are named with their module."""
+    """A layer's config with the modules of initializers, regularizers and constraints."""
     named: dict[str, Any] = {}
     for key, value in config.items():
         module = next((m for end, m in _MODULES.items() if key.endswith(end)), None)

@@ -1,4 +1,4 @@
-"""Models with another implementation or data format, which compute the same."""
+"""Convert a model to another implementation or data format."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from lcfast.models.folding import FoldedModel, folded
 from lcfast.models.graph import Graph
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential
+from lcfast.models.structure import as_list
 
 
 def convert(
     model: Model, implementation: int | None = None, data_format: str | None = None
 ) -> Model:
-    """Return a model of its own that computes the same with other weights, or on other axes.
+    """Return an independent model that computes the same with another implementation or layout.
 
     Parameters
     ----------
     model : Model
         The model, built.
     implementation : int, optional
-        1, 2 or 3: the weights that all LocallyConnected layers store, those of models inside too.
-        The engine follows it.
+        1, 2 or 3: how all LocallyConnected layers store their weights, those of nested models
+        too.  The engine follows from it.
     data_format : str, optional
-        "channels_last" or "channels_first", of all layers. The converted model takes inputs whose
-        axes are moved accordingly, and gives such outputs where they still have a channel axis.
-        Flatten follows too, and where it then gives its numbers in another order, as it does for
-        channels_first with a Flatten of channels_last, the rows of the Dense after it move. Such
-        sums are rounded differently; nothing else changes.
+        "channels_last" or "channels_first", for all layers. The axes of the model's inputs move
+        accordingly, and those of its outputs where they have a channel axis. Where Flatten then
+        returns the numbers in another order, the rows of the kernel of the Dense layer after it
+        are permuted; its sums are rounded differently. Nothing else changes.
 
     Returns
     -------
     Model
-        A Sequential where `model` is one, with the names and weights of its layers.
+        A Sequential if `model` is one; layers keep their names and weights.
 
     Raises
     ------
     ValueError
-        If a layer cannot be converted; then every one of them is listed.
+        If layers cannot be converted; the message lists all of them.
 
     Examples
     --------
@@ -89,13 +89,13 @@ def _set_implementation(
     for layer, change in changes.items():
         if isinstance(layer, LocallyConnected):
             try:
-                made = change.layer or layer
-                assert isinstance(made, LocallyConnected)
-                changes[layer] = Change(layer=made.with_implementation(implementation))
+                converted = change.layer or layer
+                assert isinstance(converted, LocallyConnected)
+                changes[layer] = Change(layer=converted.with_implementation(implementation))
             except (TypeError, ValueError) as error:
                 problems.append(f"layer {layer.name!r} ({type(layer).__name__}): {error}")
         elif any(isinstance(part, LocallyConnected) for part in layer.flat_layers()):
-            # a class of the user's may compute something else
+            # a user's subclass may compute something else
             if not isinstance(layer, Model) or layer.class_name_in_files is None:
                 problems.append(_holds_others(layer))
                 continue
@@ -106,20 +106,20 @@ def _set_implementation(
 
 
 def _shared_problems(graph: Graph) -> Iterator[str]:
-    """The layers that another one holds, and something else too."""
+    """The layers that are in the graph or in other layers more than once."""
     users = Counter(part for layer in graph.listed for part in layer.flat_layers())
     for part, count in users.items():
         if count > 1:
             yield (
-                f"layer {part.name!r} ({type(part).__name__}) is in the model and inside of one of "
-                "its layers, or inside of two, and would become several layers"
+                f"layer {part.name!r} ({type(part).__name__}) is contained in several layers, or "
+                "in one and in the model itself, and would become several layers"
             )
 
 
 def _holds_others(layer: Layer) -> str:
     return (
-        f"layer {layer.name!r} ({type(layer).__name__}) holds layers of its own, which are not "
-        "converted; convert them first and build the model of them"
+        f"layer {layer.name!r} ({type(layer).__name__}) contains layers, which are not converted; "
+        "convert those first and build the model from them"
     )
 
 
@@ -129,31 +129,30 @@ def _holds_others(layer: Layer) -> str:
 def _rebuilt(
     model: Model, changes: dict[Layer, Change], input_shapes: Sequence[tuple[int | None, ...]]
 ) -> Model:
-    """The model with its layers changed, called on each other as before."""
+    """A model of the changed layers, connected as before."""
     tensors: dict[SymbolicTensor, SymbolicTensor] = {}
     for tensor, shape in zip(model.inputs, input_shapes, strict=True):
         entry = InputLayer(batch_input_shape=shape, dtype=tensor.dtype, name=tensor.name)
         tensors[tensor] = entry.tensor
-    made: dict[Layer, Layer] = {}
-    for node in model.graph_of_layers().nodes:  # each after those that it needs
+    new: dict[Layer, Layer] = {}
+    for node in model.graph_of_layers().nodes:  # in topological order
         if node.outputs[0] in tensors:
             continue  # an input
         layer = node.layer
         taken = [tensors[tensor] for tensor in node.inputs]
-        is_new = layer not in made
+        is_new = layer not in new
         if is_new:
-            made[layer] = _changed(layer, changes[layer])
+            new[layer] = _changed(layer, changes[layer])
             if layer.batch_input_shape is not None:
-                made[layer].batch_input_shape = taken[0].shape
-        given = made[layer](taken if layer.takes_list or len(taken) > 1 else taken[0])
-        of_node = given if isinstance(given, list) else [given]
-        tensors.update(zip(node.outputs, of_node, strict=True))
+                new[layer].batch_input_shape = taken[0].shape
+        outputs = new[layer](taken if layer.takes_list or len(taken) > 1 else taken[0])
+        tensors.update(zip(node.outputs, as_list(outputs), strict=True))
         weights = changes[layer].weights
         if is_new and weights is not None:
-            made[layer].set_weights(weights)
+            new[layer].set_weights(weights)
     inputs = [tensors[tensor] for tensor in model.inputs]
     if isinstance(model, Sequential):
-        chain = [made[layer] for layer in model.layers]
+        chain = [new[layer] for layer in model.layers]
         return Sequential([inputs[0].node.layer, *chain], model.name, model.trainable)
     outputs = [tensors[tensor] for tensor in model.outputs]
     return Model(

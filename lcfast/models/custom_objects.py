@@ -1,7 +1,7 @@
-"""What a caller gives for names that lcfast does not know: classes and functions of their own.
+"""Custom objects: the caller's classes and functions for names in a model file.
 
-A file only says names.  What they stand for is in the caller's dict or in lcfast's own tables, so
-nothing that a file says is imported or run.
+Names are looked up in the caller's dict and in lcfast's tables only; nothing that a file names is
+imported or run.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from lcfast.models.sequential import Sequential
 
 CustomObjects = Mapping[str, Any]
 
-# The keys of a layer's config whose values name a function, or an object that is called.
+# Suffixes of the keys of a layer's config whose values name a function or a callable object.
 _NAMING = ("activation", "_initializer", "_regularizer", "_constraint")
-# What every layer is made of, beside the arguments of its class.
+# Arguments of every layer.
 _OF_ANY_LAYER = ("name", "trainable", "dtype", "batch_input_shape")
 
 
@@ -28,7 +28,7 @@ def checked_objects(custom_objects: Any) -> CustomObjects:
     Raises
     ------
     TypeError
-        If it is no dict of names.
+        If it is not a dict whose keys are strings.
     """
     if custom_objects is None:
         return {}
@@ -56,12 +56,12 @@ def names_of(entry: Mapping[str, Any]) -> list[str]:
 
 
 def custom_layer(names: list[str], custom_objects: CustomObjects) -> type[Layer] | None:
-    """The caller's class of a layer by its first known name; None where there is none.
+    """The caller's class of a layer, by the first of its names in the dict; or None.
 
     Raises
     ------
     TypeError
-        If it is no class of a layer of lcfast.
+        If it is not a subclass of `lcfast.Layer`.
     """
     name = next((name for name in names if name in custom_objects), None)
     if name is None:
@@ -76,7 +76,7 @@ def custom_layer(names: list[str], custom_objects: CustomObjects) -> type[Layer]
 
 
 def custom_kind_of_model(config: Mapping[str, Any], custom_objects: CustomObjects) -> Any:
-    """The class of a model as lcfast's files name it; that of the file where it is not custom."""
+    """The class name of a model: lcfast's where it is a custom object, else that of the file."""
     found = next(
         (custom_objects[name] for name in names_of(config) if name in custom_objects), None
     )
@@ -86,12 +86,12 @@ def custom_kind_of_model(config: Mapping[str, Any], custom_objects: CustomObject
 
 
 def arguments_of_any_layer(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a config says of any layer: for the layer in the place of code, which is not read."""
+    """The arguments of every layer in a config, for the layer that replaces a Lambda."""
     return {name: config[name] for name in _OF_ANY_LAYER if name in config}
 
 
 def with_custom_objects(config: Mapping[str, Any], custom_objects: CustomObjects) -> dict[str, Any]:
-    """A layer's config in which the caller's functions stand for their names.
+    """A layer's config in which the caller's functions replace their names.
 
     Examples
     --------
@@ -106,11 +106,11 @@ def with_custom_objects(config: Mapping[str, Any], custom_objects: CustomObjects
 
 
 def _object(value: Any, custom_objects: CustomObjects) -> Any:
-    """What a name, or a dict with a class and a config, stands for."""
+    """The custom object that a name, or a dict with a class and a config, refers to."""
     names, config = [value], None
     if isinstance(value, Mapping):
         config = value.get("config")
-        # Keras 3 says {"class_name": "function", "config": name} of a plain function.
+        # Keras 3 writes {"class_name": "function", "config": name} for a function.
         names = [config] if value.get("class_name") == "function" else names_of(value)
     name = next((n for n in names if isinstance(n, str) and n in custom_objects), None)
     if name is None:

@@ -1,8 +1,8 @@
-"""What becomes of each layer of a model in another data format.
+"""How each layer of a model changes for another data format.
 
-There the numbers of a row lie elsewhere. So each value between two layers has an *order*: an array
-of the shape of a converted row, whose entries say which number of the original row each one is. A
-rule for each kind of layer says what becomes of the layer, and of the order.
+The numbers of a row are permuted there. So each value between two layers has an *order*: an array
+of the shape of a converted row, whose entries are indices into the original row, flattened. A rule
+for each class of layer returns the change of the layer and the order of its output.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lcfast.models.graph import Graph
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of a layer: other arguments and weights, or a layer that is made already."""
+    """The change of a layer: new arguments and weights, or the converted layer itself."""
 
     arguments: dict[str, Any] = field(default_factory=dict)
     weights: list[np.ndarray] | None = None
@@ -33,12 +33,12 @@ class Change:
 
 UNCHANGED = Change()
 
-# Keras's layers by name, because more of them will come: each number goes its own way.
+# Layers by name that compute each number on its own.
 _POINTWISE = frozenset(
     ("Dropout", "ELU", "GaussianDropout", "GaussianNoise", "LeakyReLU", "ReLU", "ThresholdedReLU")
 )
 _POINTWISE_MERGES = frozenset({"Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract"})
-# Those whose output has the axes of their inputs.
+# Layers whose output has the axes of their inputs.
 _KEEP_AXES = frozenset(
     ("Activation", "BatchNormalization", "Concatenate", "PReLU", "Softmax")
 ).union(_POINTWISE, _POINTWISE_MERGES)
@@ -46,12 +46,12 @@ _KEEP_AXES = frozenset(
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a layer, as the rules see it.
+    """A call of a layer, for the rules.
 
     Parameters
     ----------
     layer : Layer
-        The original.
+        The original layer.
     rows : list of tuple of int
         The shapes of the original inputs without the batch.
     row : tuple of int
@@ -59,7 +59,7 @@ class Call:
     orders : list of ndarray
         The order of each input.
     wanted : bool
-        Whether layers further on need the output with its channels moved.
+        Whether later layers need the output with its channels moved.
     target : str
         The data format of the converted model.
     """
@@ -73,7 +73,7 @@ class Call:
 
     @property
     def kept(self) -> bool:
-        """Whether all inputs are as they were."""
+        """Whether the orders of all inputs are the original ones."""
         return all(_same(o, _kept(r)) for o, r in zip(self.orders, self.rows, strict=True))
 
     @property
@@ -85,7 +85,7 @@ class Call:
         )
 
     def moved_axis(self, axis: int) -> int:
-        """Where an axis of the input, counted with the batch, is after the channels moved."""
+        """The index of an axis of the input, batch included, after the channels moved."""
         rank = len(self.rows[0])
         axes: list[int] = _moved_axes(list(range(rank)), self.target)
         return axes.index(axis % (rank + 1) - 1) + 1
@@ -97,12 +97,12 @@ Rule = Callable[[Call], tuple[Change, np.ndarray]]
 def in_data_format(
     graph: Graph, target: str, problems: list[str]
 ) -> tuple[dict[Layer, Change], list[tuple[int | None, ...]]]:
-    """What becomes of each layer, and the shapes of the converted inputs."""
+    """The change of each layer, and the shapes of the converted inputs."""
     unknown = [value.node.layer.name for value in graph.values if None in value.shape[1:]]
     if unknown:
         problems.append(
-            f"the sizes of the values of these layers are not known: {', '.join(unknown)}; give "
-            "the inputs a whole shape"
+            f"the sizes of the outputs of these layers are not known: {', '.join(unknown)}; give "
+            "the inputs a shape without None"
         )
         return {}, []
     rows: list[Any] = [value.shape[1:] for value in graph.values]
@@ -123,12 +123,12 @@ def in_data_format(
             target,
         )
         try:
-            change, orders[step.output] = _rule_of(layer)(call)
+            change, orders[step.output] = _converted(call)
             _check_shared(*calls.setdefault(layer, (call, change)), call, change)
             changes[layer] = change
         except ValueError as error:
             problems.append(f"layer {layer.name!r} ({type(layer).__name__}): {error}")
-            row = rows[step.output]  # go on as if it had been converted
+            row = rows[step.output]  # continue to find all problems
             orders[step.output] = _moved(row, target) if call.wanted else _kept(row)
     for i in set(graph.outputs):
         known = (_kept(rows[i]), *((_moved(rows[i], target),) if len(rows[i]) > 1 else ()))
@@ -140,7 +140,7 @@ def in_data_format(
 
 
 def _wanted_moved(graph: Graph, target: str) -> set[int]:
-    """The values whose channels have to move for the layers that take them."""
+    """The values whose channels must move for the layers that use them."""
     wanted: set[int] = set()
     for step in reversed(graph.steps):
         layer = graph.layers[step.layer]
@@ -154,7 +154,7 @@ def _wanted_moved(graph: Graph, target: str) -> set[int]:
 
 
 def _check_shared(first: Call, first_change: Change, call: Call, change: Change) -> None:
-    """Refuse a layer that would have to become two."""
+    """Refuse a shared layer whose calls need different changes."""
     if _is_formatted(call.layer) or (change is UNCHANGED and first_change is UNCHANGED):
         return
     same = len(first.orders) == len(call.orders) and all(map(_same, first.orders, call.orders))
@@ -163,13 +163,21 @@ def _check_shared(first: Call, first_change: Change, call: Call, change: Change)
 
 
 def _is_one_of(layer: Layer, names: frozenset[str]) -> bool:
-    """Whether a layer is of one of Keras's classes, not of one that the user derived of it."""
+    """Whether a layer is an instance of one of these classes, not of a user's subclass."""
     name = type(layer).__name__
     return name in names and vars(layers).get(name) is type(layer)
 
 
 def _is_formatted(layer: Layer) -> bool:
     return hasattr(layer, "data_format") and not isinstance(layer, layers.Flatten)
+
+
+def _converted(call: Call) -> tuple[Change, np.ndarray]:
+    """The change of the layer and the order of its output."""
+    rule = _rule_of(call.layer)
+    if call.kept and rule not in (_any_other, _formatted, _reshape):
+        return UNCHANGED, _kept(call.row)
+    return rule(call)
 
 
 def _rule_of(layer: Layer) -> Rule:
@@ -188,14 +196,14 @@ def _rule_of(layer: Layer) -> Rule:
 def _any_other(call: Call) -> tuple[Change, np.ndarray]:
     parts = call.layer.flat_layers()
     if any(_is_formatted(part) and part.data_format != call.target for part in parts):
-        raise ValueError("has layers or a data format of its own, which are not converted")
+        raise ValueError("contains layers or has a data format that cannot be converted")
     if not call.kept:
         raise ValueError("takes numbers in an order that would change")
     return UNCHANGED, _kept(call.row)
 
 
 def _formatted(call: Call) -> tuple[Change, np.ndarray]:
-    """LocallyConnected, Conv, pooling and the like: whatever has a data format."""
+    """Layers with a data format: LocallyConnected, Conv, pooling and others."""
     layer, target = call.layer, call.target
     if layer.data_format == target:
         return _any_other(call)
@@ -208,20 +216,18 @@ def _formatted(call: Call) -> tuple[Change, np.ndarray]:
     activation = getattr(layer, "activation", None)
     if activation is not None and activation_argument.runs_over_an_axis(activation):
         raise ValueError(
-            f"applies {activation.name}, which runs over the last axis (or may do so), and that "
-            "would be another one; apply it in a Softmax layer of its own"
+            f"applies {activation.name}, which runs, or may run, over the last axis, and that "
+            "axis would change; apply it in a separate Softmax layer"
         )
     return Change({"data_format": target}, layer.get_weights()), order
 
 
 def _flatten(call: Call) -> tuple[Change, np.ndarray]:
-    if call.kept:
-        return UNCHANGED, _kept(call.row)
     numbers = _flat(_kept(call.rows[0]), call.layer.data_format)
     taken = _flat(call.orders[0], call.target)
-    place = np.empty_like(numbers)
-    place[numbers] = np.arange(len(numbers))
-    return Change({"data_format": call.target}), place[taken]
+    index = np.empty_like(numbers)
+    index[numbers] = np.arange(len(numbers))
+    return Change({"data_format": call.target}), index[taken]
 
 
 def _flat(row: np.ndarray, data_format: str) -> np.ndarray:
@@ -231,10 +237,8 @@ def _flat(row: np.ndarray, data_format: str) -> np.ndarray:
 
 
 def _dense(call: Call) -> tuple[Change, np.ndarray]:
-    if call.kept:
-        return UNCHANGED, _kept(call.row)
     if len(call.rows[0]) > 1:
-        raise ValueError("multiplies the last axis, which would be another one")
+        raise ValueError("multiplies the last axis, which would change")
     kernel, *bias = call.layer.get_weights()
     return Change(weights=[kernel[call.orders[0]], *bias]), _kept(call.row)
 
@@ -244,7 +248,7 @@ def _reshape(call: Call) -> tuple[Change, np.ndarray]:
         return UNCHANGED, call.orders[0].reshape(call.row)
     order = _moved(call.row, call.target)
     if not np.array_equal(call.orders[0].reshape(-1), order.reshape(-1)):
-        raise ValueError("would have to give its numbers in another order")
+        raise ValueError("would return its numbers in another order")
     return Change({"target_shape": order.shape}), order
 
 
@@ -254,17 +258,15 @@ def _pointwise(call: Call) -> tuple[Change, np.ndarray]:
 
 def _activation(call: Call) -> tuple[Change, np.ndarray]:
     activation = call.layer.activation
-    if call.kept or not activation_argument.runs_over_an_axis(activation):
+    if not activation_argument.runs_over_an_axis(activation):
         return UNCHANGED, call.orders[0]
     if getattr(activation, "name", None) == "softmax" and call.moved:
         softmax = layers.Softmax(call.moved_axis(-1), name=call.layer.name, dtype=call.layer.dtype)
         return Change(layer=softmax), call.orders[0]
-    raise ValueError(f"applies {activation.name} over an axis that would be another one")
+    raise ValueError(f"applies {activation.name} over an axis that would change")
 
 
 def _softmax(call: Call) -> tuple[Change, np.ndarray]:
-    if call.kept:
-        return UNCHANGED, call.orders[0]
     if not call.moved:
         raise ValueError("runs over an axis whose numbers would be in another order")
     axis = call.layer.axis
@@ -274,8 +276,6 @@ def _softmax(call: Call) -> tuple[Change, np.ndarray]:
 
 
 def _batch_normalization(call: Call) -> tuple[Change, np.ndarray]:
-    if call.kept:
-        return UNCHANGED, call.orders[0]
     weights = call.layer.get_weights()
     if call.moved:
         return Change({"axis": call.moved_axis(call.layer.axis)}, weights), call.orders[0]
@@ -285,8 +285,6 @@ def _batch_normalization(call: Call) -> tuple[Change, np.ndarray]:
 
 
 def _prelu(call: Call) -> tuple[Change, np.ndarray]:
-    if call.kept:
-        return UNCHANGED, call.orders[0]
     (alpha,) = call.layer.get_weights()
     shared = call.layer.shared_axes or []
     if call.moved:
@@ -298,8 +296,6 @@ def _prelu(call: Call) -> tuple[Change, np.ndarray]:
 
 
 def _pointwise_merge(call: Call) -> tuple[Change, np.ndarray]:
-    if call.kept:
-        return UNCHANGED, _kept(call.row)
     if call.moved and all(len(row) == len(call.row) for row in call.rows):
         return UNCHANGED, _moved(call.row, call.target)
     if not all(_same(call.orders[0], order) for order in call.orders[1:]):
@@ -308,13 +304,11 @@ def _pointwise_merge(call: Call) -> tuple[Change, np.ndarray]:
 
 
 def _concatenate(call: Call) -> tuple[Change, np.ndarray]:
-    if call.kept:
-        return UNCHANGED, _kept(call.row)
     axis = call.layer.axis % (len(call.row) + 1)
     if call.moved:
         return Change({"axis": call.moved_axis(axis)}), _moved(call.row, call.target)
     if len(call.row) > 1:
-        raise ValueError("takes inputs whose axes would be different ones")
+        raise ValueError("takes inputs whose axes would differ")
     sizes = [row[0] for row in call.rows]
     starts = np.cumsum([0, *sizes[:-1]])
     pieces = [order + start for order, start in zip(call.orders, starts, strict=True)]
@@ -334,17 +328,17 @@ _RULES: dict[str, Rule] = {
 
 
 def _kept(row: tuple[int, ...]) -> np.ndarray:
-    """The order of a row that stays as it is."""
+    """The order of an unchanged row."""
     return np.arange(math.prod(row)).reshape(row)
 
 
 def _moved(row: tuple[int, ...], target: str) -> np.ndarray:
-    """The order of a row whose channels move to where `target` has them."""
+    """The order of a row whose channels move to their axis in `target`."""
     return np.ascontiguousarray(_moved_axes(_kept(row), target))
 
 
 def _moved_axes(value: Any, target: str) -> Any:
-    """The axes of an array, or a list of one entry for each axis, with the channels moved."""
+    """An array, or a list with one entry per axis, with the channel axis moved."""
     if isinstance(value, list):
         return [value[-1], *value[:-1]] if target == CHANNELS_FIRST else [*value[1:], value[0]]
     return np.moveaxis(value, -1, 0) if target == CHANNELS_FIRST else np.moveaxis(value, 0, -1)

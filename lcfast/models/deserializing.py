@@ -1,7 +1,7 @@
-"""The config of a model, in any dialect of Keras, becomes its layers and their calls.
+"""Build a model from its config, as Keras 1, 2 or 3 wrote it.
 
-A name in a file is looked up in what the caller gave for it, in LAYERS below and nowhere else:
-nothing is imported or run because a file says so.
+Names in a file are looked up in the caller's custom objects and in LAYERS only; nothing that a file
+names is imported or run.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from lcfast.models.custom_objects import (
 from lcfast.models.inbound_nodes import Source, references, sources_of
 from lcfast.models.model import Model
 from lcfast.models.sequential import Sequential
+from lcfast.models.structure import as_list
 
 LAYERS: dict[str, type[Layer]] = {
     name: layer
@@ -38,11 +39,11 @@ LAYERS: dict[str, type[Layer]] = {
 
 MODELS = ("Sequential", "Functional", "Model")
 OPERATIONS = ("TFOpLambda", "SlicingOpLambda")
-"""Classes of Keras for TensorFlow's own operations, some inputs of which are in their calls."""
+"""Keras's classes for TensorFlow operations; some of their inputs are constants in the calls."""
 MOST_LEVELS = 50
-"""Of layers inside of layers: far more than anyone makes, far from the end of Python's stack."""
+"""Most levels of nested layers: far below Python's recursion limit."""
 
-# What a bad value in a config can end in, in a constructor that expected another type.
+# What a constructor may raise for a bad value in a config.
 BAD_VALUE = (
     ArithmeticError,
     AttributeError,
@@ -55,7 +56,7 @@ BAD_VALUE = (
 
 
 class Problems(list[str]):
-    """What is wrong with a model file, one sentence each."""
+    """The problems of a model file, one message each."""
 
     def stop_if_any(self, source: str) -> None:
         """Raise one error that lists them all."""
@@ -65,7 +66,7 @@ class Problems(list[str]):
 
 @dataclass(frozen=True)
 class _Dialect:
-    """What the entries of one config are read with."""
+    """The context in which the entries of a config are read."""
 
     problems: Problems
     custom_objects: CustomObjects = field(default_factory=dict)
@@ -79,19 +80,21 @@ def model_of(
     keras_version: str | None = None,
     custom_objects: CustomObjects | None = None,
 ) -> Model:
-    """The model of a config, its layers built and without weights."""
+    """The model of a config, its layers built but without values of their weights."""
     inner = config.get("config") if isinstance(config, dict) else None
     kind = custom_kind_of_model(config, custom_objects or {}) if isinstance(config, dict) else None
     if kind == "Sequential" and isinstance(inner, list):
         inner = {"layers": inner}  # Keras before 2.2
     if isinstance(kind, str) and kind not in MODELS:
         problems.append(
-            f"a model of class {kind!r} cannot be made from its config alone; make it in Python, "
-            "of lcfast's layers, and set the weights that lcfast.read_weights gives"
+            f"a model of class {kind!r} cannot be made from its config alone; make it in Python "
+            "from lcfast's layers, and set the weights that lcfast.read_weights returns"
         )
     if not isinstance(inner, dict) or not isinstance(inner.get("layers"), list):
         problems.stop_if_any(source)
-        raise ModelFileError(f"{source} holds no model: its config has no list of layers.")
+        raise ModelFileError(
+            f"{source} does not contain a model: its config has no list of layers."
+        )
     is_keras_3 = _is_of_keras_3(inner["layers"], keras_version)
     dialect = _Dialect(problems, custom_objects or {}, is_keras_3)
     made = [_layer_of(entry, dialect) for entry in inner["layers"]]
@@ -106,8 +109,8 @@ def model_of(
             model = _functional(inner, chain)
         if not model.built:
             raise ValueError(
-                "the model was saved before it knew the shape of its input; call it once in Keras "
-                "on data and save it again"
+                "the model was saved before the shape of its input was known; call it once in "
+                "Keras on data and save it again"
             )
     except BAD_VALUE as error:
         problems.append(sentence(error))
@@ -117,7 +120,7 @@ def model_of(
 
 
 def _inner_model(entry: dict[str, Any], kind: str, dialect: _Dialect, level: int) -> Model | None:
-    """The model of an entry in a list of layers; None where it is a problem."""
+    """The nested model of an entry in a list of layers; None after a problem."""
     problems = dialect.problems
     config, before = entry["config"], len(problems)
     if isinstance(config, list):
@@ -141,7 +144,7 @@ def _inner_model(entry: dict[str, Any], kind: str, dialect: _Dialect, level: int
 def _is_of_keras_3(entries: list[Any], keras_version: str | None) -> bool:
     if keras_version is not None:
         return keras_version.startswith("3.")
-    return any(  # a JSON that model.to_json() of Keras 3 gives does not say its version
+    return any(  # the JSON of Keras 3's model.to_json() has no version
         isinstance(entry, dict)
         and isinstance(entry.get("config"), dict)
         and "batch_shape" in entry["config"]
@@ -150,10 +153,10 @@ def _is_of_keras_3(entries: list[Any], keras_version: str | None) -> bool:
 
 
 def _layer_of(entry: Any, dialect: _Dialect, level: int = 0) -> Layer | None:
-    """The layer of one entry of a config; None where it is a problem."""
+    """The layer of one entry of a config; None after a problem."""
     problems, custom_objects = dialect.problems, dialect.custom_objects
     if level > MOST_LEVELS:
-        problems.append(f"there are layers inside of layers, more than {MOST_LEVELS} levels deep")
+        problems.append(f"layers are nested more than {MOST_LEVELS} levels deep")
         return None
     if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict | list):
         problems.append(f"an entry of the list of layers is no layer: {quoted(entry)}")
@@ -195,15 +198,15 @@ def _class_of(entry: dict[str, Any], name: Any, custom_objects: CustomObjects) -
     Raises
     ------
     TypeError, ValueError
-        If there is none, or it is none that can be taken.
+        If there is none, or it is not supported.
     """
     kind = entry.get("class_name")
     if kind in OPERATIONS:
         raise ValueError(
             f"{kind} names Python code, which lcfast never runs; replace it in Keras by a layer "
-            "that says what it does, and save the model again"
+            "that computes the same, and save the model again"
         )
-    if kind == "Lambda":  # any two hold different code, so each goes by the name of the layer
+    if kind == "Lambda":  # each has code of its own, so it is looked up by the layer's name
         found = custom_layer([str(name)], custom_objects)
         if found is None:
             raise ValueError(
@@ -246,13 +249,13 @@ def _functional(config: dict[str, Any], made: Sequence[Layer]) -> Model:
     used.update(source[:2] for source in outputs_of_model)
     calls = {}
     for name, taken in listed.items():
-        # Keras counts the calls of a model from 1: call 0 is the one that it was made by.
+        # Keras counts the calls of a model from 1: call 0 is its creation.
         first = int(isinstance(by_name[name], Model) and (name, len(taken)) in used)
         calls.update({(name, first + i): sources for i, sources in enumerate(taken)})
     tensors: dict[tuple[str, int, int], SymbolicTensor] = {
         (layer.name, 0, 0): layer.tensor for layer in made if isinstance(layer, InputLayer)
     }
-    # Calls of one layer are numbered, so they are made in the order of their numbers.
+    # The calls of a layer are numbered, so they are made in this order.
     needed = {
         key: {source[:2] for source in sources if source not in tensors}
         | ({(key[0], key[1] - 1)} & calls.keys())
@@ -270,9 +273,8 @@ def _functional(config: dict[str, Any], made: Sequence[Layer]) -> Model:
             continue
         inputs = [tensors[source] for source in waiting.pop(key)]
         layer = by_name[key[0]]
-        made_of = layer(inputs[0] if len(inputs) == 1 and not layer.takes_list else inputs)
-        several = made_of if isinstance(made_of, list) else [made_of]
-        tensors.update({(*key, i): tensor for i, tensor in enumerate(several)})
+        outputs = layer(inputs[0] if len(inputs) == 1 and not layer.takes_list else inputs)
+        tensors.update({(*key, i): tensor for i, tensor in enumerate(as_list(outputs))})
         for follower in followers.get(key, ()):
             needed[follower].discard(key)
             if not needed[follower]:
@@ -293,12 +295,12 @@ def _missing(waiting: dict[tuple[str, int], list[Source]], known: set[str]) -> V
     unknown = {source[0] for sources in waiting.values() for source in sources} - known
     if unknown:
         listed = ", ".join(sorted(unknown))
-        return ValueError(f"layers are called on others that are not there: {listed}")
+        return ValueError(f"layers are called on layers that do not exist: {listed}")
     names = ", ".join(sorted({name for name, _ in waiting}))
     return ValueError(f"the inputs of these layers are missing or form a cycle: {names}")
 
 
 def sentence(error: BaseException) -> str:
-    """What an error says, or its type where it says nothing."""
+    """The message of an error, or its type where it has none."""
     text = str(error) or type(error).__name__
     return text[:1000]

@@ -1,7 +1,8 @@
-"""Running a graph: pure functions of its steps, a record of weights and the inputs."""
+"""Run a graph: pure functions of its steps, a record of weights and the inputs."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from lcfast.models.graph import Graph, Step
 
 PullAll = Callable[..., tuple[list[np.ndarray | None], list[list[np.ndarray]]]]
+Observer = Callable[[int, float, np.ndarray], object]
+"""Called after each step of `run`: its number, the seconds it took and its output."""
 
 
 def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
@@ -25,7 +28,7 @@ def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
 
 
 def _taken(graph: Graph, step: Step, values: Sequence[Any]) -> Any:
-    """What a step's layer is called on: a value or a list, in the layer's own dtype."""
+    """The inputs of a step, one value or a list, in the dtype of its layer."""
     layer = graph.layers[step.layer]
     if layer.takes_any_dtype:
         return values[step.inputs[0]]
@@ -42,21 +45,25 @@ def run(
     inputs: Sequence[np.ndarray],
     training: bool = False,
     out: np.ndarray | None = None,
+    observe: Observer | None = None,
 ) -> list[np.ndarray]:
-    """The outputs; `out` is handed to the step that makes the only one."""
+    """The outputs; `out` is passed to the step that computes a lone one."""
     values: list[Any] = [None] * len(graph.values)
     for i, x in zip(graph.inputs, inputs, strict=True):
         values[i] = x
     last = graph.outputs[0] if len(graph.outputs) == 1 else None
-    for step in graph.steps:
+    for number, step in enumerate(graph.steps):
+        start = 0.0 if observe is None else time.perf_counter()
         values[step.output] = graph.layers[step.layer].compute(
             weights[step.layer],
             _taken(graph, step, values),
             training=training,
             out=out if step.output == last else None,
         )
+        if observe is not None:
+            observe(number, time.perf_counter() - start, values[step.output])
         for i in step.last_use_of:
-            values[i] = None  # a deep model holds no more than it still needs
+            values[i] = None  # free the memory of what is not needed any more
     return [values[i] for i in graph.outputs]
 
 
@@ -107,7 +114,7 @@ def linearize(
             if gradients[step.output] is None:
                 continue
             dx, dweights = pullback(gradients[step.output])
-            earlier = of_weights[step.layer]  # of a shared layer, called again further on
+            earlier = of_weights[step.layer]  # of a later call of a shared layer
             of_weights[step.layer] = (
                 [a + b for a, b in zip(earlier, dweights, strict=True)] if earlier else dweights
             )

@@ -1,4 +1,4 @@
-"""Scoring without BatchNormalization: it becomes part of the linear layer before it.
+"""Fold BatchNormalization into the linear layer before it, for scoring.
 
     y = (W x + b - mean) r gamma + beta  =  (r gamma W) x + ((b - mean) r gamma + beta)
 
@@ -27,22 +27,22 @@ from lcfast.layers.linear_base import LinearLayer
 from lcfast.layers.locally_connected_base import LocallyConnected
 from lcfast.local_conv.geometry import CHANNELS_FIRST
 from lcfast.local_conv.sparse import SparseKernel
-from lcfast.models.configs import Form
 from lcfast.models.graph import Graph
 from lcfast.models.model import Model
+from lcfast.models.structure import Form
 
-# Exactly these: a class of the user's may compute something else.
+# Exactly these classes: a user's subclass may compute something else.
 _LINEAR = (Conv1D, Conv2D, Dense, LocallyConnected1D, LocallyConnected2D)
 
 
 class FoldedModel(Model):
     """A view of a model that scores with its BatchNormalization folded into the layers before it.
 
-    `predict` and calls compute without the normalization; everything else is the model's own. Its
-    layers and weights are the same objects: `set_weights` of either counts for both, and
-    `get_weights`, `save`, `vjp`, `summary` and `losses` give what the model gives. Folding changes
-    the last bits of an answer, no more; they still depend on no batch and no threads. The view
-    holds the folded weights beside the model's, and is of the layers that the model had then.
+    `predict` and calls use the folded weights, which the view keeps beside those of the model. The
+    layers and weights of both are the same objects: `set_weights` of either changes both, and
+    `get_weights`, `save`, `vjp`, `summary` and `losses` are those of the model. Folding changes
+    results by rounding errors only; they are bit-identical for any batch size and number of
+    threads. Layers that are added to the model later are not part of the view.
 
     Parameters
     ----------
@@ -54,40 +54,40 @@ class FoldedModel(Model):
     original : Model
         The model itself.
     folds : tuple of (str, str)
-        The names of the layers that were joined: (linear layer, BatchNormalization).
+        The names of the folded layers: (linear layer, BatchNormalization).
 
     See Also
     --------
-    folded : makes it.
+    folded : creates the view.
     """
 
     def __init__(self, original: Model) -> None:
         super().__init__(original.inputs, original.outputs, original.name, original.trainable)
         self._takes_list, self._gives_list = original._takes_list, original._gives_list
         self.original = original
-        graph = self._traced()
+        graph = self.graph_of_layers()
         self._pairs = foldable_pairs(graph)
         self.folds = tuple((graph.layers[i].name, graph.layers[j].name) for i, j in self._pairs)
-        self._scored = _folded_graph(graph, self._pairs)
-        # (records of the pairs, the same joined): both at once, so that no thread sees a mixture.
+        self._folded_graph = _folded_graph(graph, self._pairs)
+        # (records of the pairs, folded records), in one tuple: no thread may see a mixture.
         self._last: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
 
-    def scored(self, weights: Any) -> tuple[Graph, Any]:
+    def scoring_graph(self, record: Any) -> tuple[Graph, Any]:
         """The graph without the normalizations, and the records of its layers."""
-        return self._scored, self._folded_record(weights)
+        return self._folded_graph, self._folded_record(record)
 
     def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
         """The outputs: a list where the model was made with one."""
-        if training:  # which the normalization refuses
+        if training:  # the normalization raises
             return self.original.forward(weights, inputs, training, out)
         return super().forward(weights, inputs, training, out)
 
     def _folded_record(self, weights: Any) -> Any:
         taken = tuple(weights[number] for pair in self._pairs for number in pair)
         last = self._last
-        # Records are never changed, only replaced, so the same objects hold the same numbers.
+        # Records are immutable, so the same objects contain the same numbers.
         if last is None or any(a is not b for a, b in zip(last[0], taken, strict=True)):
-            layers = self._traced().layers
+            layers = self.graph_of_layers().layers
             joined = (_joined(layers[i], weights[i], layers[j], weights[j]) for i, j in self._pairs)
             last = self._last = (taken, tuple(joined))
         record = list(weights)
@@ -97,16 +97,16 @@ class FoldedModel(Model):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers of the model, with the normalization."""
+        """The layers of the original model."""
         return self.original.layers
 
     @property
     def class_name_in_files(self) -> str | None:
-        """The class of the model, which is what a file gets."""
+        """The class of the original model, which is saved."""
         return self.original.class_name_in_files
 
     def config_in(self, form: Form) -> dict[str, Any]:
-        """The configuration of the model, with the normalization."""
+        """The configuration of the original model."""
         return self.original.config_in(form)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -115,11 +115,11 @@ class FoldedModel(Model):
 
 
 def folded(model: Model) -> FoldedModel:
-    """Return a view of a model that scores without BatchNormalization where that can be folded.
+    """Return a view of a model that scores with BatchNormalization folded where possible.
 
-    It can where it comes directly after a LocallyConnected, Conv or Dense layer that has no
-    activation and no other use, and its axis is one along which the layer has weights of its own:
-    for LocallyConnected any axis, else the channels.
+    It is possible directly after a LocallyConnected, Conv or Dense layer that has no activation
+    and whose output is not used elsewhere. The axis of the normalization must be the channels;
+    after LocallyConnected it may be any axis.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def folded(model: Model) -> FoldedModel:
     Returns
     -------
     FoldedModel
-        Its `folds` says what was folded.
+        `folds` lists the folded layers.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def folded(model: Model) -> FoldedModel:
 
 
 def foldable_pairs(graph: Graph) -> list[tuple[int, int]]:
-    """(number of the linear layer, number of the normalization) of each pair to be joined."""
+    """(index of the linear layer, index of the normalization) of each pair to be folded."""
     calls_of = Counter(step.layer for step in graph.steps)
     uses_of = Counter(i for step in graph.steps for i in step.inputs) + Counter(graph.outputs)
     made_by = {step.output: step.layer for step in graph.steps}
@@ -178,7 +178,7 @@ def _fits(linear: Layer, normalization: Layer, rank: int) -> bool:
 
 
 def _folded_graph(graph: Graph, pairs: list[tuple[int, int]]) -> Graph:
-    """The graph without the steps of the normalizations, whose values the linear layers make."""
+    """The graph in which the linear layers compute the values of the normalizations."""
     layers = list(graph.layers)
     normalization_of = dict(pairs)
     output_of = {step.layer: step.output for step in graph.steps}
@@ -200,7 +200,7 @@ def _folded_graph(graph: Graph, pairs: list[tuple[int, int]]) -> Graph:
 def _joined(
     linear: Any, record: Any, normalization: Any, statistics: Any
 ) -> tuple[Any, np.ndarray]:
-    """Kernel and bias, as the linear layer computes with them, of both layers together."""
+    """The record of a linear layer, kernel and bias, that computes what both layers do."""
     *affine, mean, variance = (array.astype(np.float64) for array in statistics)
     factor = 1 / np.sqrt(variance + normalization.epsilon)
     if normalization.scale:
@@ -214,7 +214,7 @@ def _joined(
     geometry = linear.geometry
     assert geometry is not None
     axis = normalization.axis % (len(geometry.output_shape) + 1) - 1
-    # One number for each output, in the order of the flattened output, as the bias is.
+    # One number per output, in the order of the flattened output, as in the bias.
     mean, factor, shift = (
         _along(each, axis, geometry.output_shape) for each in (mean, factor, shift)
     )
@@ -224,7 +224,7 @@ def _joined(
 
 
 def _scaled(kernel: Any, factor: np.ndarray, layer: LocallyConnected) -> Any:
-    """The kernel of a LocallyConnected layer, the weights of each output times its factor."""
+    """The kernel of a LocallyConnected layer, the weights of each output scaled by its factor."""
     if isinstance(kernel, SparseKernel):
         return replace(
             kernel, numbers=_rounded(kernel.numbers * factor[kernel.pattern.rows], layer)
@@ -240,7 +240,7 @@ def _scaled(kernel: Any, factor: np.ndarray, layer: LocallyConnected) -> Any:
 
 
 def _along(array: np.ndarray, axis: int, shape: tuple[int, ...]) -> np.ndarray:
-    """One number for each entry of an axis, repeated over an array of `shape`, flat."""
+    """One number per index of an axis, broadcast to `shape` and flattened."""
     sizes = [1] * len(shape)
     sizes[axis] = -1
     return np.broadcast_to(array.reshape(sizes), shape).reshape(-1)

@@ -1,4 +1,4 @@
-"""Models of the configs that `get_config` gives."""
+"""`Model.from_config`: a model from a config that `get_config` returned."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CLASS_NAMES = {Model: "Functional", Sequential: "Sequential"}
 def from_config(
     cls: type[Model], config: dict[str, Any], custom_objects: CustomObjects | None = None
 ) -> Model:
-    """Return a model, with new weights, of what `get_config` gave.
+    """Return a model with new weights from a config that `get_config` returned.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def from_config(
     config : dict
         The config of a model of this class, of lcfast or of tf_keras.
     custom_objects : dict, optional
-        What names in it stand for; see `lcfast.load_model`.
+        Classes and functions for names in the config; see `lcfast.load_model`.
 
     Returns
     -------
@@ -34,10 +34,10 @@ def from_config(
     Raises
     ------
     ModelFileError
-        If it is no config of a model, or holds layers or arguments that lcfast cannot take; then
-        every one of them is listed.
+        If it is not the config of a model, or has layers or arguments that lcfast does not
+        support; the message lists all of them.
     TypeError
-        If `cls` is a class of the user's.
+        If `cls` is a user's subclass.
 
     References
     ----------
@@ -52,8 +52,8 @@ def from_config(
     """
     if cls not in _CLASS_NAMES:
         raise TypeError(
-            f"{cls.__name__} is a class of your own; define `from_config` in it, or call that of "
-            "lcfast.Model or lcfast.Sequential."
+            f"{cls.__name__} is a class of your own; define `from_config` in it, or call "
+            "lcfast.Model.from_config or lcfast.Sequential.from_config."
         )
     text = as_json({"class_name": _CLASS_NAMES[cls], "config": config})
     return model_from_json(text, custom_objects)

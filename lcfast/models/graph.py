@@ -1,4 +1,4 @@
-"""The graph between symbolic inputs and outputs: its layers in Keras's order, its steps in ours."""
+"""The graph between symbolic inputs and outputs: layers in Keras's order, and steps to compute."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lcfast.layers.input import InputLayer
 from lcfast.models.masks import check_masks
 
 MOST_CALLS = 100_000
-"""Of layers in a model: models that call each other twice, level by level, are soon too many."""
+"""Most calls of layers in a model; nested models that are called twice double them per level."""
 
 
 @dataclass(frozen=True)
 class Step:
     """One call of a layer: values[output] = layers[layer](values[i] for i in inputs).
 
-    After it, the values in `last_use_of` are needed no more.
+    The values in `last_use_of` are not needed after it.
     """
 
     layer: int
@@ -36,17 +36,17 @@ class Graph:
     ----------
     listed : tuple of Layer
         The model's own layers, each once, in the order in which Keras lists them and their
-        weights.  A model inside is one of them.
+        weights; a nested model is one of them.
     layers : tuple of Layer
-        Every layer that computes, once: those of a model inside stand in its place.
+        Every layer that computes, once; a nested model is replaced by its layers.
     nodes : tuple of Node
-        Every call of a listed layer once, each after those that it needs.
+        Every call of a listed layer, once, in topological order.
     values : tuple of SymbolicTensor
-        What is computed, calls inside of models included.
+        The values that are computed, those in nested models included.
     steps : tuple of Step
-        The calls that compute something.
+        The calls that compute them.
     inputs, outputs : tuple of int
-        Which values the caller gives, and which it gets.
+        Indices of the inputs and outputs in `values`.
     """
 
     listed: tuple[Layer, ...]
@@ -59,7 +59,7 @@ class Graph:
 
 
 class LayerWithGraph(Layer, abc.ABC):
-    """A layer that is a graph of layers itself: a model."""
+    """A layer that is itself a graph of layers: a model."""
 
     @abc.abstractmethod
     def graph_of_layers(self) -> Graph:
@@ -67,13 +67,13 @@ class LayerWithGraph(Layer, abc.ABC):
 
 
 def trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> Graph:
-    """Follow the outputs back to the inputs.
+    """Trace the graph from the outputs back to the inputs.
 
     Raises
     ------
     ValueError
         If an output depends on an input that is not given, an input is given twice, a layer would
-        use a mask, or models inside come to too many calls.
+        use a mask, or nested models have too many calls.
     """
     given = [tensor.node for tensor in inputs]
     if len(set(inputs)) != len(inputs):
@@ -102,55 +102,53 @@ def trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -
         flat.add(node, is_given=node in given)
     layers = tuple(dict.fromkeys(part for layer in listed for part in _computing(layer)))
     layers += tuple(layer for layer in flat.casts if layer not in layers)
-    wanted = tuple(flat.place[tensor] for tensor in outputs)
+    wanted = tuple(flat.index[tensor] for tensor in outputs)
     return Graph(
         tuple(listed),
         layers,
         tuple(nodes),
         tuple(flat.values),
         flat.steps(layers, wanted),
-        tuple(flat.place[tensor] for tensor in inputs),
+        tuple(flat.index[tensor] for tensor in inputs),
         wanted,
     )
 
 
 class _Flattening:
-    """The calls of a graph one after the other, those inside of models in their place."""
+    """Replaces calls of nested models by the calls inside of them."""
 
     def __init__(self) -> None:
         self.values: list[SymbolicTensor] = []
-        self.place: dict[SymbolicTensor, int] = {}  # of what the listed layers return
+        self.index: dict[SymbolicTensor, int] = {}  # in `values`, of outputs of listed layers
         self.calls: list[tuple[Layer, tuple[int, ...], int]] = []
         self.casts: list[Layer] = []
 
     def add(self, node: Node, is_given: bool) -> None:
-        """Append a call; what is given needs none."""
+        """Append the values of a node, and its calls unless it is given."""
         graph = None if is_given else _graph_of(node.layer)
         if graph is None:
             for tensor in node.outputs:
-                self.place[tensor] = self._new(tensor)
+                self.index[tensor] = self._new(tensor)
             if not is_given:
-                sources = tuple(self.place[tensor] for tensor in node.inputs)
-                self.calls.append((node.layer, sources, self.place[node.outputs[0]]))
+                sources = tuple(self.index[tensor] for tensor in node.inputs)
+                self.calls.append((node.layer, sources, self.index[node.outputs[0]]))
             return
         if len(self.values) + len(graph.values) > MOST_CALLS:
-            raise ValueError(
-                f"The models inside of models come to more than {MOST_CALLS:,} calls of layers."
-            )
-        at: dict[int, int] = {}
+            raise ValueError(f"The nested models have more than {MOST_CALLS:,} calls of layers.")
+        index: dict[int, int] = {}  # of the values of the nested graph
         for i, tensor in zip(graph.inputs, node.inputs, strict=True):
-            at[i] = self._as(graph.values[i], tensor)
+            index[i] = self._as(graph.values[i], tensor)
         for i, value in enumerate(graph.values):
-            if i not in at:
-                at[i] = self._new(value)
+            if i not in index:
+                index[i] = self._new(value)
         for step in graph.steps:
-            sources = tuple(at[i] for i in step.inputs)
-            self.calls.append((graph.layers[step.layer], sources, at[step.output]))
+            sources = tuple(index[i] for i in step.inputs)
+            self.calls.append((graph.layers[step.layer], sources, index[step.output]))
         for tensor, i in zip(node.outputs, graph.outputs, strict=True):
-            self.place[tensor] = at[i]
+            self.index[tensor] = index[i]
 
     def steps(self, layers: Sequence[Layer], wanted: Sequence[int]) -> tuple[Step, ...]:
-        """The calls as steps, each with the values that nobody needs after it."""
+        """The calls as steps, each with the values that are not needed after it."""
         number = {layer: i for i, layer in enumerate(layers)}
         needed = set(wanted)
         steps = []
@@ -165,18 +163,18 @@ class _Flattening:
         return len(self.values) - 1
 
     def _as(self, wanted: SymbolicTensor, given: SymbolicTensor) -> int:
-        """The value of `given` in the dtype that a model inside takes."""
+        """The index of `given` in the dtype of the input of a nested model."""
         if wanted.dtype == given.dtype:
-            return self.place[given]
+            return self.index[given]
         cast = InputLayer(batch_input_shape=given.shape, dtype=wanted.dtype, name="cast")
         self.casts.append(cast)
         i = self._new(wanted)
-        self.calls.append((cast, (self.place[given],), i))
+        self.calls.append((cast, (self.index[given],), i))
         return i
 
 
 def _graph_of(layer: Layer) -> Graph | None:
-    """The graph of a model, unless it computes by a `call` of the user's."""
+    """The graph of a model; None for other layers and subclasses that define `call`."""
     if not isinstance(layer, LayerWithGraph) or layer._computes_by_call:
         return None
     return layer.graph_of_layers()
@@ -190,13 +188,13 @@ def _computing(layer: Layer) -> tuple[Layer, ...]:
 def _nodes_in_order(
     outputs: Sequence[SymbolicTensor], given: Sequence[Node]
 ) -> tuple[list[Node], dict[Layer, int]]:
-    """Nodes, each after its inputs, and the order in which the layers were first met."""
+    """Nodes in topological order, and the order in which the layers were first visited."""
     nodes: list[Node] = []
     finished: set[Node] = set()
     traversal: dict[Layer, int] = {}
     for output in outputs:
         stack = [(output.node, False)]
-        while stack:  # a deep model must not end in Python's recursion limit
+        while stack:  # a deep model must not reach Python's recursion limit
             node, inputs_done = stack.pop()
             if inputs_done:
                 finished.add(node)
@@ -214,7 +212,7 @@ def _nodes_in_order(
 def _layers_in_order(
     nodes: Sequence[Node], traversal: dict[Layer, int], given: Sequence[Node]
 ) -> list[Layer]:
-    """Layers by their distance from the outputs, the farthest first, as Keras lists them."""
+    """Layers by their distance from the outputs, farthest first, as in Keras."""
     node_depth: dict[Node, int] = {}
     layer_depth: dict[Layer, int] = {}
     for node in reversed(nodes):

@@ -1,27 +1,28 @@
-"""Which tensors a layer is called on, as a config of Keras 2 or 3 names them."""
+"""The input tensors of layers in a config of Keras 2 or 3."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lcfast.errors import quoted
+from lcfast.models.structure import as_list
 
-Source = tuple[str, int, int]  # the name of a layer, the number of its call, which output
+Source = tuple[str, int, int]  # name of a layer, index of its call, index of the output
 
 
 def sources_of(node: Any) -> list[Source]:
-    """Return what one call of a layer takes.
+    """Return the inputs of one call of a layer.
 
     Parameters
     ----------
     node : list or dict
-        Of Keras 2, [[name, call, tensor, arguments], ...]; of Keras 3, {"args": [tensors],
+        In Keras 2, [[name, call, output, arguments], ...]; in Keras 3, {"args": [tensors],
         "kwargs": {...}}.
 
     Raises
     ------
     ValueError
-        If it is neither, or the layer is called with further arguments.
+        If it has another form, or the layer is called with further arguments.
 
     Examples
     --------
@@ -33,7 +34,7 @@ def sources_of(node: Any) -> list[Source]:
     """
     match node:
         case {"args": [inputs], "kwargs": dict(arguments)}:
-            sources = [_of_tensor(tensor) for tensor in _as_list(inputs)]
+            sources = [_of_tensor(tensor) for tensor in as_list(inputs)]
             _check_arguments(sources[0][0] if sources else "", arguments)
             return sources
         case list():
@@ -42,18 +43,18 @@ def sources_of(node: Any) -> list[Source]:
 
 
 def references(value: Any) -> list[Source]:
-    """Return the tensors that are the model's inputs or outputs.
+    """Return the inputs or outputs of a model.
 
     Parameters
     ----------
     value : list or dict
-        One [name, call, tensor], a list of them, or a dict, whose names are sorted, as Keras does
-        where it makes a list of a dict.
+        One [name, call, output], a list of them, or a dict of them, in the order of its sorted
+        names as in Keras.
 
     Raises
     ------
     ValueError
-        If it names none.
+        If there are none.
 
     Examples
     --------
@@ -70,10 +71,6 @@ def references(value: Any) -> list[Source]:
         case dict() if value:
             return [_of_reference(value[name]) for name in sorted(value)]
     raise ValueError("the config names no inputs or no outputs")
-
-
-def _as_list(inputs: Any) -> list[Any]:
-    return inputs if isinstance(inputs, list) else [inputs]
 
 
 def _of_tensor(tensor: Any) -> Source:

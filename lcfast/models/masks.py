@@ -1,7 +1,7 @@
-"""Where Keras's masks would change an answer: lcfast has none, and refuses such a graph.
+"""Refuse graphs in which a Keras mask would change a result; lcfast does not support masks.
 
-A mask says which steps of a sequence count.  `Masking` and `Embedding(mask_zero=True)` make one;
-some layers hand it on, some compute something else because of it, and with all others it ends.
+A mask says which steps of a sequence count.  `Masking` and `Embedding(mask_zero=True)` create one.
+Some layers pass it on, some use it, all others drop it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from lcfast.layers.core.layer import Layer
 from lcfast.layers.core.symbolic import Node
 
 # Classes of Keras, by name; a subclass does what its base does.
-HAND_ON = frozenset(
+PASS_ON = frozenset(
     {
         *("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "ThresholdedReLU"),
         *("Dense", "BatchNormalization", "LayerNormalization", "ActivityRegularization"),
@@ -29,8 +29,8 @@ USE = frozenset(
 
 
 def check_masks(nodes: Sequence[Node], given: Collection[Node]) -> None:
-    """Raise ValueError where a layer would use a mask; each node comes after its inputs."""
-    masked: dict[Node, Layer] = {}  # the layer that made the mask of the node's output
+    """Raise ValueError where a layer would use a mask; nodes are in topological order."""
+    masked: dict[Node, Layer] = {}  # the layer that created the mask of the node's output
     for node in nodes:
         if node in given:
             continue
@@ -39,13 +39,13 @@ def check_masks(nodes: Sequence[Node], given: Collection[Node]) -> None:
         if maker is not None and _uses_mask(layer):
             raise ValueError(
                 f"Layer {layer.name} ({type(layer).__name__}) would use the mask that layer "
-                f"{maker.name} ({type(maker).__name__}) makes; lcfast has no masks and would "
-                "answer as if every step counted."
+                f"{maker.name} ({type(maker).__name__}) makes; lcfast does not support masks and "
+                "would compute as if every step counted."
             )
         inner = next((part for part in layer.flat_layers() if _makes_mask(part)), None)
         if inner is not None:
             masked[node] = inner
-        elif maker is not None and _names(layer) & HAND_ON:
+        elif maker is not None and _names(layer) & PASS_ON:
             masked[node] = maker
 
 

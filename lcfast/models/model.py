@@ -1,41 +1,43 @@
-"""Model: a graph of layers that computes, scores in batches and pulls gradients back."""
+"""Model: a graph of layers that computes outputs and gradients."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lcfast.layers.core import call_state
-from lcfast.layers.core.layer import apart
+from lcfast.layers.core.layer import Layer, apart
 from lcfast.layers.core.symbolic import is_symbolic
 from lcfast.local_conv import ops
+from lcfast.models import scoring
 from lcfast.models.execution import linearize, output_shapes, run
 from lcfast.models.graph import Graph
-from lcfast.models.scoring import Scoring, as_rows
-from lcfast.models.structure import as_list, in_order_of_names, may_fit
+from lcfast.models.inputs import as_arrays, in_order
+from lcfast.models.structure import as_list, in_order_of_names
 from lcfast.models.summary import summary_lines
 from lcfast.models.writable import WritableModel
 
 ModelPullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
 
 
-class Model(Scoring, WritableModel):
+class Model(WritableModel):
     """The layers between symbolic inputs and outputs.
 
     Parameters
     ----------
     inputs, outputs : SymbolicTensor or list of them
-        What `lcfast.Input` returned, and what layers made of it; inputs may be a dict by their
-        names, which is put in the order of the names.
+        What `lcfast.Input` and layers called on it returned; inputs may be a dict by their names,
+        which are then sorted.
     name : str, optional
-        Name; "model" and a number where it is missing.
+        Name; by default "model" and a number.
 
     Raises
     ------
     ValueError
-        If an output depends on an input that is not given, or two layers have one name.
+        If an output depends on an input that is not given, or two layers have the same name.
 
     References
     ----------
@@ -63,7 +65,7 @@ class Model(Scoring, WritableModel):
 
     @property
     def class_name_in_files(self) -> str | None:
-        """The class that a file names; None for a class of the user's, which no file can hold."""
+        """The class name in files; None for a user's subclass, which cannot be saved."""
         return "Functional" if type(self) is Model else None
 
     def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
@@ -72,9 +74,9 @@ class Model(Scoring, WritableModel):
         Parameters
         ----------
         print_fn : callable, optional
-            Called with each line; `print` where it is missing.
+            Called with each line; by default `print`.
         """
-        self._traced()
+        self.graph_of_layers()
         for line in summary_lines(self):
             (print_fn or print)(line)
 
@@ -82,27 +84,27 @@ class Model(Scoring, WritableModel):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output, batch first, for inputs of `input_shape`."""
-        graph = self._traced()
+        graph = self.graph_of_layers()
         shapes = output_shapes(graph, input_shape if len(graph.inputs) > 1 else [input_shape])
         return shapes if self._gives_list else shapes[0]
 
-    def scored(self, weights: Any) -> tuple[Graph, Any]:
-        """The graph that scoring runs, and the records of its layers, of those of the model."""
-        return self._traced(), weights
+    def scoring_graph(self, record: Any) -> tuple[Graph, Any]:
+        """The graph that scoring runs, and the records of its layers, from that of the model."""
+        return self.graph_of_layers(), record
 
     def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
-        """The outputs: a list where the model was made with one."""
-        outputs = run(*self.scored(weights), as_list(inputs), training, out)
+        """The outputs; a list if the model was made with a list of outputs."""
+        outputs = run(*self.scoring_graph(weights), as_list(inputs), training, out)
         return outputs if self._gives_list else outputs[0]
 
     def linearize(self, weights: Any, inputs: Any) -> tuple[Any, ModelPullback]:
         """The outputs, and the function (dy) -> (dx, gradients of all of `get_weights()`)."""
-        y, pull = linearize(self._traced(), weights, as_list(inputs))
+        y, pull = linearize(self.graph_of_layers(), weights, as_list(inputs))
 
         def pullback(dy: Any) -> tuple[Any, list[np.ndarray]]:
             dx, of_layers = pull(as_list(dy))
             gradients = self.gradients_by_ref(of_layers)
-            dweights = [gradients[place] for place in self.weight_refs()]
+            dweights = [gradients[ref] for ref in self.weight_refs()]
             return (dx if isinstance(inputs, list | tuple) else dx[0]), dweights
 
         return (y if self._gives_list else y[0]), pullback
@@ -115,18 +117,20 @@ class Model(Scoring, WritableModel):
         out: Any = None,
         **call_arguments: Any,
     ) -> Any:
-        """Compute on arrays, all rows at once; see `predict` for many rows.
+        """Compute the outputs of arrays, all rows at once; see `predict` for many rows.
 
         Parameters
         ----------
         inputs : array_like, shape (batch, ...)
             A list of them where the model has several inputs, or a dict by their names.
         training : bool, optional
-            True only where no layer behaves differently; lcfast scores, it does not train.
+            True raises if a layer would behave differently; lcfast does not train.
         mask : None
-            Masks are not supported.
+            Masks are not supported, except by a subclass whose `call` takes one.
         out : ndarray, optional
-            Where the output goes, of the right shape and dtype; for models with one output.
+            Array for the output, of its shape and dtype; for models with one output.
+        **call_arguments
+            Further arguments of the `call` of a subclass.
 
         Returns
         -------
@@ -138,23 +142,135 @@ class Model(Scoring, WritableModel):
             If an input or `out` has the wrong type, dtype, rank or shape.
         """
         inputs = self._without_names(inputs)
-        if not self._gives_list or is_symbolic(inputs):
-            return super().__call__(inputs, training, mask, out, **call_arguments)
-        if out is not None:
+        if self._gives_list and out is not None and not is_symbolic(inputs):
             raise ValueError(f"Model {self.name} has a list of outputs; `out` takes one array.")
-        self.compute_mask(inputs, mask)
-        arrays = self._arrays(inputs)
-        with call_state.counting_losses(self.flat_layers, inputs):
-            outputs = self.forward(self.record(), arrays, training=bool(training))
-        return [apart(y, [*arrays, *outputs[:i]]) for i, y in enumerate(outputs)]
+        return super().__call__(inputs, training, mask, out, **call_arguments)
+
+    def _arrays(self, inputs: Any) -> list[np.ndarray]:
+        return as_arrays(self, in_order(self, inputs))
+
+    def _compute_by_call(
+        self, weights: Any, inputs: Any, training: bool | None, call_arguments: dict[str, Any]
+    ) -> Any:
+        if isinstance(inputs, list) and len(inputs) == 1 and not self._takes_list:
+            inputs = inputs[0]
+        return super()._compute_by_call(weights, inputs, training, call_arguments)
+
+    def _checked_output(self, y: Any, dtype: str | None = None) -> Any:
+        dtypes = [tensor.dtype for tensor in self.outputs]
+        if not self._gives_list:
+            return super()._checked_output(y, dtypes[0])
+        if not isinstance(y, list | tuple) or len(y) != len(dtypes):
+            raise ValueError(
+                f"The `call` of model {self.name} ({type(self).__name__}) must return a list of "
+                f"{len(dtypes)} arrays, one for each output."
+            )
+        return [Layer._checked_output(self, *pair) for pair in zip(y, dtypes, strict=True)]
 
     def _costs_nothing(self) -> bool:
-        return False  # its layers may
+        return False  # its layers may have losses
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int = 0,
+        out: Any = None,
+        num_threads: int | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> Any:
+        """Score rows in blocks; results are bit-identical for any `batch_size`.
+
+        One block is read and converted at a time, so `x` and `out` may be larger than memory.
+
+        Parameters
+        ----------
+        x : array_like, shape (rows, ...)
+            Rows of any real dtype: an array, in memory or memory-mapped, or an object with a
+            shape, a dtype and slices, such as an h5py dataset, a zarr array or a dask array.  A
+            list of them where the model has several inputs, or a dict by the names of its input
+            layers.  Or an iterator of blocks of rows, each an array, or a tuple of one array for
+            each input.
+        batch_size : int, optional
+            Rows of a block.  By default as many as fill 8 MiB with the values that the layers
+            pass on, or as many bytes as the weights where those are more, but at most 256 MiB
+            and 16,384 rows.
+        verbose : int
+            1 shows a progress bar.
+        out : ndarray, h5py.Dataset, zarr.Array, list of them, or sink, optional
+            Where the output is written; a list where there are several outputs.  A sink is an
+            object with a method ``write(outputs)``.  It is called after each block with a list of
+            one array for each output, which it must not keep.
+        num_threads : int, optional
+            Maximum number of threads of this call; by default `lcfast.get_num_threads()`.
+        progress : callable, optional
+            Called with the number of rows after each block.
+
+        Returns
+        -------
+        ndarray, or list of ndarray where there are several outputs
+            `out`, where it is given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an input or `out` has the wrong type, dtype, rank or shape.
+
+        References
+        ----------
+        https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model#predict
+
+        Examples
+        --------
+        >>> import numpy as np, lcfast
+        >>> model = lcfast.Sequential([lcfast.Dense(2, input_shape=(3,))])
+        >>> model.predict(np.zeros((4, 3)))
+        array([[0., 0.],
+               [0., 0.],
+               [0., 0.],
+               [0., 0.]], dtype=float32)
+
+        Blocks of rows that are made, or read, while they are scored:
+
+        >>> model.predict(np.full((2, 3), n, np.int8) for n in range(3)).shape
+        (6, 2)
+        """
+        return scoring.predict(self, x, batch_size, verbose, out, num_threads, progress)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Score rows as a single block; see `predict`.
+
+        Parameters
+        ----------
+        x : array_like, shape (rows, ...)
+            A list of them where the model has several inputs, or a dict by their names.
+
+        Returns
+        -------
+        ndarray, or list of ndarray where there are several outputs
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an input has the wrong type, dtype, rank or shape.
+
+        References
+        ----------
+        https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model#predict_on_batch
+
+        Examples
+        --------
+        >>> import numpy as np, lcfast
+        >>> model = lcfast.Sequential([lcfast.Dense(2, input_shape=(3,))])
+        >>> model.predict_on_batch(np.zeros((1, 3)))
+        array([[0., 0.]], dtype=float32)
+        """
+        return self.predict(x, batch_size=sys.maxsize)
 
     def vjp(self, inputs: Any) -> tuple[Any, ModelPullback]:
-        """Compute the outputs and the function that pulls gradients back through the model.
+        """Compute the outputs and the pullback, which computes gradients from theirs.
 
-        Nothing is kept in the model: the function may be called many times, from many threads.
+        The model keeps no state: the pullback may be called repeatedly and from many threads.
         It refers to `inputs`, which must not be changed before its last call.
 
         Parameters
@@ -168,12 +284,18 @@ class Model(Scoring, WritableModel):
             The outputs.
         pullback : callable
             ``dx, dweights = pullback(dy)``: the gradient of the input (a list where there are
-            several, None for an integer one), and those of the weights in the order of
-            `trainable_weights`.
+            several, None for an integer input), and those of `trainable_weights`, in that order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an input has the wrong type, dtype, rank or shape.
         """
+        if not self._linearize_fits:  # a `call` of a subclass computes something else
+            self._lacks_linearize()
         inputs = self._without_names(inputs)
         arrays = self._arrays(inputs)
-        graph = self._traced()
+        graph = self.graph_of_layers()
         with call_state.counting_losses(self.flat_layers, inputs):
             y, pull = linearize(graph, self.record(), arrays)
         trainable = self.split_weight_refs()[0]
@@ -197,62 +319,11 @@ class Model(Scoring, WritableModel):
                 for i, part in enumerate(dx)
             ]
             gradients = self.gradients_by_ref(of_layers)
-            return (dx if self._takes_list else dx[0]), [gradients[place] for place in trainable]
+            return (dx if self._takes_list else dx[0]), [gradients[ref] for ref in trainable]
 
-        # The caller may change its answers; the pullback goes on from these.
-        answers = [output.copy() for output in y]
-        return (answers if self._gives_list else answers[0]), pullback
-
-    def _rows(self, inputs: Any) -> list[Any]:
-        """The inputs as a list of sliceable arrays with the same number of rows."""
-        graph = self._traced()
-        inputs = self._without_names(inputs)
-        given = inputs if len(graph.inputs) > 1 else [inputs]
-        if len(graph.inputs) == 1 and isinstance(inputs, list | tuple) and self._takes_list:
-            given = inputs
-        if not isinstance(given, list | tuple) or len(given) != len(graph.inputs):
-            raise ValueError(
-                f"Model {self.name} takes a list of {len(graph.inputs)} inputs, in the order "
-                f"{', '.join(tensor.name for tensor in self.inputs)}."
-            )
-        arrays = [
-            as_rows(item, f"The input {tensor.name} of model {self.name}")
-            for tensor, item in zip(self.inputs, given, strict=True)
-        ]
-        if any(array.ndim == 0 for array in arrays):
-            raise ValueError(f"An input of model {self.name} is a number; expected a batch.")
-        if len(arrays) > 1 and len({len(array) for array in arrays}) > 1:
-            counts = ", ".join(str(len(array)) for array in arrays)
-            raise ValueError(
-                f"The inputs of model {self.name} have different numbers of rows: {counts}."
-            )
-        return arrays
-
-    def _arrays(self, inputs: Any) -> list[np.ndarray]:
-        self._traced_for(inputs)
-        arrays = []
-        for tensor, value in zip(self.inputs, self._rows(inputs), strict=True):
-            what = f"The input {tensor.name} of model {self.name}"
-            dtype = np.dtype(tensor.dtype)
-            if dtype.kind in "iu":
-                _check_in_range(value, dtype, what)
-            array = ops.as_array(value, dtype, what)
-            sizes = array.shape[1:]
-            if sizes != tensor.shape[1:] and not may_fit(tensor.shape[1:], sizes):
-                expected = ", ".join(["batch", *map(str, tensor.shape[1:])])
-                raise ValueError(f"{what} has shape {array.shape}; expected ({expected}).")
-            arrays.append(array)
-        return arrays
-
-
-def _check_in_range(value: Any, dtype: np.dtype, what: str) -> None:
-    """Raise ValueError where a cast to integers would wrap numbers around, or make them of NaN."""
-    given = ops.as_array(value, None, what)
-    if not given.size or np.can_cast(given.dtype, dtype):
-        return
-    least, most = given.min().item(), given.max().item()
-    if not (least >= np.iinfo(dtype).min and most <= np.iinfo(dtype).max):
-        raise ValueError(f"{what} has numbers from {least} to {most}, which {dtype} cannot hold.")
+        # Copies: the caller may change them, and the pullback uses the originals.
+        copies = [output.copy() for output in y]
+        return (copies if self._gives_list else copies[0]), pullback
 
 
 def _is_array(value: Any) -> bool:

@@ -1,34 +1,32 @@
-"""Where the time of scoring goes: seconds and bytes of each call of a layer."""
+"""Profile scoring: seconds and bytes of each layer."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 
-from lcfast.layers.core import call_state
+from lcfast.models import scoring
 from lcfast.models.blocks import weight_bytes
-from lcfast.models.execution import run
 from lcfast.models.model import Model
 
 
 @dataclass
 class LayerCost:
-    """What the calls of one step of a model cost, all blocks together.
+    """Time and memory traffic of one step of a model, summed over all blocks.
 
     Parameters
     ----------
     layer : str
         Name of the layer.
     kind : str
-        Its class.
+        Class of the layer.
     seconds : float
         Time in its calls.
     weights_read : int
-        Bytes of its weights, once for each call.
+        Bytes of its weights, counted for each call.
     output_written : int
         Bytes of its outputs.
     """
@@ -41,12 +39,12 @@ class LayerCost:
 
 
 class Profile:
-    """Scores blocks as `Model.predict` does, layer by layer, and keeps what each cost.
+    """Scores rows as `Model.predict` does, and measures each layer.
 
     Parameters
     ----------
     model : Model
-        What scores.
+        The model to profile.
 
     Examples
     --------
@@ -60,60 +58,31 @@ class Profile:
     """
 
     def __init__(self, model: Model) -> None:
-        graph, record = model.scored(model.record())
+        graph, record = model.scoring_graph(model.record())
         layers = [graph.layers[step.layer] for step in graph.steps]
         self.costs = [LayerCost(layer.name, type(layer).__name__) for layer in layers]
-        self._model, self._graph, self._record = model, graph, record
-        # Each step is a graph of its own: what `run` does between two readings of the clock.
-        self._steps = [
-            replace(
-                graph,
-                steps=(replace(step, last_use_of=()),),
-                inputs=tuple(dict.fromkeys(step.inputs)),
-                outputs=(step.output,),
-            )
-            for step in graph.steps
-        ]
-        self._weights = [weight_bytes(self._record[step.layer]) for step in graph.steps]
+        self._model = model
+        self._weights = [weight_bytes(record[step.layer]) for step in graph.steps]
 
-    def predict(self, x: Any) -> Any:
-        """Score one block of rows; the answer is that of the model."""
-        graph = self._graph
-        values: list[Any] = [None] * len(graph.values)
-        for i, array in zip(graph.inputs, self._model._arrays(x), strict=True):
-            values[i] = array
-        for step, part, cost, size in zip(
-            graph.steps, self._steps, self.costs, self._weights, strict=True
-        ):
-            taken = [values[i] for i in part.inputs]
-            with call_state.without_losses():
-                start = time.perf_counter()
-                (y,) = run(part, self._record, taken)
-                cost.seconds += time.perf_counter() - start
-            values[step.output] = y
-            cost.weights_read += size
-            cost.output_written += y.nbytes
-            for i in step.last_use_of:
-                values[i] = None
-        outputs = [values[i] for i in graph.outputs]
-        return outputs if isinstance(self._model.output, list) else outputs[0]
+    def predict(self, x: Any, **options: Any) -> Any:
+        """Score rows as `Model.predict` does, with its options, and add to `costs`."""
+        return scoring.predict(self._model, x, **options, observe=self._add)
+
+    def _add(self, step: int, seconds: float, output: np.ndarray) -> None:
+        cost = self.costs[step]
+        cost.seconds += seconds
+        cost.weights_read += self._weights[step]
+        cost.output_written += output.nbytes
 
     def lines(self) -> Iterator[str]:
-        """A table of the costs, one line for each step, and their sums."""
-        total = sum(cost.seconds for cost in self.costs)
+        """A table of the costs, one line per step, and their totals."""
+        fields = ("seconds", "weights_read", "output_written")
+        sums = (sum(getattr(cost, field) for cost in self.costs) for field in fields)
+        total = LayerCost("all layers", "", *sums)
         rows = [("Layer (type)", "Time", "Share", "Weights read", "Output written")]
-        for cost in [
-            *self.costs,
-            LayerCost(
-                "all layers",
-                "",
-                total,
-                sum(cost.weights_read for cost in self.costs),
-                sum(cost.output_written for cost in self.costs),
-            ),
-        ]:
+        for cost in [*self.costs, total]:
             title = f"{cost.layer} ({cost.kind})" if cost.kind else cost.layer
-            share = f"{cost.seconds / total:.1%}" if total else "-"
+            share = f"{cost.seconds / total.seconds:.1%}" if total.seconds else "-"
             size = (f"{cost.weights_read / 1e6:,.3f} MB", f"{cost.output_written / 1e6:,.3f} MB")
             rows.append((title, f"{cost.seconds * 1e3:,.3f} ms", share, *size))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -123,12 +92,12 @@ class Profile:
             yield "  ".join(cells)
 
     def plot(self, file: IO[bytes]) -> None:
-        """Write a bar chart of the time of each layer into a file, as PNG.
+        """Write a bar chart of the time of each layer, as PNG.
 
         Raises
         ------
         ValueError
-            If matplotlib is not installed; `check_can_plot` says so before the work is done.
+            If matplotlib is not installed; `check_can_plot` raises the same before scoring.
         """
         check_can_plot()
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -142,18 +111,18 @@ class Profile:
         axes.bar_label(bars, fmt="{:,.3g} ms", padding=3)
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()  # the first layer at the top
-        axes.margins(x=0.2)  # room for the numbers beside the bars
+        axes.margins(x=0.2)  # space for the numbers beside the bars
         axes.set_xlabel("time in the layer (ms)")
         axes.set_title(f"{self._model.name}: {milliseconds.sum():,.2f} ms in all")
         FigureCanvasAgg(figure).print_png(file)
 
 
 def check_can_plot() -> None:
-    """Raise ValueError where matplotlib, which draws the chart, is not installed."""
+    """Raise ValueError if matplotlib, which draws the chart, is not installed."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
         raise ValueError(
             "A chart needs the package matplotlib, which is not installed; "
-            "`pip install matplotlib` gets it"
+            "install it with `pip install matplotlib`"
         ) from None

@@ -11,6 +11,7 @@ from lcfast.layers.input import InputLayer
 from lcfast.models import configs
 from lcfast.models.graph import Graph
 from lcfast.models.model import Model
+from lcfast.models.structure import Form
 
 
 class Sequential(Model):
@@ -19,16 +20,16 @@ class Sequential(Model):
     Parameters
     ----------
     layers : sequence of Layer, optional
-        The first one may carry `input_shape`; else the first call or `build` fixes it.
+        The first may have an `input_shape`; otherwise the first call or `build` sets it.
     name : str, optional
-        Name; "sequential" and a number where it is missing.
+        Name; by default "sequential" and a number.
 
     Raises
     ------
     TypeError
-        If something that is no layer is added.
+        If an item is not a layer.
     ValueError
-        If a layer cannot take the output of the one before, or two have one name.
+        If a layer cannot take the output of the previous one, or two have the same name.
 
     References
     ----------
@@ -66,14 +67,14 @@ class Sequential(Model):
         Parameters
         ----------
         layer : Layer
-            Built at once where the shape of its input is known.
+            The layer, which is built if the shape of its input is known.
 
         Raises
         ------
         TypeError
-            If it is no layer.
+            If it is not a layer.
         ValueError
-            If it cannot take the output of the one before, or its name is taken.
+            If it cannot take the output of the previous layer, or its name is in use.
         """
         if isinstance(layer, SymbolicTensor) and isinstance(layer.node.layer, InputLayer):
             layer = layer.node.layer  # Sequential([lcfast.Input(...), ...])
@@ -101,7 +102,7 @@ class Sequential(Model):
         Raises
         ------
         TypeError
-            If there is none.
+            If there are no layers.
         """
         if not self._chain:
             raise TypeError("There are no layers in the model.")
@@ -122,7 +123,7 @@ class Sequential(Model):
                 self._begin(tuple(input_shape), self._chain)
 
     def sublayers(self) -> list[Any]:
-        """The layers, those of a model that is not built yet too."""
+        """The layers, also before the model is built."""
         return list(self._graph.listed) if self._graph is not None else list(self._chain)
 
     @property
@@ -142,30 +143,30 @@ class Sequential(Model):
             output = _one(layer, layer(output))
         self._set_graph([tensor], [output])
 
-    def _traced_for_shape(self, shape: Any) -> Graph:
+    def _graph_for_shape(self, shape: Any) -> Graph:
         if not self.built:
             self.build((None, *shape[1:]))
-        return self._traced()
+        return self.graph_of_layers()
 
     def _check_alone(self) -> None:
         if self._nodes:
             raise ValueError(
-                f"Model {self.name} is part of another model, which would no longer fit; change "
-                "it before it is called on a symbolic tensor."
+                f"Model {self.name} is part of another model and cannot be changed; change it "
+                "before it is called on a symbolic tensor."
             )
 
     @property
     def class_name_in_files(self) -> str | None:
-        """The class that a file names; None for a class of the user's, which no file can hold."""
+        """The class name in files; None for a user's subclass, which cannot be saved."""
         return "Sequential" if type(self) is Sequential else None
 
-    def config_in(self, form: configs.Form) -> dict[str, Any]:
+    def config_in(self, form: Form) -> dict[str, Any]:
         """The configuration in one of the forms of `lcfast.models.configs`."""
         return configs.sequential_config(self, form)
 
 
 def _own_input_shape(layer: Layer) -> Any:
-    """The shape that the first layer of a model was given, of a model inside too; or None."""
+    """The input shape of the first layer, which may be a model; None where it is not known."""
     if isinstance(layer, Model) and layer.built:
         return layer.inputs[0].shape if len(layer.inputs) == 1 else None
     return layer.batch_input_shape

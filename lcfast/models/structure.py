@@ -1,10 +1,12 @@
-"""The symbolic side of a model: its graph, what it lists, and its calls inside of other models."""
+"""The symbolic side of a model: its graph, its layers, and its calls as part of other models."""
 
 from __future__ import annotations
 
+import abc
 import copy
+import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,12 +17,30 @@ from lcfast.models.execution import output_shapes
 from lcfast.models.graph import Graph, trace
 from lcfast.models.weights import LayersOfGraph
 
+Form = Literal["plain", "hdf5", "keras"]  # of a config; see `lcfast.models.configs`
+
 
 class ModelStructure(LayersOfGraph):
-    """The part of a model that knows its graph."""
+    """The part of a model that holds its graph."""
 
     inputs: list[SymbolicTensor]
     outputs: list[SymbolicTensor]
+    # Whether inputs come, and outputs are returned, in a list, even where there is one alone.
+    _takes_list: bool
+    _gives_list: bool
+
+    @property
+    @abc.abstractmethod
+    def class_name_in_files(self) -> str | None:
+        """The class name in files; None for a user's subclass, which cannot be saved."""
+
+    @abc.abstractmethod
+    def scoring_graph(self, record: Any) -> tuple[Graph, Any]:
+        """The graph that scoring runs, and the records of its layers, from that of the model."""
+
+    @abc.abstractmethod
+    def config_in(self, form: Form) -> dict[str, Any]:
+        """The configuration in one of the forms of `lcfast.models.configs`."""
 
     def _set_graph(
         self, inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
@@ -28,9 +48,16 @@ class ModelStructure(LayersOfGraph):
         self.inputs = _checked_tensors(inputs, "inputs")
         self.outputs = _checked_tensors(outputs, "outputs")
         self._graph: Graph | None = trace(self.inputs, self.outputs)
-        self.built = True  # last: a thread that sees it may use the rest
+        self.built = True  # last: other threads may use the model from here on
 
-    def _traced(self) -> Graph:
+    def graph_of_layers(self) -> Graph:
+        """The nodes and steps of the model; see `lcfast.models.graph`.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built yet.
+        """
         if self._graph is None:
             raise ValueError(
                 f"Model {self.name} is not built yet: give its first layer an input_shape, call "
@@ -40,17 +67,13 @@ class ModelStructure(LayersOfGraph):
 
     # ------------------------------------------------------------ structure
 
-    def graph_of_layers(self) -> Graph:
-        """The nodes and steps of the model; see `lcfast.models.graph`."""
-        return self._traced()
-
     @property
     def layers(self) -> list[Layer]:
         """The layers, in Keras's order."""
-        return list(self._traced().listed)
+        return list(self.graph_of_layers().listed)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """Return a layer by its name, or by its place in `layers`.
+        """Return a layer by its name, or by its index in `layers`.
 
         Raises
         ------
@@ -65,6 +88,46 @@ class ModelStructure(LayersOfGraph):
                 return layer
         names = ", ".join(layer.name for layer in layers)
         raise ValueError(f"No such layer: {name if index is None else index}. There are: {names}.")
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the input layers, in the order of `inputs`.
+
+        References
+        ----------
+        https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model
+
+        Examples
+        --------
+        >>> import lcfast
+        >>> inputs = [lcfast.Input((3,), name="left"), lcfast.Input((3,), name="right")]
+        >>> lcfast.Model(inputs, lcfast.Add()(inputs)).input_names
+        ['left', 'right']
+        """
+        return [tensor.name for tensor in self._built_tensors("inputs")]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the output layers, in the order of `outputs`; repeated ones are numbered.
+
+        References
+        ----------
+        https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/Model
+
+        Examples
+        --------
+        >>> import lcfast
+        >>> inputs = lcfast.Input((3,))
+        >>> scores = lcfast.Dense(2, name="scores")(inputs)
+        >>> lcfast.Model(inputs, [scores, scores]).output_names
+        ['scores', 'scores_1']
+        """
+        names: list[str] = []
+        for tensor in self._built_tensors("outputs"):
+            numbered = (f"{tensor.name}_{number}" for number in itertools.count(1))
+            candidates = itertools.chain([tensor.name], numbered)
+            names.append(next(name for name in candidates if name not in names))
+        return names
 
     @property
     def input(self) -> Any:
@@ -84,21 +147,19 @@ class ModelStructure(LayersOfGraph):
     @property
     def input_shape(self) -> Any:
         """Shape of the input, batch first; a list where there are several inputs."""
-        shapes = [tensor.shape for tensor in self._built_tensors("inputs")]
-        return shapes if len(shapes) > 1 else shapes[0]
+        return _one_or_all([tensor.shape for tensor in self._built_tensors("inputs")])
 
     @property
     def output_shape(self) -> Any:
         """Shape of the output, batch first; a list where there are several outputs."""
-        shapes = [tensor.shape for tensor in self._built_tensors("outputs")]
-        return shapes if len(shapes) > 1 else shapes[0]
+        return _one_or_all([tensor.shape for tensor in self._built_tensors("outputs")])
 
     def _built_tensors(self, side: str) -> list[SymbolicTensor]:
-        self._traced()
+        self.graph_of_layers()
         return self.inputs if side == "inputs" else self.outputs
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Return a model of its own, with layers of its own and the same weights."""
+        """Return an independent copy of the model, with copies of its layers."""
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         kept = {k: v for k, v in vars(self).items() if k not in ("inputs", "outputs", "_graph")}
@@ -106,7 +167,7 @@ class ModelStructure(LayersOfGraph):
         tensors: dict[SymbolicTensor, SymbolicTensor] = {}
         if self._graph is not None:
             given = [tensor.node for tensor in self.inputs]
-            for node in self._graph.nodes:  # each after those that it needs
+            for node in self._graph.nodes:  # in topological order
                 layer = copy.deepcopy(node.layer, memo)
                 taken = [tensors[tensor] for tensor in node.inputs if node not in given]
                 if isinstance(layer, InputLayer):
@@ -129,12 +190,12 @@ class ModelStructure(LayersOfGraph):
         return twin
 
     def check_input_shape(self, shape: Any) -> None:
-        """Raise ValueError where the model cannot take an input, or a list of them, of this shape.
+        """Raise ValueError if the model cannot take an input, or a list of them, of this shape.
 
         Raises
         ------
         ValueError
-            If a size is another one, or is not known where the model needs a certain one.
+            If a size differs, or is None where the model needs a number.
         """
         shapes = shape if isinstance(shape, list) else [shape]
         if len(shapes) != len(self.inputs):
@@ -150,7 +211,12 @@ class ModelStructure(LayersOfGraph):
 
     def _connect(self, inputs: Any) -> Any:
         tensors = tuple(as_list(self._without_names(inputs)))
-        graph = self._traced_for_shape(tensors[0].shape)
+        if self._computes_by_call and (len(self.inputs) > 1 or self._gives_list):
+            raise ValueError(
+                f"Model {self.name} ({type(self).__name__}) defines `call` and has several inputs "
+                "or a list of outputs, so it cannot be part of another model."
+            )
+        graph = self._graph_for_shape(tensors[0].shape)
         given = [tensor.shape for tensor in tensors]
         self.check_input_shape(given)
         shapes = output_shapes(graph, given)
@@ -158,40 +224,40 @@ class ModelStructure(LayersOfGraph):
         self._nodes.append(node)
         return node.output
 
-    def _traced_for(self, inputs: Any) -> Graph:
+    def _graph_for(self, inputs: Any) -> Graph:
         if self._graph is not None or isinstance(inputs, Mapping):
-            return self._traced()
-        return self._traced_for_shape(np.shape(inputs))
+            return self.graph_of_layers()
+        return self._graph_for_shape(np.shape(inputs))
 
-    def _traced_for_shape(self, shape: Any) -> Graph:
-        return self._traced()
+    def _graph_for_shape(self, shape: Any) -> Graph:
+        return self.graph_of_layers()
 
     def _without_names(self, inputs: Any) -> Any:
-        """The inputs as they are, or those of a dict, {name of the input: value}, in order."""
+        """The inputs; those of a dict by the names of the inputs in the model's order."""
         if not isinstance(inputs, Mapping):
             return inputs
         names = [tensor.name for tensor in self._built_tensors("inputs")]
         if set(inputs) != set(names):
             raise ValueError(
                 f"Model {self.name} takes a dict of the inputs {', '.join(names)}. Received: "
-                f"{', '.join(map(str, inputs)) or 'an empty one'}."
+                f"{', '.join(map(str, inputs)) or 'an empty dict'}."
             )
         return _one_or_all([inputs[name] for name in names])
 
 
 def in_order_of_names(inputs: dict[Any, Any]) -> list[Any]:
-    """The inputs of a model that was given a dict, as Keras orders them."""
+    """The inputs in a dict that a model is made of, in the order of Keras: by name."""
     for name, tensor in inputs.items():
         if isinstance(tensor, SymbolicTensor) and tensor.name != name:
             raise ValueError(
-                f"An input of a model is called {tensor.name}, but has the key {name!r} in the "
-                "dict of the inputs; give it its own name."
+                f"The input {tensor.name} of a model has the key {name!r} in the dict of inputs; "
+                "use its name as the key."
             )
     return [inputs[name] for name in sorted(inputs)]
 
 
 def may_fit(wanted: Shape, given: Sequence[int | None]) -> bool:
-    """Whether the sizes given are those that are wanted; None there is any."""
+    """Whether the given sizes are the wanted ones; a wanted None is any size."""
     return len(wanted) == len(given) and all(
         size is None or size == other for size, other in zip(wanted, given, strict=True)
     )
@@ -202,7 +268,7 @@ def _one_or_all(tensors: list[Any]) -> Any:
 
 
 def as_list(value: Any) -> list[Any]:
-    """A list of one, unless it is one already."""
+    """The value in a list, unless it is a list or tuple already."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 

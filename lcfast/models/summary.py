@@ -1,26 +1,24 @@
-"""The table that `Model.summary` prints, and the same for programs."""
+"""The table that `Model.summary` prints, and its data for programs."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lcfast.layers.core.layer import Layer
 from lcfast.layers.linear_base import LinearLayer
 from lcfast.models.blocks import rows_at_once, weight_bytes
-
-if TYPE_CHECKING:
-    from lcfast.models.model import Model
+from lcfast.models.structure import ModelStructure
 
 KERAS_COLUMNS = ("Layer (type)", "Output Shape", "Param #", "Connected to")
 OUR_COLUMNS = ("Implementation", "Engine", "Plan")
 
 
-def summary_lines(model: Model) -> Iterator[str]:
-    """The lines of the table: Keras's columns, then ours where a layer fills them.
+def summary_lines(model: ModelStructure) -> Iterator[str]:
+    """The lines of the table: Keras's columns, then those of ours that are not empty.
 
-    "Connected to" is there where the model is more than a chain.
+    "Connected to" is left out where the model is a chain.
     """
     data = summary_data(model)
     header = (*KERAS_COLUMNS, *OUR_COLUMNS)
@@ -55,10 +53,10 @@ def summary_lines(model: Model) -> Iterator[str]:
     yield f"Non-trainable params: {parameters['non_trainable']:,}"
 
 
-def summary_data(model: Model) -> dict[str, Any]:
-    """What the table says, and each plan in full, as numbers, texts, lists and dicts.
+def summary_data(model: ModelStructure) -> dict[str, Any]:
+    """The data of the table and the full plans, as numbers, strings, lists and dicts.
 
-    Plans are those of the blocks that `predict` makes; they may differ between machines.
+    Plans are for the blocks that `predict` scores; they may differ between machines.
     """
     graph = model.graph_of_layers()
     total = model.count_params()
@@ -116,8 +114,8 @@ def _shape(sizes: list[Any]) -> str:
     return str([tuple(each) for each in sizes] if several else tuple(sizes))
 
 
-def _rows_of_a_block(model: Model) -> int | None:
-    """Rows that `predict` takes at once; None where inputs of any size are taken."""
+def _rows_of_a_block(model: ModelStructure) -> int | None:
+    """Rows of a block of `predict`; None where the sizes of the inputs are not known."""
     shapes = [tensor.shape for tensor in model.inputs]
     if any(None in shape[1:] for shape in shapes):
         return None
@@ -129,7 +127,7 @@ def _engine(layer: Layer) -> str | None:
 
 
 def _plan(layer: Layer, rows: int | None) -> dict[str, Any] | None:
-    """The plan of a layer on a block of rows; None where it has none."""
+    """The plan of a layer for a block of rows; None where it has none."""
     if not isinstance(layer, LinearLayer) or layer.geometry is None or rows is None:
         return None
     plan = layer.plan(rows)
@@ -140,7 +138,7 @@ def _tensor(tensor: Any) -> dict[str, Any]:
     return {"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype}
 
 
-def _is_chain(model: Model) -> bool:
+def _is_chain(model: ModelStructure) -> bool:
     """Whether each value is used at most once, and there is one input and one output."""
     graph = model.graph_of_layers()
     used = [i for step in graph.steps for i in step.inputs]

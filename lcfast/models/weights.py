@@ -1,15 +1,15 @@
-"""The weights of a model: those of its layers, taken and replaced together."""
+"""The weights of a model: those of its layers, read and replaced together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lcfast.layers.core import call_state
 from lcfast.layers.core.tracking import Composite, WeightRef
-from lcfast.layers.core.weights import SWAP_LOCK, Weight, own
+from lcfast.layers.core.weights import SWAP_LOCK, Weight
 from lcfast.models.execution import linearize
 from lcfast.models.graph import Graph, LayerWithGraph
 
@@ -19,34 +19,33 @@ class LayersOfGraph(LayerWithGraph):
 
     _graph: Graph | None
 
-    if TYPE_CHECKING:  # what Model defines
-
-        def _traced(self) -> Graph: ...
-
     def record(self) -> tuple[Any, ...]:
-        """The records of all layers, taken together: never half of a `set_weights`."""
+        """The records of all layers, taken atomically with respect to `set_weights`."""
         with SWAP_LOCK:
-            return tuple(layer.record() for layer in self._traced().layers)
+            return tuple(layer.record() for layer in self.graph_of_layers().layers)
+
+    def records_of(self, record: Any) -> dict[Any, Any]:
+        """The own records of the model and of all its layers, for a `call` of a subclass."""
+        records = {self: record}
+        for layer, part in zip(self.graph_of_layers().layers, record, strict=True):
+            records.update(layer.records_of(part))
+        return records
 
     def stored(self, record: Any) -> Sequence[np.ndarray]:
-        """The arrays of `get_weights()`, of a record; read-only."""
+        """The arrays of `get_weights()` in a record, read-only."""
         arrays: dict[WeightRef, np.ndarray] = {}
-        for layer, part in zip(self._traced().layers, record, strict=True):
+        for layer, part in zip(self.graph_of_layers().layers, record, strict=True):
             arrays.update(zip(layer.weight_refs(), layer.stored(part), strict=True))
         return [arrays[ref] for ref in self.weight_refs()]
 
-    def get_weights(self) -> list[np.ndarray]:
-        """Return copies of the weights of all layers, in Keras's order."""
-        return [own(value) for value in self.stored(self.record())]
-
     def checked_record(self, weights: Sequence[Any], copy: bool = True) -> Any:
-        """Return what `set_weights` swaps in, or raise what it raises."""
-        values, layers, weight_refs = list(weights), self._traced().layers, self.weight_refs()
-        if len(values) != len(weight_refs):
+        """Return the record that `set_weights` swaps in, or raise its errors."""
+        layers, refs, values = self.graph_of_layers().layers, self.weight_refs(), list(weights)
+        if len(values) != len(refs):
             raise ValueError(
-                f"Model {self.name} expects {len(weight_refs)} weights, but {len(values)} were given."
+                f"Model {self.name} expects {len(refs)} weights, but {len(values)} were given."
             )
-        given = dict(zip(weight_refs, values, strict=True))
+        given = dict(zip(refs, values, strict=True))
         holders = dict.fromkeys(part for layer in layers for part in layer.flat_layers())
         return Composite(
             {
@@ -57,19 +56,9 @@ class LayersOfGraph(LayerWithGraph):
             }
         )
 
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set the weights of all layers, all at once, from arrays as `get_weights()` orders them.
-
-        Raises
-        ------
-        ValueError
-            If their number or a shape is wrong; then nothing is changed.
-        """
-        self.swap_record(self.checked_record(weights))
-
     def weight_refs(self) -> list[WeightRef]:
-        """Where each of `get_weights()` is stored: layer by layer, each once."""
-        layers = self._traced().listed
+        """The layer and index of each of `get_weights()`: layer by layer, each once."""
+        layers = self.graph_of_layers().listed
         return list(dict.fromkeys(ref for layer in layers for ref in layer.weight_refs()))
 
     @property
@@ -80,13 +69,13 @@ class LayersOfGraph(LayerWithGraph):
     @property
     def trainable_weights(self) -> list[Weight]:
         """The weights that training would change, layer by layer."""
-        self._traced()
+        self.graph_of_layers()
         return super().trainable_weights
 
     @property
     def non_trainable_weights(self) -> list[Weight]:
-        """The weights that training would leave alone, layer by layer."""
-        self._traced()
+        """The weights that training would not change, layer by layer."""
+        self.graph_of_layers()
         return super().non_trainable_weights
 
     def sublayers(self) -> list[Any]:
@@ -94,13 +83,13 @@ class LayersOfGraph(LayerWithGraph):
         return list(self._graph.listed) if self._graph is not None else []
 
     def await_weights(self) -> None:
-        """Let builds only note the shapes, in all layers: the values come from a file."""
+        """Let all layers be built without values of their weights, which come from a file."""
         for layer in self.sublayers():
             layer.await_weights()
 
     def initialize_weights(self) -> None:
-        """Give all weights of all layers new values from their initializers."""
-        for layer in self._traced().layers:
+        """Set all weights of all layers to new values from their initializers."""
+        for layer in self.graph_of_layers().layers:
             layer.initialize_weights()
 
     def regularization_gradients(self, x: Any = None) -> list[np.ndarray]:
@@ -109,18 +98,18 @@ class LayersOfGraph(LayerWithGraph):
         Parameters
         ----------
         x : array_like, optional
-            The input of the step; where it is given, activity regularizers count too.
+            The input of the training step; includes activity regularizers.
 
         Returns
         -------
         list of ndarray
-            In the order of `trainable_weights`, as those of `vjp` are.
+            In the order of `trainable_weights`, as the gradients of `vjp`.
 
         Raises
         ------
         TypeError
-            If a regularizer of the user's has no method `gradient`, or with `x` a layer inside of
-            another one has an activity regularizer.
+            If a user's regularizer has no method `gradient`, or `x` is given and a layer inside
+            another layer has an activity regularizer.
 
         Examples
         --------
@@ -131,13 +120,13 @@ class LayersOfGraph(LayerWithGraph):
         [array([[0.02],
                [0.02]], dtype=float32)]
         """
-        graph, record = self._traced(), self.record()
+        graph, record = self.graph_of_layers(), self.record()
         held = [part for layer in graph.layers for part in layer.flat_layers()[1:]]
         if x is not None and any(part.activity_regularizer for part in held):
             names = ", ".join(part.name for part in held if part.activity_regularizer)
             raise TypeError(
-                f"The activity_regularizer of {names} has no gradients inside of another layer; "
-                "put it on a layer of the model."
+                f"The activity_regularizer of {names}, inside another layer, has no gradient; move "
+                "it to a layer of the model."
             )
         penalties: dict[WeightRef, np.ndarray] = {}
         for layer, part in zip(graph.layers, record, strict=True):
@@ -153,16 +142,16 @@ class LayersOfGraph(LayerWithGraph):
     def gradients_by_ref(
         self, of_layers: Iterable[Sequence[np.ndarray]]
     ) -> dict[WeightRef, np.ndarray]:
-        """The gradient of each weight from those of every layer; of a shared one their sum."""
+        """The gradient of each weight from those of all layers; summed for shared weights."""
         gradients: dict[WeightRef, np.ndarray] = {}
-        for layer, of_layer in zip(self._traced().layers, of_layers, strict=True):
+        for layer, of_layer in zip(self.graph_of_layers().layers, of_layers, strict=True):
             for ref, gradient in zip(layer.weight_refs(), of_layer, strict=True):
                 earlier = gradients.get(ref)
                 gradients[ref] = gradient if earlier is None else earlier + gradient
         return gradients
 
     def count_params(self) -> int:
-        """Return how many numbers the weights hold.
+        """Return the number of parameters.
 
         Raises
         ------

@@ -1,24 +1,18 @@
-"""The part of a model that is written down: its configuration, its files."""
+"""The part of a model that describes it: its configuration and files."""
 
 from __future__ import annotations
 
-import abc
 import os
 from typing import Any
 
 from lcfast.models import configs, saving, weight_mapping
-from lcfast.models.structure import ModelStructure
+from lcfast.models.structure import Form, ModelStructure
 
 
 class WritableModel(ModelStructure):
-    """The part of a model that describes it and writes it into files."""
+    """The part of a model that returns its configuration and saves it."""
 
-    @property
-    @abc.abstractmethod
-    def class_name_in_files(self) -> str | None:
-        """The class that a file names; None for a class of the user's, which no file can hold."""
-
-    def config_in(self, form: configs.Form) -> dict[str, Any]:
+    def config_in(self, form: Form) -> dict[str, Any]:
         """The configuration in one of the forms of `lcfast.models.configs`."""
         return configs.functional_config(self, form)
 
@@ -28,7 +22,7 @@ class WritableModel(ModelStructure):
         Raises
         ------
         ValueError
-            If a layer cannot be described; then every one of them is listed.
+            If layers cannot be described; the message lists all of them.
 
         Examples
         --------
@@ -46,19 +40,20 @@ class WritableModel(ModelStructure):
         Parameters
         ----------
         **options
-            Those of `json.dumps`, such as indent.
+            Options of `json.dumps`, such as indent.
 
         Returns
         -------
         str
-            What `lcfast.model_from_json` and tf_keras's make the model of, with other weights.
+            `lcfast.model_from_json` and that of tf_keras rebuild the model from it, with new
+            weights.
 
         Raises
         ------
         ValueError
-            If a layer cannot be described; then every one of them is listed.
+            If layers cannot be described; the message lists all of them.
         TypeError
-            If the model is of a class of the user's.
+            If the model is an instance of a user's subclass.
 
         References
         ----------
@@ -82,33 +77,33 @@ class WritableModel(ModelStructure):
         include_optimizer: bool = True,
         save_traces: bool = True,
     ) -> None:
-        """Write a whole model, config and weights, into a file that Keras 2 and lcfast read.
+        """Save the model, config and weights, in a file that Keras 2 and lcfast read.
 
-        The file appears when it is whole: an error, a full disk too, leaves an older one as it was.
+        The file is written atomically: after an error, an older file is unchanged.
 
         Parameters
         ----------
         filepath : str or os.PathLike
-            The file. ".h5" and ".hdf5" make the HDF5 file of every Keras 2, ".keras" the zip
+            ".h5" and ".hdf5" select the HDF5 file of all versions of Keras 2, ".keras" the zip
             archive of tf_keras.
         overwrite : bool
-            Whether a file that is there already may be replaced.
+            Whether an existing file may be replaced.
         save_format : str, optional
-            "h5" or "keras", for a name with another ending.
+            "h5" or "keras", for a path with another extension.
         include_optimizer, save_traces : bool
-            As in Keras; there is neither here, so they change nothing.
+            Accepted for compatibility with Keras, without effect.
 
         Raises
         ------
         ValueError
-            If the ending is unknown or contradicts `save_format`, the model is not built, or a
-            layer cannot be described; then every one of them is listed.
+            If the extension is unknown or contradicts `save_format`, the model is not built, or
+            layers cannot be described; the message lists all of them.
         TypeError
-            If the model is of a class of the user's.
+            If the model is an instance of a user's subclass.
         FileExistsError
-            If the file is there and `overwrite` is False.
+            If the file exists and `overwrite` is False.
         OSError
-            If the system cannot write the file.
+            If the file cannot be written.
 
         References
         ----------
@@ -132,26 +127,26 @@ class WritableModel(ModelStructure):
         overwrite: bool = True,
         save_format: str | None = None,
     ) -> None:
-        """Write the weights of a model into a file that Keras 2 and lcfast read.
+        """Save the weights in a file that Keras 2 and lcfast read, atomically.
 
         Parameters
         ----------
         filepath : str or os.PathLike
-            The file. ".weights.h5" makes the file of tf_keras's newer form, another ".h5" or
-            ".hdf5" that of every Keras 2.
+            ".weights.h5" selects the newer format of tf_keras, other ".h5" and ".hdf5" that of
+            all versions of Keras 2.
         overwrite : bool
-            Whether a file that is there already may be replaced.
+            Whether an existing file may be replaced.
         save_format : str, optional
-            "h5", for a name with another ending.
+            "h5", for a path with another extension.
 
         Raises
         ------
         ValueError
-            If the ending is unknown or contradicts `save_format`, or the model is not built.
+            If the extension is unknown or contradicts `save_format`, or the model is not built.
         FileExistsError
-            If the file is there and `overwrite` is False.
+            If the file exists and `overwrite` is False.
         OSError
-            If the system cannot write the file.
+            If the file cannot be written.
 
         References
         ----------
@@ -170,22 +165,22 @@ class WritableModel(ModelStructure):
         saving.save_weights(self, filepath, overwrite, save_format)
 
     def load_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Set all weights to those in a file: all of them, or none where one does not fit.
+        """Set all weights to those in a file; if one does not fit, none is changed.
 
         Parameters
         ----------
         filepath : str or os.PathLike
-            A file of weights, or of a whole model, that Keras wrote; the prefix of a checkpoint,
-            or a SavedModel directory. Weights are taken in their order in the file, whatever they
-            are called, as Keras does; those of a .weights.h5 file by the places of their layers.
+            A file of weights or of a model that Keras wrote, the prefix of a checkpoint, or a
+            SavedModel directory. Weights are matched by their order in the file, not by name, as
+            in Keras; those of a .weights.h5 file by the paths of their layers.
 
         Raises
         ------
         ModelFileError
-            If the file is damaged, or its weights are not those of the model; then every one that
-            is missing, surplus or misshapen is listed, and the model is as it was.
+            If the file is corrupt, or its weights do not fit the model; the message lists all
+            missing and surplus weights and wrong shapes, and the model is unchanged.
         OSError
-            If the system cannot give the file.
+            If the file cannot be read.
 
         References
         ----------

@@ -15,7 +15,7 @@ class Own(lcfast.Conv1D):
 
 
 def scattered(x):
-    """Numbers that lie in an order of their own once channels have moved."""
+    """Numbers that lie in another order once channels have moved."""
     return lcfast.Flatten(data_format=FIRST)(lcfast.Conv1D(2, 1)(x))
 
 
@@ -24,14 +24,14 @@ def in_two_axes(x):
 
 
 REFUSED = {
-    "has layers or a data format of its own": lambda x: Own(2, 2)(x),
+    "contains layers or has a data format": lambda x: Own(2, 2)(x),
     "runs over an axis whose numbers would be": lambda x: lcfast.Softmax(1)(in_two_axes(x)),
     "normalises an axis whose numbers": lambda x: lcfast.BatchNormalization(1)(in_two_axes(x)),
     "has a slope for each number": lambda x: lcfast.PReLU()(in_two_axes(x)),
     "numbers would be in different orders": lambda x: lcfast.Add()(
         [scattered(x), lcfast.Flatten(data_format=LAST)(lcfast.Conv1D(2, 1)(x))]
     ),
-    "takes inputs whose axes would be different": lambda x: lcfast.Concatenate()(
+    "takes inputs whose axes would differ": lambda x: lcfast.Concatenate()(
         [in_two_axes(x), in_two_axes(x)]
     ),
 }

@@ -113,9 +113,9 @@ def test_gamma_beta_and_epsilon_count(options):
 
 def test_it_is_computed_without_the_normalization():
     model = normalized("local_2d")
-    scored = folded(model)._scored
-    assert len(scored.steps) == 1
-    assert scored.steps[0].output == scored.outputs[0]
+    graph, _ = folded(model).scoring_graph(model.record())
+    assert len(graph.steps) == 1
+    assert graph.steps[0].output == graph.outputs[0]
 
 
 @pytest.mark.parametrize("name", LINEAR)

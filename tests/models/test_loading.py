@@ -284,7 +284,7 @@ def test_an_unknown_argument_is_refused_by_the_name_of_its_layer():
 
 def test_a_model_that_never_knew_its_input_says_so():
     message = refused_json(sequential(entry("Dense", name="d", units=2)))
-    assert "the model was saved before it knew the shape of its input" in message
+    assert "the model was saved before the shape of its input" in message
     config = sequential(entry("Dense", name="d", units=2))
     config["config"]["build_input_shape"] = [None, 3]
     assert lcfast.model_from_json(json.dumps(config)).output_shape == (None, 2)

@@ -257,6 +257,31 @@ def test_layers_are_found_by_name_and_by_place():
         model.get_layer(index=3)
 
 
+def test_inputs_and_outputs_have_the_names_of_their_layers():
+    assert forked().input_names == ["left", "right"]
+    model = forked()
+    assert model.output_names == ["total", model.outputs[1].name]
+    chain = lcfast.Sequential([lcfast.Dense(2, input_shape=(3,), name="first")])
+    assert (chain.input_names, chain.output_names) == (["first_input"], ["first"])
+    with pytest.raises(ValueError, match="late"):
+        lcfast.Sequential([lcfast.Dense(2)], name="late").output_names  # noqa: B018
+
+
+def test_names_of_outputs_are_numbered_as_keras_numbers_them():
+    x = lcfast.Input((3,), name="x")
+    a, taken = lcfast.Dense(2, name="a"), lcfast.Dense(2, name="a_1")
+    model = lcfast.Model(x, [a(x), taken(x), a(x), a(x)])
+    assert model.output_names == ["a", "a_1", "a_2", "a_3"]
+
+
+def test_predict_on_batch_gives_the_bits_of_predict():
+    model, x = forked(), [np.ones((5, 3)), np.arange(60).reshape(5, 4, 3)]
+    for got, wanted in zip(model.predict_on_batch(x), model.predict(x), strict=True):
+        assert_same_bits(got, wanted)
+    model, x = small(), np.random.default_rng(1).standard_normal((7, 3))
+    assert_same_bits(model.predict_on_batch(x), model.predict(x))
+
+
 def test_models_without_a_name_are_numbered():
     first, second = small().name, small().name
     number = int(first.removeprefix("model").removeprefix("_") or 0)

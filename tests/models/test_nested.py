@@ -203,7 +203,7 @@ def test_a_model_is_made_with_a_dict_of_inputs_in_the_order_of_the_names():
     a, b = lcfast.Input((3,), name="a"), lcfast.Input((2,), name="b")
     model = lcfast.Model({"b": b, "a": a}, lcfast.Concatenate()([a, b]))
     assert [tensor.name for tensor in model.inputs] == ["a", "b"]
-    with pytest.raises(ValueError, match="is called a, but has the key 'c'"):
+    with pytest.raises(ValueError, match=r"input a .* the key 'c'"):
         lcfast.Model({"c": a}, lcfast.ReLU()(a))
 
 
@@ -358,7 +358,7 @@ def test_models_that_double_level_by_level_end_in_a_sentence(monkeypatch):
         return lcfast.Model(x, inner(inner(x)))
 
     assert len(doubled(6).graph_of_layers().steps) == 2**7
-    with pytest.raises(ValueError, match="come to more than 1,000 calls of layers"):
+    with pytest.raises(ValueError, match="more than 1,000 calls of layers"):
         doubled(50)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 import lcfast
 from lcfast.local_conv import threads
-from lcfast.models import blocks, scoring
+from lcfast.models import blocks
+from lcfast.models.profiling import Profile
 from lcfast.models.summary import summary_data
 from tests.support import goldens
 from tests.support.cases import assert_same_bits
@@ -77,9 +78,11 @@ def test_a_chunk_of_a_file_is_read_once_however_small_the_blocks(model, x):
     assert source.reads == [(0, 8), (8, 16), (16, 24)]
 
 
-def test_chunks_that_do_not_fit_the_memory_are_not_read_whole(monkeypatch, x):
-    monkeypatch.setattr(scoring, "MEMORY_BYTES", 1000)
-    assert scoring.rows_to_read([Sliced(x, chunks=(8, 11, 9, 2))], 3) == 3
+def test_chunks_that_do_not_fit_the_memory_are_not_read_whole(monkeypatch, model, x):
+    monkeypatch.setattr(blocks, "MEMORY_BYTES", 1000)
+    source = Sliced(x, chunks=(8, 11, 9, 2))
+    assert_same_bits(model.predict(source, 3), model(x))
+    assert source.reads[0] == (0, 3)
 
 
 def test_an_iterator_of_blocks_gives_the_bits_of_an_array(model, x):
@@ -175,6 +178,99 @@ def test_a_part_of_an_array_is_written_in_place(model, x):
     out = wide[(slice(None), *[slice(None, None, 2)] * (wide.ndim - 1))]
     assert model.predict(x, 3, out=out) is out
     assert_same_bits(out, model(x))
+
+
+class Lazy:
+    """An array as dask has it: slices are lazy too, chunks are the sizes along each axis."""
+
+    def __init__(self, array, computed):
+        self.array, self.computed = array, computed
+        self.shape, self.ndim, self.dtype = array.shape, array.ndim, array.dtype
+        self.chunks = ((8, len(array) - 8), *((size,) for size in array.shape[1:]))
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, rows):
+        return Lazy(self.array[rows], self.computed)
+
+    def __array__(self, dtype=None, copy=None):
+        self.computed.append(len(self.array))
+        return np.array(self.array, dtype)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 3, 17])
+def test_a_lazy_array_gives_the_bits_of_an_array(model, x, batch_size):
+    computed = []
+    assert_same_bits(model.predict(Lazy(x, computed), batch_size), model(x))
+    assert sum(computed) == 17  # each row once
+    assert_same_bits(model(Lazy(x, computed)), model(x))
+
+
+def test_a_lazy_array_of_integers_is_computed_once():
+    inputs = lcfast.Input((2,), dtype="int32")
+    model = lcfast.Model(inputs, lcfast.Embedding(9, 2)(inputs))
+    computed, x = [], np.arange(18.0).reshape(9, 2) % 9
+    assert_same_bits(model.predict(Lazy(x, computed), 4), model(x))
+    assert sum(computed) == 9
+
+
+def test_a_dask_array_gives_the_bits_of_an_array(model, x):
+    array = pytest.importorskip("dask.array").from_array(x, chunks=(5, 11, 9, 2))
+    for batch_size in (None, 3):
+        assert_same_bits(model.predict(array, batch_size), model(x))
+
+
+class Sink:
+    """Keeps copies of the outputs that predict writes."""
+
+    def __init__(self):
+        self.written = []
+
+    def write(self, outputs):
+        self.written.append([y.copy() for y in outputs])
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 3, 17])
+@pytest.mark.parametrize("iterates", [False, True])
+def test_a_sink_gets_the_outputs_of_each_block(model, x, batch_size, iterates):
+    sink, counts = Sink(), []
+    given = iter([x[:9], x[9:]]) if iterates else x
+    assert model.predict(given, batch_size, out=sink, progress=counts.append) is sink
+    assert [len(y) for (y,) in sink.written] == counts
+    assert_same_bits(np.concatenate([y for (y,) in sink.written]), model(x))
+
+
+def test_a_sink_gets_several_outputs_in_a_list():
+    model, sink = two_in_two_out(), Sink()
+    x = [np.ones((5, 3)), np.arange(20).reshape(5, 4)]
+    assert model.predict(x, 2, out=sink) is sink
+    for pieces, wanted in zip(zip(*sink.written, strict=True), model(x), strict=True):
+        assert_same_bits(np.concatenate(pieces), wanted)
+
+
+def test_a_sink_gets_nothing_from_an_iterator_without_a_block(model):
+    sink = Sink()
+    assert model.predict(iter([]), out=sink) is sink
+    assert sink.written == []
+
+
+def test_what_is_neither_an_array_nor_a_sink_is_refused(model, x):
+    with pytest.raises(TypeError, match="str"):
+        model.predict(x, out="scores.npy")
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 4, 17])
+def test_a_profile_observes_predict(model, x, batch_size):
+    profile, sink, calls = Profile(model), Sink(), -(-17 // (batch_size or 17))
+    assert_same_bits(profile.predict(x, batch_size=batch_size), model(x))
+    first = profile.costs[0]
+    assert first.weights_read == calls * blocks.weight_bytes(model.layers[0].record())
+    assert profile.costs[-1].output_written == model(x).nbytes
+    assert all(cost.seconds > 0 for cost in profile.costs)
+    profile.predict(iter([x]), out=sink)
+    assert profile.costs[-1].output_written == 2 * model(x).nbytes
+    assert_same_bits(sink.written[0][0], model(x))
 
 
 # ---------------------------------------------------------------- how many rows at once

@@ -218,11 +218,14 @@ class Computing(LossHolder):
 
     def _compute_by_call(
         self, weights: Any, inputs: Any, training: bool | None, call_arguments: dict[str, Any]
-    ) -> np.ndarray:
+    ) -> Any:
         if "training" in self._call_takes and training is not None:
             call_arguments["training"] = training
         with call_state.computing(self.records_of(weights), training):
-            y = self.call(inputs, **call_arguments)
+            return self._checked_output(self.call(inputs, **call_arguments))
+
+    def _checked_output(self, y: Any, dtype: str | None = None) -> Any:
+        """What `call` returned, as an array of the layer's dtype."""
         if y is None or isinstance(y, list | tuple | dict):
             what = "None" if y is None else f"a {type(y).__name__}"
             raise ValueError(
@@ -231,7 +234,7 @@ class Computing(LossHolder):
             )
         array = np.asarray(y)
         # numpy promotes a float32 array and a float64 scalar to float64, TensorFlow does not.
-        return array.astype(self.dtype, copy=False) if array.dtype.kind == "f" else array
+        return array.astype(dtype or self.dtype, copy=False) if array.dtype.kind == "f" else array
 
     def compute_linearized(self, weights: Any, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output and the pullback, by `linearize`, with the weights of a record."""
@@ -342,8 +345,13 @@ def _completed(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     return build_and_complete
 
 
-def apart(array: np.ndarray, others: Any) -> np.ndarray:
-    """`array`, or a copy where it may share memory with the others."""
+def apart(array: Any, others: Any) -> Any:
+    """An array, or a list of them, with copies of those that may share memory with the others.
+
+    The arrays of a list do not share memory with each other either.
+    """
+    if isinstance(array, list):
+        return [apart(one, [*others, *array[:i]]) for i, one in enumerate(array)]
     if isinstance(others, list):
         shared = any(ops.may_overlap(array, other) for other in others)
     else:
