@@ -26,6 +26,8 @@ class LayersOfGraph(LayerWithGraph):
 
     def records_of(self, record: Any) -> dict[Any, Any]:
         """The own records of the model and of all its layers, for a `call` of a subclass."""
+        if isinstance(record, Composite):
+            return dict(record.of)
         records = {self: record}
         for layer, part in zip(self.graph_of_layers().layers, record, strict=True):
             records.update(layer.records_of(part))
