@@ -12,18 +12,19 @@ from typing import Any
 import numpy as np
 
 from lcfast.local_conv import (
-    _direct,
+    _batch,
+    _fast_path,
+    _filters,
     _kernel_gradient,
-    _panels,
     _positions,
     _positions_input_gradient,
-    _shortcut,
+    _simd_paths,
     _sums,
     reference,
     sparse,
 )
 from lcfast.local_conv._activation import ELEMENTWISE
-from lcfast.local_conv._shortcut import forward as at_once
+from lcfast.local_conv._fast_path import forward as at_once
 from lcfast.local_conv.activation import (
     LINEAR,
     Activation,
@@ -157,10 +158,10 @@ def forward(
         threads = threads_for(work_of_forward(geometry, rows), options.threads)
         plan = forward_plan(windows, dtype, rows, threads, path)
         if plan.takes_shortcut and fused and windows is geometry and y.nbytes <= SHORT_BYTES:
-            _shortcut.remember(geometry, rows, dtype, activation, options, path, threads, plan)
+            _fast_path.remember(geometry, rows, dtype, activation, options, path, threads, plan)
         if plan.regime == "batch":
             how = code, alpha, path, threads, plan.vectors, plan.splits
-            _panels.forward(windows, rows, dtype.itemsize, x, kernel, bias, y, *how)
+            _batch.forward(windows, rows, dtype.itemsize, x, kernel, bias, y, *how)
         elif plan.regime == "positions":
             bias = None if bias is None else bias.reshape(-1)
             arrays = x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1)
@@ -172,7 +173,7 @@ def forward(
             arrays = x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1)
             _WIDE_FORWARD[dtype](windows, rows, *arrays, code, alpha, path, threads)
         else:
-            _direct.forward(
+            _filters.forward(
                 windows, rows, dtype.itemsize, x, kernel, bias, y, code, alpha, path, threads
             )
     if not fused:
@@ -204,13 +205,13 @@ def plan_of_forward(
     dtype, path, windows = kernel_dtype(kernel), options.path(), geometry.padded
     if isinstance(kernel, sparse.SparseKernel):
         threads = threads_for(sparse.work(kernel, rows), options.threads)
-        lanes = _direct.vector_bytes(path) // dtype.itemsize
-        return Plan("sparse", threads, _direct.PATH_NAMES[path], lanes, engine="sparse")
+        lanes = _simd_paths.vector_bytes(path) // dtype.itemsize
+        return Plan("sparse", threads, _simd_paths.PATH_NAMES[path], lanes, engine="sparse")
     threads = threads_for(work_of_forward(geometry, rows), options.threads)
     plan = forward_plan(windows, dtype, rows, threads, path)
     if plan.regime != "filters" or plan.packed:
         return plan
-    return replace(plan, block=_direct.forward_blocks(windows, rows, dtype.itemsize, threads))
+    return replace(plan, block=_filters.forward_blocks(windows, rows, dtype.itemsize, threads))
 
 
 def input_gradient(
@@ -318,8 +319,8 @@ def _inside(dx: np.ndarray, geometry: Geometry) -> np.ndarray:
     return inside
 
 
-_WIDE_FORWARD = by_dtype(_direct.forward_wide)
-_BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
+_WIDE_FORWARD = by_dtype(_filters.forward_wide)
+_BATCH_INPUT_GRADIENT = by_dtype(_batch.input_gradient)
 _KERNEL_GRADIENT = by_dtype(_kernel_gradient.kernel_gradient)
 _POSITIONS_FORWARD = by_dtype(_positions.forward)
 _POSITIONS_INPUT_GRADIENT = by_dtype(_positions_input_gradient.input_gradient)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.local_conv import _direct
+from lcfast.local_conv import _filters, _simd_paths
 from lcfast.local_conv.geometry import Geometry
 
 PANEL_VECTORS = 3
@@ -33,7 +33,7 @@ MOST_VECTORS = 256
 """Vectors of positions in a group: a row is then read and written a few pages at a time."""
 WIDE = 128
 """Filters of one position from which on blocks of its kernel are packed, where there are ..."""
-FEW_ROWS = _direct.PACKED_FROM_ROWS
+FEW_ROWS = _filters.PACKED_FROM_ROWS
 """... rows enough to share them."""
 REMEMBERED = 256
 """Plans that a geometry keeps before it forgets them all."""
@@ -79,7 +79,7 @@ class Plan:
 
     @property
     def takes_shortcut(self) -> bool:
-        """Whether `_shortcut` has the loops of this plan."""
+        """Whether `_fast_path` has the loops of this plan."""
         return self.regime in ("filters", "batch") and not self.packed
 
     def __str__(self) -> str:
@@ -185,8 +185,8 @@ def _kernel_gradient_plan(
 
 
 def _filters_plan(item_bytes: int, threads: int, path: int) -> Plan:
-    lanes = _direct.vector_bytes(path) // item_bytes
-    return Plan("filters", threads, _direct.PATH_NAMES[path], lanes)
+    lanes = _simd_paths.vector_bytes(path) // item_bytes
+    return Plan("filters", threads, _simd_paths.PATH_NAMES[path], lanes)
 
 
 # Where vectors along positions are the fastest, measured against the other regimes on two threads

@@ -6,15 +6,14 @@ that do not exist.  The pool is therefore let go before every fork; it comes bac
 
 from __future__ import annotations
 
-import ctypes
 import operator
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lcfast.local_conv import _direct, cores
+from lcfast.local_conv import _openmp, cores
 
 MULTIPLICATIONS_PER_THREAD = 1 << 18
 """Work under which one more thread costs more than it saves (a few microseconds)."""
@@ -23,17 +22,7 @@ _default: int | None = None  # the one piece of global mutable state, see set_nu
 _of_openmp: int | None = None  # what OpenMP gives a new thread, read once
 
 
-def _most_of_openmp() -> Callable[[], int] | None:
-    """`omp_get_max_threads` of the OpenMP that the kernels run on; None where there is none."""
-    # PyDLL keeps the interpreter's lock: a call takes 0.05 us, which every small call pays.
-    try:
-        function: Callable[[], int] = ctypes.PyDLL(_direct.__file__).omp_get_max_threads
-    except (OSError, AttributeError):
-        return None
-    return function if _direct.HAS_OPENMP else None
-
-
-_most_now = _most_of_openmp()
+_most_now = _openmp.max_threads if _openmp.HAS_OPENMP else None
 
 
 class _ThisThread(threading.local):
@@ -74,7 +63,7 @@ def get_num_threads() -> int:
         _default = _threads_of_environment()
     most = _this_thread.most or _default
     if most == 1 or _most_now is None:
-        return most if _direct.HAS_OPENMP else 1
+        return 1 if _most_now is None else most
     now = _most_now()
     return min(most, now) if now < (_of_openmp or _read_openmp()) else most
 

@@ -1,6 +1,6 @@
 """Activations by their Keras name.
 
-Each one is computed by lcfast's own polynomials in C (see local_conv/c/functions.template.c),
+Each one is computed by lcfast's own polynomials in C (see local_conv/c/functions.template.h),
 so that its bits depend neither on the batch nor on how numpy was built.
 
 Source: https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/activations

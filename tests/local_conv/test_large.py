@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from lcfast.local_conv import _direct, dispatch, ops, sparse
+from lcfast.local_conv import _filters, dispatch, ops, sparse
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
 from lcfast.local_conv.memory import available_memory
 from lcfast.local_conv.ops import ComputeOptions
@@ -186,7 +186,7 @@ def test_plans_are_made_for_such_sizes(geometry, rows):
         made = plan(geometry, FLOAT, rows, 2, dispatch.active_index())
         assert made.vectors >= 0
         assert made.regime in ("filters", "batch", "positions", "taps")
-    positions, filters, block = _direct.forward_blocks(geometry, rows, 4, 2)
+    positions, filters, block = _filters.forward_blocks(geometry, rows, 4, 2)
     assert 0 < positions <= geometry.positions
     assert filters == geometry.filters
     assert 0 < block <= rows

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lcfast
-from lcfast.local_conv import _shortcut, ops
+from lcfast.local_conv import _fast_path, ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
 from lcfast.local_conv.ops import LINEAR, Activation, ComputeOptions
 from tests.support.cases import DTYPES, PATHS, assert_same_bits
@@ -31,7 +31,7 @@ def taken(monkeypatch):
     answers = []
 
     def noting(*arguments):
-        answers.append(_shortcut.forward(*arguments))
+        answers.append(_fast_path.forward(*arguments))
         return answers[-1]
 
     monkeypatch.setattr(ops, "at_once", noting)

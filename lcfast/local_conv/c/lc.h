@@ -9,6 +9,10 @@
 
 #include <stdint.h>
 
+#if defined(__x86_64__)
+#define LC_X86 1
+#endif
+
 /* c[i,j] = sum_r a[i,r] b[r,j] (+ bias),  i < rows, j < columns, r < runs * run_length.
    Vectors run along j, single numbers of a are broadcast.
 
