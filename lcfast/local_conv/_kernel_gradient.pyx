@@ -101,7 +101,8 @@ cdef void pack_gradient(const FlatGeometry *g, int64_t rows, int64_t first, int6
 cdef void kernel_gradient_task(const FlatGeometry *g, const GradientTasks *cut, int path,
                                int64_t rows, int64_t first, int64_t count, int64_t piece,
                                int64_t last_piece, int64_t filter, bint accumulate,
-                               const real *x, const real *dy, real *xs, real *dys, real *sums, real *dkernel) noexcept nogil:
+                               const real *x, const real *dy, real *xs, real *dys, real *sums,
+                               real *dkernel) noexcept nogil:
     # dkernel[p,k,f] += x[n,p,k] dy[n,p,f]: one chain over n ascending (shared: over p, then n)
     cdef int64_t filters = min(cut.filter_block, g.filters - filter)
     cdef int64_t lanes = vector_bytes(path) // sizeof(real)
