@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from lcfast.local_conv import _direct, dispatch
+from lcfast.local_conv import _openmp, dispatch
 from lcfast.local_conv.threads import get_num_threads
 
 
@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
         **found,
         "machine": f"{platform.machine()}, {platform.system()} {platform.release()}",
         "kernel path": f"{dispatch.active_path()} (this processor has {', '.join(dispatch.PATHS)})",
-        "openmp": "yes" if _direct.HAS_OPENMP else "no: every call runs on one thread",
+        "openmp": "yes" if _openmp.HAS_OPENMP else "no: every call runs on one thread",
         "threads": str(get_num_threads()),
     }
 

@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from lcfast.local_conv import _shortcut, ops, threads
+from lcfast.local_conv import _fast_path, ops, threads
 from lcfast.vocabulary import initializers
 
 
@@ -21,7 +21,7 @@ def threads_for_any_work(monkeypatch):
     """Calls use all threads they are given, however little work there is; no cached fast path."""
     monkeypatch.setattr(threads, "MULTIPLICATIONS_PER_THREAD", 1)
     monkeypatch.setattr(ops, "cached_forward", lambda *arguments: None)
-    monkeypatch.setattr(_shortcut, "remember", lambda *arguments: None)
+    monkeypatch.setattr(_fast_path, "remember", lambda *arguments: None)
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,13 @@
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 
-from lcfast.local_conv._direct cimport real, table_f32, table_f64
 from lcfast.local_conv._kernels cimport (
     LC_LINEAR, LC_RELU, LC_TANH, LC_SIGMOID, LC_ELU, LC_SELU, LC_EXPONENTIAL, LC_SOFTPLUS,
     LC_SOFTSIGN, LC_HARD_SIGMOID, LC_RELU6, LC_LEAKY_RELU, LC_SWISH, LC_MISH, LC_GELU,
     LC_GELU_APPROXIMATE, LC_SOFTMAX, LC_LOG_SOFTMAX
 )
+from lcfast.local_conv._simd_paths cimport real, table_f32, table_f64
+from lcfast.local_conv._tiles cimport ceiling
 
 cdef enum:
     ELEMENT_BLOCK = 1 << 14 # elements in a task
@@ -20,10 +21,6 @@ ELEMENTWISE = {"linear": LC_LINEAR, "relu": LC_RELU, "tanh": LC_TANH, "sigmoid":
                "leaky_relu": LC_LEAKY_RELU, "swish": LC_SWISH, "mish": LC_MISH, "gelu": LC_GELU,
                "gelu_approximate": LC_GELU_APPROXIMATE}
 ROWS = {"softmax": LC_SOFTMAX, "log_softmax": LC_LOG_SOFTMAX}
-
-
-cdef inline int64_t ceiling(int64_t size, int64_t block) noexcept nogil:
-    return (size + block - 1) // block
 
 
 def activate(real[::1] y, int activation, double alpha, int path, int threads):

@@ -9,11 +9,10 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from lcfast.local_conv._direct cimport (
-    Windows, ceiling, empty_tile, from_panel, product, real, vector_bytes, window_offset,
-    windows_of,
-)
+from lcfast.local_conv._flat_geometry cimport FlatGeometry, flat_geometry, receptive_field_offset
 from lcfast.local_conv._kernels cimport LC_CACHE_LINE, lc_tile
+from lcfast.local_conv._simd_paths cimport from_panel, product, real, vector_bytes
+from lcfast.local_conv._tiles cimport ceiling, empty_tile
 
 cdef enum:
     ROW_BLOCK = 48         # rows of the batch in a step of the chains: they stay in L1 and L2
@@ -44,7 +43,7 @@ cdef bint fall_together(int64_t step_bytes) noexcept nogil:
     return offset % (PAGE // 8) < LC_CACHE_LINE or offset % (PAGE // 8) > PAGE // 8 - LC_CACHE_LINE
 
 
-cdef GradientTasks gradient_tasks(const Windows *g, int64_t item_bytes, int64_t lanes,
+cdef GradientTasks gradient_tasks(const FlatGeometry *g, int64_t item_bytes, int64_t lanes,
                                   bint along_taps) noexcept nogil:
     cdef GradientTasks cut
     cdef int64_t per_position, row_bytes
@@ -84,7 +83,7 @@ cdef void pack_rows(int64_t rows, int64_t count, const real *values, int64_t ste
         memcpy(packed + n * packed_step, values + n * step, count * sizeof(real))
 
 
-cdef void pack_gradient(const Windows *g, int64_t rows, int64_t first, int64_t count,
+cdef void pack_gradient(const FlatGeometry *g, int64_t rows, int64_t first, int64_t count,
                         int64_t filter, int64_t filters, const real *dy, real *packed,
                         int64_t packed_step) noexcept nogil:
     # packed[n,q,f] = dy[n,first+q,filter+f]
@@ -99,10 +98,11 @@ cdef void pack_gradient(const Windows *g, int64_t rows, int64_t first, int64_t c
                     n * g.y_row + (first + q) * g.y_position + (filter + f) * g.y_filter]
 
 
-cdef void kernel_gradient_task(const Windows *g, const GradientTasks *cut, int path, int64_t rows,
-                               int64_t first, int64_t count, int64_t piece, int64_t last_piece,
-                               int64_t filter, bint accumulate, const real *x, const real *dy,
-                               real *xs, real *dys, real *sums, real *dkernel) noexcept nogil:
+cdef void kernel_gradient_task(const FlatGeometry *g, const GradientTasks *cut, int path,
+                               int64_t rows, int64_t first, int64_t count, int64_t piece,
+                               int64_t last_piece, int64_t filter, bint accumulate,
+                               const real *x, const real *dy, real *xs, real *dys, real *sums,
+                               real *dkernel) noexcept nogil:
     # dkernel[p,k,f] += x[n,p,k] dy[n,p,f]: one chain over n ascending (shared: over p, then n)
     cdef int64_t filters = min(cut.filter_block, g.filters - filter)
     cdef int64_t lanes = vector_bytes(path) // sizeof(real)
@@ -127,7 +127,7 @@ cdef void kernel_gradient_task(const Windows *g, const GradientTasks *cut, int p
             tap = here % cut.tap_blocks * cut.tap_block
             taps = min(cut.tap_block, g.run_length - tap)
             whole = ceiling(taps, lanes) * lanes
-            offset = window_offset(g, first) + g.run_offset[run] + tap
+            offset = receptive_field_offset(g, first) + g.run_offset[run] + tap
             tap_of_kernel = run * g.run_length + tap
             x_rows = x + row * g.x_row + offset
             if cut.pack_x:
@@ -168,7 +168,7 @@ cdef void kernel_gradient_task(const Windows *g, const GradientTasks *cut, int p
 def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] dy,
                     real[::1] dkernel, int path, int threads, bint along_taps):
     """dkernel[p,k,f] = sum_n x[n,p,k] dy[n,p,f], vectors along k where `along_taps`, else f."""
-    cdef Windows g = windows_of(geometry)
+    cdef FlatGeometry g = flat_geometry(geometry)
     cdef const real *x_start = &x[0]
     cdef const real *dy_start = &dy[0]
     cdef real *dkernel_start = &dkernel[0]

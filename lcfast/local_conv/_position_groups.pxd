@@ -3,8 +3,10 @@
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from lcfast.local_conv._direct cimport Windows, ceiling, real, table_f32, table_f64
+from lcfast.local_conv._flat_geometry cimport FlatGeometry
 from lcfast.local_conv._kernels cimport lc_positions
+from lcfast.local_conv._simd_paths cimport real, table_f32, table_f64
+from lcfast.local_conv._tiles cimport ceiling
 
 cdef enum:
     ROW_BLOCK = 8 # rows of the batch whose part of a group is in cache together
@@ -64,7 +66,7 @@ cdef inline int64_t panel_width(int64_t positions, int64_t lanes) noexcept nogil
     return (ceiling(positions, lanes) | 1) * lanes
 
 
-cdef inline void unzip_outputs(const Windows *g, int path, int64_t rows, int64_t positions,
+cdef inline void unzip_outputs(const FlatGeometry *g, int path, int64_t rows, int64_t positions,
                                int64_t width, const real *dy, real *panel) noexcept nogil:
     # panel[n,f,p] = dy[n,p,f]
     cdef int64_t n, f

@@ -12,15 +12,14 @@ from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
-from lcfast.local_conv._direct cimport (
-    ALIGNMENT, Windows, activate_block, aligned, lanes_of, real, table_f32, table_f64,
-    window_offset, windows_of,
-)
+from lcfast.local_conv._flat_geometry cimport FlatGeometry, flat_geometry, receptive_field_offset
 from lcfast.local_conv._kernels cimport LC_LINEAR, lc_positions
 from lcfast.local_conv._position_groups cimport (
     ROW_BLOCK, Groups, Scratch, group_start, groups_of, most_positions, panel_width,
     positions_product, unzip, unzip_outputs, zip_rows,
 )
+from lcfast.local_conv._simd_paths cimport activate_block, lanes_of, real, table_f32, table_f64
+from lcfast.local_conv._tiles cimport ALIGNMENT, aligned
 
 cdef enum:
     TILE_ROWS = 4 # of the batch, of which the kernels compute so many at once
@@ -44,7 +43,8 @@ cdef struct Inputs:
     int64_t row           # numbers from a row of the batch to the next
 
 
-cdef inline Inputs inputs_of(const Windows *g, int64_t positions, int64_t lanes) noexcept nogil:
+cdef inline Inputs inputs_of(const FlatGeometry *g, int64_t positions,
+                             int64_t lanes) noexcept nogil:
     cdef Inputs inputs
     inputs.in_place = g.along == 1
     inputs.phases = min(g.along, g.run_length)
@@ -53,8 +53,8 @@ cdef inline Inputs inputs_of(const Windows *g, int64_t positions, int64_t lanes)
     return inputs
 
 
-cdef void tap_offsets(const Windows *g, const Inputs *inputs, int64_t w_step, int64_t *x_offset,
-                      int64_t *w_offset) noexcept nogil:
+cdef void tap_offsets(const FlatGeometry *g, const Inputs *inputs, int64_t w_step,
+                      int64_t *x_offset, int64_t *w_offset) noexcept nogil:
     # Where each tap of a window starts, in the input of a group and in its weights.
     cdef int64_t run, tap, k = 0
     for run in range(g.runs):
@@ -67,7 +67,7 @@ cdef void tap_offsets(const Windows *g, const Inputs *inputs, int64_t w_step, in
             k += 1
 
 
-cdef void unzip_inputs(const Windows *g, const Inputs *inputs, int path, int64_t rows,
+cdef void unzip_inputs(const FlatGeometry *g, const Inputs *inputs, int path, int64_t rows,
                        int64_t positions, const real *x, real *panel) noexcept nogil:
     # panel[n, run, phase, slot] = x[n, run, slot * along + phase], of all that the windows see
     cdef int64_t seen = (positions - 1) * g.along + g.run_length
@@ -88,7 +88,7 @@ cdef void unzip_inputs(const Windows *g, const Inputs *inputs, int path, int64_t
 
 # ---------------------------------------------------------------- forward
 
-cdef void forward_task(const Windows *g, int path, int64_t lanes, int activation, double alpha,
+cdef void forward_task(const FlatGeometry *g, int path, int64_t lanes, int activation, double alpha,
                        int64_t rows, int64_t first, int64_t positions, const real *x,
                        const real *kernel, const real *bias, int64_t *x_offset, int64_t *w_offset,
                        const Scratch *scratch, real *memory, real *y) noexcept nogil:
@@ -122,7 +122,7 @@ cdef void forward_task(const Windows *g, int path, int64_t lanes, int activation
         if not y_in_place:
             unzip(path, positions, width, g.filters, bias, g.filters, bias_panel)
             bias = bias_panel
-    x += window_offset(g, first)
+    x += receptive_field_offset(g, first)
     y += first * g.y_position
     while row < rows:
         tile.rows = min(<int64_t>ROW_BLOCK, rows - row)
@@ -153,7 +153,7 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
 
     Positions are cut into groups of at most `vectors` vectors and a rest.
     """
-    cdef Windows g = windows_of(geometry)
+    cdef FlatGeometry g = flat_geometry(geometry)
     cdef const real *x_start = &x[0]
     cdef const real *kernel_start = &kernel[0]
     cdef const real *bias_start = NULL
@@ -197,7 +197,7 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
 
 # ---------------------------------------------------------------- gradient of the kernel
 
-cdef void kernel_gradient_task(const Windows *g, int path, int64_t lanes, int64_t rows,
+cdef void kernel_gradient_task(const FlatGeometry *g, int path, int64_t lanes, int64_t rows,
                                int64_t first, int64_t positions, const real *x, const real *dy,
                                int64_t *x_offset, int64_t *w_offset, const Scratch *scratch,
                                real *memory, real *dkernel) noexcept nogil:
@@ -227,7 +227,7 @@ cdef void kernel_gradient_task(const Windows *g, int path, int64_t lanes, int64_
     while row < rows:
         tile.rows = min(<int64_t>ROW_BLOCK, rows - row)
         tile.accumulate = row > 0
-        x_here = x + row * g.x_row + window_offset(g, first)
+        x_here = x + row * g.x_row + receptive_field_offset(g, first)
         dy_here = dy + row * g.y_row + first * g.y_position
         if not inputs.in_place:
             unzip_inputs(g, &inputs, path, tile.rows, positions, x_here, x_panel)
@@ -246,7 +246,7 @@ cdef void kernel_gradient_task(const Windows *g, int path, int64_t lanes, int64_
 def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] dy,
                     real[::1] dkernel, int path, int threads, int64_t vectors):
     """dkernel[p,k,f] = sum_n x[n,p,k] dy[n,p,f], one chain over n ascending."""
-    cdef Windows g = windows_of(geometry)
+    cdef FlatGeometry g = flat_geometry(geometry)
     cdef const real *x_start = &x[0]
     cdef const real *dy_start = &dy[0]
     cdef real *dkernel_start = &dkernel[0]

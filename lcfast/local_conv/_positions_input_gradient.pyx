@@ -11,14 +11,14 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from lcfast.local_conv._direct cimport (
-    ALIGNMENT, Windows, aligned, ceiling, lanes_of, real, windows_of,
-)
+from lcfast.local_conv._flat_geometry cimport FlatGeometry, flat_geometry
 from lcfast.local_conv._kernels cimport lc_positions
 from lcfast.local_conv._position_groups cimport (
     ROW_BLOCK, Groups, Scratch, group_start, groups_of, most_positions, panel_width,
     positions_product, unzip, unzip_outputs, zip_rows,
 )
+from lcfast.local_conv._simd_paths cimport lanes_of, real
+from lcfast.local_conv._tiles cimport ALIGNMENT, aligned, ceiling
 
 
 # The inputs of a row of pixels (of one channel, where channels come first) are cut into slots of as
@@ -32,7 +32,7 @@ cdef struct Slots:
     int64_t full       # phases with so many; the others have one tap less
 
 
-cdef inline Slots slots_of(const Windows *g) noexcept nogil:
+cdef inline Slots slots_of(const FlatGeometry *g) noexcept nogil:
     cdef Slots slots
     slots.planes = g.runs // g.kernel_rows
     slots.row_inputs = g.x_row // (slots.planes * g.input_rows)
@@ -42,7 +42,7 @@ cdef inline Slots slots_of(const Windows *g) noexcept nogil:
     return slots
 
 
-cdef void slot_product(const Windows *g, const Slots *slots, int path, lc_positions *tile,
+cdef void slot_product(const FlatGeometry *g, const Slots *slots, int path, lc_positions *tile,
                        int64_t rows, int64_t phase, int64_t phases, int64_t steps, int64_t width,
                        int64_t dy_row, int64_t dy_filter, int64_t *dy_offset, int64_t *w_offset,
                        const real *dy, const real *weights, real *dx) noexcept nogil:
@@ -61,7 +61,7 @@ cdef void slot_product(const Windows *g, const Slots *slots, int path, lc_positi
     positions_product(path, tile, dy, weights, <const real *>NULL, dx + phase * tile.y_filter)
 
 
-cdef void input_gradient_task(const Windows *g, const Slots *slots, int path, int64_t lanes,
+cdef void input_gradient_task(const FlatGeometry *g, const Slots *slots, int path, int64_t lanes,
                               int64_t rows, int64_t plane, int64_t pixel_row, int64_t low,
                               int64_t count, const real *dy, const real *kernel,
                               int64_t *dy_offset, int64_t *w_offset, const Scratch *scratch,
@@ -149,7 +149,7 @@ cdef void input_gradient_task(const Windows *g, const Slots *slots, int path, in
 def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] kernel,
                    real[::1] dx, int path, int threads, int64_t vectors):
     """dx[n,i] = sum over p, then f, of dy[n,p,f] kernel[p,k,f] where tap k of p is i."""
-    cdef Windows g = windows_of(geometry)
+    cdef FlatGeometry g = flat_geometry(geometry)
     cdef Slots slots = slots_of(&g)
     cdef const real *dy_start = &dy[0]
     cdef const real *kernel_start = &kernel[0]

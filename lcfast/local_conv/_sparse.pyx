@@ -10,8 +10,8 @@ from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
-from lcfast.local_conv._direct cimport real, table_f32, table_f64
 from lcfast.local_conv._kernels cimport LC_SPARSE_HELD, LC_SPARSE_LANES, lc_csr
+from lcfast.local_conv._simd_paths cimport real, table_f32, table_f64
 
 cdef enum:
     STRIP_NUMBERS = 1 << 15 # stored numbers in a strip: they stay in L2 while the batch passes by

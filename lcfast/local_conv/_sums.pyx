@@ -4,8 +4,9 @@
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 
-from lcfast.local_conv._direct cimport ceiling, empty_tile, product, real
 from lcfast.local_conv._kernels cimport lc_tile
+from lcfast.local_conv._simd_paths cimport product, real
+from lcfast.local_conv._tiles cimport ceiling, empty_tile
 
 cdef enum:
     COLUMN_BLOCK = 64 # columns in a task

@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 
 from lcfast.local_conv import (
-    _direct,
+    _batch,
+    _fast_path,
+    _filters,
     _kernel_gradient,
-    _panels,
     _positions,
     _positions_input_gradient,
-    _shortcut,
+    _simd_paths,
     _sums,
     sparse,
 )
 from lcfast.local_conv._activation import ELEMENTWISE
-from lcfast.local_conv._shortcut import forward as cached_forward
+from lcfast.local_conv._fast_path import forward as cached_forward
 from lcfast.local_conv.activation import (
     LINEAR,
     Activation,
@@ -192,7 +193,7 @@ def _forward_direct(
     plan = forward_plan(padded, dtype, rows, threads, path)
     cacheable = plan.has_fast_path and padded is geometry and activation.name in ELEMENTWISE
     if cacheable and y.nbytes <= CACHED_BYTES:
-        _shortcut.remember(geometry, rows, dtype, activation, options, path, threads, plan)
+        _fast_path.remember(geometry, rows, dtype, activation, options, path, threads, plan)
     arrays = _padded(x, geometry), kernel, bias, y
     if plan.regime == "batch":
         _forward_along_batch(padded, arrays, _fused(activation), path, plan)
@@ -210,7 +211,7 @@ def _forward_along_batch(
 ) -> None:
     x, *_, y = arrays
     cut = path, plan.threads, plan.vectors, plan.splits
-    _panels.forward(padded, len(x), y.itemsize, *arrays, *fused, *cut)
+    _batch.forward(padded, len(x), y.itemsize, *arrays, *fused, *cut)
 
 
 def _forward_along_positions(
@@ -229,7 +230,7 @@ def _forward_along_filters(
     if plan.packed:
         _WIDE_FORWARD[y.dtype](padded, len(x), *map(_flat, arrays), *fused, *cut)
     else:
-        _direct.forward(padded, len(x), y.itemsize, *arrays, *fused, *cut)
+        _filters.forward(padded, len(x), y.itemsize, *arrays, *fused, *cut)
 
 
 def _fused(activation: Activation) -> tuple[int, float]:
@@ -261,13 +262,13 @@ def plan_of_forward(
     dtype, path, padded = kernel_dtype(kernel), options.path(), geometry.padded
     if isinstance(kernel, sparse.SparseKernel):
         threads = threads_for(sparse.work(kernel, rows), options.threads)
-        lanes = _direct.vector_bytes(path) // dtype.itemsize
-        return Plan("sparse", threads, _direct.PATH_NAMES[path], lanes, engine="sparse")
+        lanes = _simd_paths.vector_bytes(path) // dtype.itemsize
+        return Plan("sparse", threads, _simd_paths.PATH_NAMES[path], lanes, engine="sparse")
     threads = threads_for(work_of_forward(geometry, rows), options.threads)
     plan = forward_plan(padded, dtype, rows, threads, path)
     if plan.regime != "filters" or plan.packed:
         return plan
-    return replace(plan, block=_direct.forward_blocks(padded, rows, dtype.itemsize, threads))
+    return replace(plan, block=_filters.forward_blocks(padded, rows, dtype.itemsize, threads))
 
 
 def input_gradient(
@@ -368,8 +369,8 @@ def _unpadded(dx: np.ndarray, geometry: Geometry) -> np.ndarray:
     return inside
 
 
-_WIDE_FORWARD = by_dtype(_direct.forward_wide)
-_BATCH_INPUT_GRADIENT = by_dtype(_panels.input_gradient)
+_WIDE_FORWARD = by_dtype(_filters.forward_wide)
+_BATCH_INPUT_GRADIENT = by_dtype(_batch.input_gradient)
 _KERNEL_GRADIENT = by_dtype(_kernel_gradient.kernel_gradient)
 _POSITIONS_FORWARD = by_dtype(_positions.forward)
 _POSITIONS_INPUT_GRADIENT = by_dtype(_positions_input_gradient.input_gradient)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lcfast.local_conv import _direct
+from lcfast.local_conv import _filters, _simd_paths
 from lcfast.local_conv.geometry import Geometry
 
 PANEL_VECTORS = 3
@@ -34,7 +34,7 @@ MOST_VECTORS = 256
 """Most vectors of positions in a group: a row is read and written a few pages at a time."""
 WIDE = 128
 """Fewest filters of a single position whose kernel is packed block by block."""
-FEW_ROWS = _direct.PACKED_FROM_ROWS
+FEW_ROWS = _filters.PACKED_FROM_ROWS
 """Fewest batch rows for which packing pays."""
 CACHED_PLANS = 256
 """Most plans that a geometry caches; then the cache is emptied."""
@@ -184,8 +184,8 @@ def _kernel_gradient_plan(
 
 
 def _filters_plan(item_bytes: int, threads: int, path: int) -> Plan:
-    lanes = _direct.vector_bytes(path) // item_bytes
-    return Plan("filters", threads, _direct.PATH_NAMES[path], lanes)
+    lanes = _simd_paths.vector_bytes(path) // item_bytes
+    return Plan("filters", threads, _simd_paths.PATH_NAMES[path], lanes)
 
 
 # When regime "positions" is the fastest: measured against the other regimes on two threads, with 1

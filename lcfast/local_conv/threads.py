@@ -1,20 +1,19 @@
 """How many threads a call uses.
 
 OpenMP's thread pool does not survive a fork: a child would wait for threads that do not exist.
-`_direct` therefore ends the pool before every fork; OpenMP starts it again when it is needed.
+`_openmp` therefore ends the pool before every fork; OpenMP starts it again when it is needed.
 """
 
 from __future__ import annotations
 
-import ctypes
 import operator
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lcfast.local_conv import _direct, cores
+from lcfast.local_conv import _openmp, cores
 
 MULTIPLICATIONS_PER_THREAD = 1 << 18
 """Least work per thread; with less, another thread costs more than it saves."""
@@ -23,17 +22,7 @@ _default: int | None = None  # process-wide; the only global mutable state, see 
 _of_openmp: int | None = None  # OpenMP's limit in a new thread, read once
 
 
-def _most_of_openmp() -> Callable[[], int] | None:
-    """`omp_get_max_threads` of the OpenMP runtime in use; None without OpenMP."""
-    # PyDLL keeps the GIL: a call takes 0.05 us, which every small call pays.
-    try:
-        function: Callable[[], int] = ctypes.PyDLL(_direct.__file__).omp_get_max_threads
-    except (OSError, AttributeError):
-        return None
-    return function if _direct.HAS_OPENMP else None
-
-
-_most_now = _most_of_openmp()
+_most_now = _openmp.max_threads if _openmp.HAS_OPENMP else None
 
 
 class _ThisThread(threading.local):
@@ -74,7 +63,7 @@ def get_num_threads() -> int:
         _default = _threads_of_environment()
     most = _this_thread.most or _default
     if most == 1 or _most_now is None:
-        return most if _direct.HAS_OPENMP else 1
+        return 1 if _most_now is None else most
     now = _most_now()
     return min(most, now) if now < (_of_openmp or _read_openmp()) else most
 

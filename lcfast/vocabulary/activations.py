@@ -1,6 +1,6 @@
 """Activations by their Keras name.
 
-All are computed by lcfast's own polynomials in C (local_conv/c/functions.template.c), so results
+All are computed by lcfast's own polynomials in C (local_conv/c/functions.template.h), so results
 are bit-identical for any batch size and any build of numpy.
 
 Source: https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/activations

@@ -7,10 +7,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 flags=$(sed -n 's/^FLAGS = "\(.*\)"$/\1/p' "$root/setup.py")
-gcc $flags -O0 --coverage -I"$root/lcfast/local_conv/c" "$root/lcfast/local_conv/c/kernels.c" \
+gcc $flags -O0 --coverage -I"$root/lcfast/local_conv/c" "$root"/lcfast/local_conv/c/*.c \
     "$root/tests/c/test_kernels.c" -o kernels -lm
 ./kernels
-gcov --object-directory "$work" "$work"/kernels-kernels.gcno >gcov.log
+gcov --object-directory "$work" "$work"/kernels-*.gcno >gcov.log
 awk -F"'" '/^File/ {file = $2} /^Lines/ {print file ": " $0}' gcov.log |
     awk '/local_conv\/c\// {sub(".*/", ""); print}' | tee lines.log
 awk -F'[:% ]+' '{ran += $4 * $6 / 100; all += $6} END {

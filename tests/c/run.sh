@@ -20,7 +20,7 @@ attempt() {
     if ! { "$compiler" "$@" "$work/nothing.c" -o "$work/$name" && $runner "$work/$name"; } \
         >/dev/null 2>&1; then
         echo "$name: skipped, nothing made by $compiler $* runs here"
-    elif "$compiler" $flags $warnings "$@" -Ilcfast/local_conv/c lcfast/local_conv/c/kernels.c \
+    elif "$compiler" $flags $warnings "$@" -Ilcfast/local_conv/c lcfast/local_conv/c/*.c \
         tests/c/test_kernels.c -o "$work/$name" -lm && $runner "$work/$name"; then
         echo "$name: passed"
     else

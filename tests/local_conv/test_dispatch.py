@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from lcfast.local_conv import _direct, dispatch, ops
+from lcfast.local_conv import _simd_paths, dispatch, ops
 from lcfast.local_conv.ops import ComputeOptions
 from tests.support import reference
 from tests.support.cases import PATHS, assert_within, problem, rounding_of_chains
@@ -33,21 +33,23 @@ def path_shown(run):
 
 
 def test_the_paths_are_listed_fastest_first_and_the_last_runs_on_every_processor():
-    *others, last = _direct.PATH_NAMES
+    *others, last = _simd_paths.PATH_NAMES
     assert others == ["avx512", "avx2"]
     assert last == ("neon" if platform.machine() in ("aarch64", "arm64") else "generic")
-    assert [name for name in _direct.PATH_NAMES if name in dispatch.PATHS] == list(dispatch.PATHS)
+    assert [name for name in _simd_paths.PATH_NAMES if name in dispatch.PATHS] == list(
+        dispatch.PATHS
+    )
     assert dispatch.PATHS[-1] == last
 
 
 @every_path
 def test_a_path_is_found_by_its_name(path):
-    assert _direct.PATH_NAMES[dispatch.path_index(path)] == path
-    assert _direct.PATH_NAMES[ComputeOptions("direct", None, path).path()] == path
+    assert _simd_paths.PATH_NAMES[dispatch.path_index(path)] == path
+    assert _simd_paths.PATH_NAMES[ComputeOptions("direct", None, path).path()] == path
 
 
 def test_without_a_name_the_fastest_path_is_used():
-    assert _direct.PATH_NAMES[dispatch.path_index(None)] == dispatch.PATHS[0]
+    assert _simd_paths.PATH_NAMES[dispatch.path_index(None)] == dispatch.PATHS[0]
 
 
 @every_path

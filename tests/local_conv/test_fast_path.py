@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lcfast
-from lcfast.local_conv import _shortcut, ops
+from lcfast.local_conv import _fast_path, ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
 from lcfast.local_conv.ops import LINEAR, Activation, ComputeOptions
 from tests.support.cases import DTYPES, PATHS, assert_same_bits
@@ -32,7 +32,7 @@ def taken(monkeypatch):
     results = []
 
     def recorded(*arguments):
-        results.append(_shortcut.forward(*arguments))
+        results.append(_fast_path.forward(*arguments))
         return results[-1]
 
     monkeypatch.setattr(ops, "cached_forward", recorded)

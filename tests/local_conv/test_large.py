@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from lcfast.local_conv import _direct, dispatch, ops, sparse
+from lcfast.local_conv import _filters, dispatch, ops, sparse
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
 from lcfast.local_conv.memory import available_memory
 from lcfast.local_conv.ops import ComputeOptions
@@ -210,7 +210,7 @@ def test_plans_of_sizes_beyond_32_bits_keep_their_panels_within_the_scratch(geom
 @pytest.mark.parametrize("geometry", [TALL, WIDE], ids=["2D", "1D"])
 @pytest.mark.parametrize("rows", [1, 9, LIMIT])
 def test_tasks_of_sizes_beyond_32_bits_are_parts_of_the_work(geometry, rows):
-    positions, filters, block = _direct.forward_blocks(geometry, rows, 4, 2)
+    positions, filters, block = _filters.forward_blocks(geometry, rows, 4, 2)
     assert 0 < positions <= geometry.positions
     assert filters == geometry.filters
     assert 0 < block <= rows

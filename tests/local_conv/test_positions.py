@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lcfast.local_conv import _direct, dispatch, ops
+from lcfast.local_conv import _simd_paths, dispatch, ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
 from lcfast.local_conv.ops import Activation, ComputeOptions
 from lcfast.local_conv.plan import Plan, forward_plan, input_gradient_plan, kernel_gradient_plan
@@ -55,7 +55,7 @@ ALL = {**LONG, **LOCAL}
 
 
 def lanes_of(dtype, path):
-    return _direct.vector_bytes(dispatch.path_index(path)) // np.dtype(dtype).itemsize
+    return _simd_paths.vector_bytes(dispatch.path_index(path)) // np.dtype(dtype).itemsize
 
 
 def takes_input_gradient(geometry, lanes):
@@ -71,10 +71,10 @@ def regime(monkeypatch):
 
     def use(name, lanes, vectors=0):
         def plan(geometry, dtype, rows, threads, path):
-            return Plan(name, threads, _direct.PATH_NAMES[path], lanes, vectors)
+            return Plan(name, threads, _simd_paths.PATH_NAMES[path], lanes, vectors)
 
         def batch_plan(geometry, dtype, rows, threads, path):
-            return Plan("batch", threads, _direct.PATH_NAMES[path], lanes, vectors=1, splits=1)
+            return Plan("batch", threads, _simd_paths.PATH_NAMES[path], lanes, vectors=1, splits=1)
 
         for operation in ("forward", "input_gradient", "kernel_gradient"):
             monkeypatch.setattr(ops, f"{operation}_plan", plan)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import lcfast
-from lcfast.local_conv import _direct, cores, ops, threads
+from lcfast.local_conv import _openmp, cores, ops, threads
 from lcfast.local_conv.ops import ComputeOptions
 from tests.support.cases import assert_same_bits, problem
 
-needs_openmp = pytest.mark.skipif(not _direct.HAS_OPENMP, reason="built without OpenMP")
+needs_openmp = pytest.mark.skipif(not _openmp.HAS_OPENMP, reason="built without OpenMP")
 CORES = cores.usable_cores()
 NAME = "5x6x2-16of2x3-s2x1-last"
 
@@ -90,7 +90,7 @@ def test_a_number_that_is_set_overrides_the_environment_until_none_is_set(enviro
     assert lcfast.get_num_threads() == 3
 
 
-@pytest.mark.skipif(_direct.HAS_OPENMP, reason="built with OpenMP")
+@pytest.mark.skipif(_openmp.HAS_OPENMP, reason="built with OpenMP")
 def test_without_openmp_there_is_one_thread(environment):
     environment("3")
     lcfast.set_num_threads(7)

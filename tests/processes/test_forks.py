@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import lcfast
-from lcfast.local_conv import _direct
+from lcfast.local_conv import _openmp
 from tests.support import answers
 
 pytestmark = [
-    pytest.mark.skipif(not _direct.HAS_OPENMP, reason="built without OpenMP"),
+    pytest.mark.skipif(not _openmp.HAS_OPENMP, reason="built without OpenMP"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
     # Python 3.12 and later warn of threads, such as those of numpy's BLAS.
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),

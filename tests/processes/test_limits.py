@@ -9,16 +9,16 @@ import sys
 import pytest
 
 import lcfast
-from lcfast.local_conv import _direct
+from lcfast.local_conv import _openmp
 from lcfast.local_conv.threads import limited_threads
 from tests.support import answers
 
-pytestmark = pytest.mark.skipif(not _direct.HAS_OPENMP, reason="built without OpenMP")
+pytestmark = pytest.mark.skipif(not _openmp.HAS_OPENMP, reason="built without OpenMP")
 # OpenMP reads its environment when it is loaded, so each case has an interpreter of its own.
 BEGIN = (
     "import ctypes, threading, lcfast\n"
-    "from lcfast.local_conv import _direct\n"
-    "openmp = ctypes.PyDLL(_direct.__file__)\n"
+    "from lcfast.local_conv import _openmp\n"
+    "openmp = ctypes.PyDLL(_openmp.__file__)\n"
 )
 
 
@@ -132,7 +132,7 @@ def test_where_no_thread_can_be_started_the_limit_of_this_one_counts(monkeypatch
 
 
 def test_calls_in_a_pool_of_threads_keep_the_limits_of_their_own():
-    limits = ctypes.PyDLL(_direct.__file__)
+    limits = ctypes.PyDLL(_openmp.__file__)
     began_with = limits.omp_get_max_threads()
 
     def limited(most):

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import served
 
-from lcfast.local_conv import _direct
+from lcfast.local_conv import _openmp
 from tests.support import answers
 
 pytest.importorskip("gunicorn")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not _direct.HAS_OPENMP, reason="built without OpenMP"),
+    pytest.mark.skipif(not _openmp.HAS_OPENMP, reason="built without OpenMP"),
 ]
 WORKERS, CLIENTS, REQUESTS, SECONDS = 3, 8, 60, 60
 

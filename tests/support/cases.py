@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from lcfast.local_conv import _direct, dispatch
+from lcfast.local_conv import _simd_paths, dispatch
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry, same_pads
 from lcfast.local_conv.ops import Activation
 
@@ -22,7 +22,7 @@ PATHS = [
             name not in dispatch.PATHS, reason=f"this processor cannot run {name}"
         ),
     )
-    for name in _direct.PATH_NAMES
+    for name in _simd_paths.PATH_NAMES
 ]
 
 ACTIVATIONS = (

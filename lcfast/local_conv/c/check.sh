@@ -4,7 +4,9 @@ set -eu
 cd "$(dirname "$0")"
 for compiler in gcc clang; do
     command -v "$compiler" >/dev/null || continue
-    "$compiler" -std=c11 -O2 -ffp-contract=off -fno-math-errno -fno-trapping-math \
-        -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -c kernels.c -o /dev/null
+    for file in *.c; do
+        "$compiler" -std=c11 -O2 -ffp-contract=off -fno-math-errno -fno-trapping-math \
+            -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -c "$file" -o /dev/null
+    done
     echo "$compiler: no warnings"
 done

@@ -1,44 +1,52 @@
-/* The contract between the loops (_direct.pyx) and the arithmetic (tile.template.c).
+/* The contract between the Cython loops, which cut and schedule the work, and the C kernels, which
+   compute.  The kernels know neither Python nor threads nor padding.  There are three families:
 
-   C computes one tile: a small product of matrices whose left side is gathered from runs of
-   the input.  Forward, the gradient of the input and the gradient of the kernel are all this
-   one product; who is `a`, who is `b` and what the reduction runs over is the caller's choice.
-   C knows no Python, no OpenMP and no padding. */
+   - tile products (lc_tile; tile.template.h, panel.template.h): a small matrix product whose left
+     side is gathered from runs of the input.  The filters and batch regimes, forward and both
+     gradients, all use it; the caller chooses what `a` and `b` are and what the reduction is over.
+   - position groups (lc_positions; positions.template.h): vectors along output positions.
+   - CSR products (lc_csr; sparse.template.h).
+
+   Activations (functions.template.h, activation.template.h) apply to the results of all three. */
 #ifndef LC_H
 #define LC_H
 
 #include <stdint.h>
 
-/* c[i,j] = sum_r a[i,r] b[r,j] (+ bias),  i < rows, j < columns, r < runs * run_length.
-   Vectors run along j, single numbers of a are broadcast.
+#if defined(__x86_64__)
+#define LC_X86 1
+#endif
 
-   The bits rule: each c[i,j] is ONE chain of fused multiply-adds over r in ascending order,
-   started from 0, or from c[i,j] where `accumulate` is set; the bias is added after the last.
-   A faster tile may change which outputs are computed together, never the order of a chain. */
+/* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias),  i < rows, j < columns, r < runs * run_length.
+   Vectors run along j; single numbers of a are broadcast.
+
+   The bits rule: each c[i,j] is one chain of fused multiply-adds over r in ascending order, started
+   from 0, or from c[i,j] if `accumulate` is set; the bias is added last.  A faster tile may change
+   which outputs are computed together, never the order of a chain. */
 typedef struct {
     int64_t rows, columns;
     int64_t runs, run_length;
     const int64_t *a_run_offset, *b_run_offset; /* [runs]: where run s of row 0 starts */
-    int64_t a_row_step, a_step;        /* from a row to the next; from r to r + 1 within a run */
+    int64_t a_row_step, a_step;        /* from row i to i + 1; from r to r + 1 within a run */
     int64_t b_row_step;                /* from r to r + 1; the columns of b are contiguous */
     int64_t c_row_step, c_column_step;
-    int64_t bias_row_step;             /* 0: the bias is one of the columns, in c's column step */
-    int64_t b_apart;                   /* of one row's own b from the next row's: `lone` only */
-    int64_t a_ahead, b_ahead;          /* how far from a and b lies what is read next: prefetched */
+    int64_t bias_row_step;             /* 0: one bias per column, with c's column step */
+    int64_t b_apart;                   /* from the b of a row to that of the next: `lone` only */
+    int64_t a_ahead, b_ahead;          /* distance from a and b to what is prefetched */
     int accumulate;
-    int stream;    /* c is aligned to whole vectors, and too large to be in a cache when it is read */
-    int b_overrun; /* a whole vector may be read where the columns of b end before one does */
+    int stream;    /* c is aligned to whole vectors and too large for the caches: streaming stores */
+    int b_overrun; /* the last vector load of each row of b may over-read; stores are masked */
 } lc_tile;
 
 enum {
     LC_CACHE_LINE = 64,     /* bytes */
-    LC_LONE_ROWS = 4,       /* of rows, each with its own b, in a block */
-    LC_LONE_AHEAD = 1024,   /* bytes that are fetched before they are read */
-    LC_MOST_VECTORS = 4,    /* of columns in a block of sums */
-    LC_ROWS_OF_A_BLOCK = 8  /* at most; fewer where the registers do not hold them */
+    LC_LONE_ROWS = 4,       /* most rows of a block in which each row has its own b */
+    LC_LONE_AHEAD = 1024,   /* prefetch distance in bytes */
+    LC_MOST_VECTORS = 4,    /* most vectors of columns of a block of sums */
+    LC_ROWS_OF_A_BLOCK = 8  /* most rows of a block; fewer if the registers cannot hold them */
 };
 
-/* Activations that work on each element by itself. */
+/* Elementwise activations. */
 enum {
     LC_LINEAR,
     LC_RELU,
@@ -58,44 +66,44 @@ enum {
     LC_GELU_APPROXIMATE
 };
 
-/* Activations that work on whole rows. */
+/* Activations of whole rows. */
 enum { LC_SOFTMAX, LC_LOG_SOFTMAX };
 
-/* Rows of the batch in a panel of the sparse product, and rows of the matrix whose answers it
-   holds: each row of the batch then gets a long stretch of them at once. */
+/* Rows of the batch in a panel of the sparse product, and rows of the matrix whose results it holds
+   before they are written, so that each row of the batch is written in long contiguous pieces. */
 enum { LC_SPARSE_LANES = 64, LC_SPARSE_HELD = 256 };
 
-/* A matrix in CSR form, without its numbers.  Rows that follow one another and have the same
-   columns are a family: their columns are read once for all of them. */
+/* The pattern of a CSR matrix, without its values.  Consecutive rows with the same columns are a
+   family: their column indices are read once for all of them. */
 typedef struct {
     int64_t rows, columns;
     const int64_t *start;  /* [rows + 1]: where each row starts in `index` */
     const int32_t *index;  /* columns, ascending within a row */
-    const int64_t *family; /* where each family starts, and behind the last */
-    int activation;        /* of a product: an elementwise one, */
-    double alpha;          /* with its parameter */
+    const int64_t *family; /* [families + 1]: the first row of each family */
+    int activation;        /* elementwise, applied to a product */
+    double alpha;          /* its parameter */
 } lc_csr;
 
 /* y[n,f,p] = sum_k x[n, x_offset[k] + p] w[w_offset[k] + f * w_filter + p] (+ bias), p < positions,
-   which is at least a vector.  Vectors run along p: x and y are rows of positions, or unzipped into
-   such, and so are the weights.  The bits rule is that of lc_tile. */
+   which is at least one vector.  Vectors run along p: x, y and the weights have positions innermost,
+   or were unzipped (de-interleaved) into that layout.  The bits rule is that of lc_tile. */
 typedef struct {
     int64_t rows, filters, positions, taps;
     const int64_t *x_offset, *w_offset; /* [taps] */
-    int64_t x_row, x_ahead;             /* from a row to the next; to what is to be prefetched */
+    int64_t x_row, x_ahead;             /* from a row to the next; distance to what is prefetched */
     int64_t w_filter, y_row, y_filter, bias_filter;
     int accumulate; /* of the gradient of the kernel */
 } lc_positions;
 
-/* One table of kernels for each real type and instruction set, chosen at run time. */
+/* One table of kernels for each real type and SIMD path, chosen at run time. */
 #define LC_KERNELS(REAL, SUFFIX)                                                                   \
     typedef struct {                                                                               \
-        int lanes; /* numbers in a vector */                                                       \
+        int lanes; /* of a vector */                                                               \
         void (*product)(const lc_tile *tile, const REAL *a, const REAL *b, const REAL *bias,       \
                         REAL *c);                                                                  \
         void (*lone)(const lc_tile *tile, const REAL *a, const REAL *b, const REAL *bias,          \
                      REAL *c);                                                                     \
-        /* the batch innermost, and back: see panel.template.c */                                  \
+        /* transposes, batch innermost and back: see panel.template.h */                           \
         void (*to_panel)(int64_t rows, int64_t width, int64_t count, const REAL *x,                \
                          int64_t x_step, REAL *panel);                                             \
         void (*from_panel)(int64_t rows, int64_t width, int64_t count, const REAL *panel, REAL *y, \
@@ -107,7 +115,7 @@ typedef struct {
                               REAL *y);                                                            \
         void (*row_gradient)(int activation, int64_t rows, int64_t columns, const REAL *y,         \
                              const REAL *dy, REAL *dx);                                            \
-        /* products with a CSR matrix: see sparse.template.c */                                    \
+        /* products with a CSR matrix: see sparse.template.h */                                    \
         void (*sparse_panel)(const lc_csr *matrix, int64_t first, int64_t last,                    \
                              int64_t first_column, int64_t columns, const REAL *data,              \
                              const REAL *bias, int64_t batch, const REAL *x, REAL *panel,          \
@@ -116,7 +124,7 @@ typedef struct {
                               const REAL *bias, const REAL *x, REAL *y);                           \
         void (*sparse_gradient)(const lc_csr *matrix, int64_t first, int64_t last, int64_t batch,  \
                                 int accumulate, const REAL *x, const REAL *dy, REAL *ddata);       \
-        /* vectors along positions: see positions.template.c */                                    \
+        /* vectors along positions: see positions.template.h */                                    \
         void (*unzip)(int64_t positions, int64_t width, int64_t count, const REAL *x,              \
                       int64_t x_step, REAL *panel);                                                \
         void (*zip)(int64_t positions, int64_t width, int64_t count, const REAL *panel, REAL *y);  \
@@ -129,14 +137,13 @@ typedef struct {
 LC_KERNELS(float, f32)
 LC_KERNELS(double, f64)
 
-/* The SIMD paths, fastest first; each can be asked for where the processor has it.  The last one,
-   which every processor has, is "neon" on aarch64 and fuses as the first two do; elsewhere it is
-   "generic" and does not. */
+/* The SIMD paths, fastest first.  Every processor has the last one: on aarch64 it is named "neon" and
+   fuses as the first two do; elsewhere it is named "generic" and does not fuse. */
 enum { LC_AVX512, LC_AVX2, LC_GENERIC, LC_PATHS };
 extern const char *const lc_path_names[LC_PATHS];
 int lc_path_supported(int path);
 
-/* What this thread streamed is there for the others. */
+/* Makes this thread's streaming stores visible to other threads. */
 void lc_finish_streams(void);
 
 extern const lc_kernels_f32 *const lc_table_f32[LC_PATHS];

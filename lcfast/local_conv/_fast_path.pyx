@@ -7,8 +7,8 @@ with the geometry.  Everything else it leaves to ops.py, which does the same in 
 from numpy import empty, ndarray
 
 from lcfast.local_conv._arrays cimport is_plain, may_overlap
-from lcfast.local_conv._direct cimport forward as forward_along_filters
-from lcfast.local_conv._panels cimport forward as forward_along_batch
+from lcfast.local_conv._filters cimport forward as forward_along_filters
+from lcfast.local_conv._batch cimport forward as forward_along_batch
 
 from lcfast.local_conv import threads
 from lcfast.local_conv._activation import ELEMENTWISE

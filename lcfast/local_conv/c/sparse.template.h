@@ -37,13 +37,13 @@ LC_NAME(sparse_block)(const int rows, const int vectors, const LC_NAME(sparse_fa
                 sums[j][v] = LC_NAME(fused)(factor, values[v], sums[j][v]);
         }
     }
-    LC_UNROLL for (int j = 0; j < rows; j++) {
-        LC_UNROLL for (int v = 0; v < vectors; v++) {
-            if (family->bias)
+    if (family->bias)
+        LC_UNROLL for (int j = 0; j < rows; j++)
+            LC_UNROLL for (int v = 0; v < vectors; v++)
                 sums[j][v] += family->bias[j];
+    LC_UNROLL for (int j = 0; j < rows; j++)
+        LC_UNROLL for (int v = 0; v < vectors; v++)
             LC_STORE(held + j * lanes + v * LC_LANES, sums[j][v]);
-        }
-    }
 }
 
 /* The same for all lanes of a panel, `vectors` vectors at a time and the rest one at a time. */

@@ -26,19 +26,23 @@ LC_NAME(fused_lanes)(LC_NAME(vector) factors, LC_NAME(vector) values, LC_NAME(ve
     return sum;
 }
 
-/* to[lane] = values[lane] + bias[lane], the first `count` alone: loops that gcc makes into masks. */
+/* to[lane] = values[lane] for the first `count` lanes: a loop that gcc makes into a masked store. */
 static LC_ALWAYS_INLINE LC_TARGET void
-LC_NAME(store_first)(int64_t count, LC_NAME(vector) values, const LC_REAL *bias, LC_REAL *to) {
+LC_NAME(store_first)(int64_t count, LC_NAME(vector) values, LC_REAL *to) {
     const int first = (int)count;
-    if (bias) {
-        _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
-            if (lane < first)
-                to[lane] = values[lane] + bias[lane];
-    } else {
-        _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
-            if (lane < first)
-                to[lane] = values[lane];
-    }
+    _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
+        if (lane < first)
+            to[lane] = values[lane];
+}
+
+/* The first `count` lanes of a vector in memory, then zeros; reads no further. */
+static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
+LC_NAME(load_first)(int64_t count, const LC_REAL *from) {
+    const int first = (int)count;
+    LC_NAME(vector) values;
+    _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
+        values[lane] = lane < first ? from[lane] : 0;
+    return values;
 }
 
 /* What of c lies in a block whose columns are not whole vectors side by side: part[i,:] = c[i,:]. */
@@ -71,22 +75,22 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
                const int64_t columns) {
     LC_NAME(vector) sums[LC_ROWS_OF_A_BLOCK][LC_MOST_VECTORS];
     const int64_t a_row_step = unit ? 1 : tile->a_row_step;
-    const int beside = tile->c_column_step == 1;
+    const int contiguous = tile->c_column_step == 1;
     const int whole = columns == (int64_t)vectors * LC_LANES;
-    const int64_t in_last = columns - (vectors - 1) * LC_LANES;
-
     LC_NAME(vector) part[LC_ROWS_OF_A_BLOCK * LC_MOST_VECTORS];
-    if (tile->accumulate && !(beside && whole))
-        LC_NAME(load_part)(rows, vectors * LC_LANES, columns, tile, c, (LC_REAL *)part);
-    LC_UNROLL for (int i = 0; i < rows; i++) {
-        LC_UNROLL for (int v = 0; v < vectors; v++) {
-            if (!tile->accumulate)
-                sums[i][v] = (LC_NAME(vector)){0};
-            else if (beside && whole)
+
+    LC_UNROLL for (int i = 0; i < rows; i++)
+        LC_UNROLL for (int v = 0; v < vectors; v++)
+            sums[i][v] = (LC_NAME(vector)){0};
+    if (tile->accumulate && contiguous && whole) {
+        LC_UNROLL for (int i = 0; i < rows; i++)
+            LC_UNROLL for (int v = 0; v < vectors; v++)
                 sums[i][v] = LC_LOAD(c + i * tile->c_row_step + v * LC_LANES);
-            else
+    } else if (tile->accumulate) {
+        LC_NAME(load_part)(rows, vectors * LC_LANES, columns, tile, c, (LC_REAL *)part);
+        LC_UNROLL for (int i = 0; i < rows; i++)
+            LC_UNROLL for (int v = 0; v < vectors; v++)
                 sums[i][v] = part[i * vectors + v];
-        }
     }
 
     const int64_t a_step = tile->a_step, b_row_step = tile->b_row_step;
@@ -117,35 +121,50 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
         }
     }
 
+    if (!contiguous) {
+        LC_UNROLL for (int i = 0; i < rows; i++)
+            LC_UNROLL for (int v = 0; v < vectors; v++)
+                part[i * vectors + v] = sums[i][v];
+        LC_NAME(store_part)(rows, vectors * LC_LANES, columns, tile, bias, (LC_REAL *)part, c);
+        return;
+    }
+    /* Each choice is made once for all sums: made for each of them, it takes time here and doubles
+       that of the compiler. */
     const int64_t c_row_step = tile->c_row_step, bias_row_step = tile->bias_row_step;
-    const int stream = tile->stream;
-    const LC_REAL *bias_of_columns = bias_row_step ? NULL : bias;
-    LC_UNROLL for (int i = 0; i < rows; i++) {
-        const LC_REAL shift = bias ? bias[i * bias_row_step] : 0;
+    const int64_t in_last = columns - (vectors - 1) * LC_LANES;
+    if (bias && bias_row_step) {
+        LC_UNROLL for (int i = 0; i < rows; i++) {
+            const LC_REAL shift = bias[i * bias_row_step];
+            LC_UNROLL for (int v = 0; v < vectors; v++)
+                sums[i][v] += shift;
+        }
+    } else if (bias) {
         LC_UNROLL for (int v = 0; v < vectors; v++) {
-            LC_NAME(vector) sum = sums[i][v];
-            LC_REAL *to = c + i * c_row_step + v * LC_LANES;
-            if (!beside) {
-                part[i * vectors + v] = sum;
-                continue;
-            }
-            if (bias && bias_row_step)
-                sum += shift;
-            if (!whole && v == vectors - 1) {
-                LC_NAME(store_first)(in_last, sum,
-                                     bias_of_columns ? bias_of_columns + v * LC_LANES : NULL, to);
-                continue;
-            }
-            if (bias_of_columns)
-                sum += LC_LOAD(bias_of_columns + v * LC_LANES);
-            if (stream)
-                LC_STREAM(to, sum);
+            LC_NAME(vector) shift;
+            if (v < vectors - 1 || whole)
+                shift = LC_LOAD(bias + v * LC_LANES);
             else
-                LC_STORE(to, sum);
+                shift = LC_NAME(load_first)(in_last, bias + v * LC_LANES);
+            LC_UNROLL for (int i = 0; i < rows; i++)
+                sums[i][v] += shift;
         }
     }
-    if (!beside)
-        LC_NAME(store_part)(rows, vectors * LC_LANES, columns, tile, bias, (LC_REAL *)part, c);
+    if (!whole) {
+        LC_UNROLL for (int i = 0; i < rows; i++) {
+            LC_UNROLL for (int v = 0; v < vectors - 1; v++)
+                LC_STORE(c + i * c_row_step + v * LC_LANES, sums[i][v]);
+            LC_NAME(store_first)(in_last, sums[i][vectors - 1],
+                                 c + i * c_row_step + (vectors - 1) * LC_LANES);
+        }
+    } else if (tile->stream) {
+        LC_UNROLL for (int i = 0; i < rows; i++)
+            LC_UNROLL for (int v = 0; v < vectors; v++)
+                LC_STREAM(c + i * c_row_step + v * LC_LANES, sums[i][v]);
+    } else {
+        LC_UNROLL for (int i = 0; i < rows; i++)
+            LC_UNROLL for (int v = 0; v < vectors; v++)
+                LC_STORE(c + i * c_row_step + v * LC_LANES, sums[i][v]);
+    }
 }
 
 /* One function for each number of rows (as many as the registers take), of vectors, and `unit`. */
@@ -278,29 +297,37 @@ LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, cons
             x += a_step;
         }
     }
-    const int whole = columns == (int64_t)vectors * LC_LANES;
-    LC_UNROLL for (int i = 0; i < rows; i++) {
-        if (tile->c_column_step == 1) {
-            LC_UNROLL for (int v = 0; v < vectors; v++) {
-                const int64_t place = i * tile->c_row_step + v * LC_LANES;
-                LC_NAME(vector) sum = sums[i][v];
-                if (!whole && v == vectors - 1) {
-                    LC_NAME(store_first)(columns - v * LC_LANES, sum, bias ? bias + place : NULL,
-                                         c + place);
-                    continue;
-                }
-                if (bias)
-                    sum += LC_LOAD(bias + place);
-                LC_STORE(c + place, sum);
-            }
-        } else {
-            LC_NAME(vector) part[LC_MOST_VECTORS];
+    const int64_t c_row_step = tile->c_row_step;
+    if (tile->c_column_step != 1) {
+        LC_NAME(vector) part[LC_MOST_VECTORS];
+        LC_UNROLL for (int i = 0; i < rows; i++) {
             LC_UNROLL for (int v = 0; v < vectors; v++)
                 part[v] = sums[i][v];
             LC_NAME(store_part)(1, vectors * LC_LANES, columns, tile,
-                                bias ? bias + i * tile->c_row_step : NULL, (LC_REAL *)part,
-                                c + i * tile->c_row_step);
+                                bias ? bias + i * c_row_step : NULL, (LC_REAL *)part,
+                                c + i * c_row_step);
         }
+        return;
+    }
+    const int whole = columns == (int64_t)vectors * LC_LANES;
+    const int64_t in_last = columns - (vectors - 1) * LC_LANES;
+    LC_UNROLL for (int i = 0; i < rows; i++) {
+        LC_REAL *to = c + i * c_row_step;
+        if (bias) {
+            const LC_REAL *shift = bias + i * c_row_step;
+            LC_UNROLL for (int v = 0; v < vectors; v++) {
+                if (v < vectors - 1 || whole)
+                    sums[i][v] += LC_LOAD(shift + v * LC_LANES);
+                else
+                    sums[i][v] += LC_NAME(load_first)(in_last, shift + v * LC_LANES);
+            }
+        }
+        LC_UNROLL for (int v = 0; v < vectors - 1; v++)
+            LC_STORE(to + v * LC_LANES, sums[i][v]);
+        if (whole)
+            LC_STORE(to + (vectors - 1) * LC_LANES, sums[i][vectors - 1]);
+        else
+            LC_NAME(store_first)(in_last, sums[i][vectors - 1], to + (vectors - 1) * LC_LANES);
     }
 }
 

@@ -1,31 +1,31 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""The integers of a geometry as the loops take them: a struct, made once for each geometry."""
+"""A geometry flattened to a struct of integers for the C loops, built once for each geometry."""
 from libc.stdint cimport int64_t
 
 from lcfast.local_conv._arrays cimport start_of
 
 
-cdef class Steps:
-    """The windows of a geometry, kept with it: reading its attributes takes microseconds."""
+cdef class CachedFlatGeometry:
+    """The struct, cached in its geometry: reading the geometry's attributes takes microseconds."""
 
-    cdef Windows windows
-    cdef object offsets # the arrays that `windows` points into
+    cdef FlatGeometry flat
+    cdef object offsets # the arrays that `flat` points into
 
     def __cinit__(self, geometry):
         self.offsets = geometry.run_offsets, geometry.kernel_run_offsets
-        self.windows = read_windows(geometry)
+        self.flat = flattened(geometry)
 
 
-cdef Windows windows_of(geometry):
-    cdef dict kept = geometry.__dict__ # where its cached properties lie too
-    steps = kept.get("_steps")
-    if steps is None:
-        steps = kept["_steps"] = Steps(geometry)
-    return (<Steps>steps).windows
+cdef FlatGeometry flat_geometry(geometry):
+    cdef dict cached = geometry.__dict__ # where its cached properties are too
+    flat = cached.get("_flat_geometry")
+    if flat is None:
+        flat = cached["_flat_geometry"] = CachedFlatGeometry(geometry)
+    return (<CachedFlatGeometry>flat).flat
 
 
-cdef Windows read_windows(geometry):
-    cdef Windows g
+cdef FlatGeometry flattened(geometry):
+    cdef FlatGeometry g
     g.positions = geometry.positions
     g.output_columns = geometry.output_columns
     g.down, g.along = geometry.window_steps

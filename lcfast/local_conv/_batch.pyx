@@ -11,11 +11,12 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from lcfast.local_conv._arrays cimport start_of
-from lcfast.local_conv._direct cimport (
-    ALIGNMENT, Windows, activate_block, aligned, ceiling, empty_tile, from_panel, lanes_of, product,
-    real, to_panel, vector_bytes, window_offset, windows_of,
-)
+from lcfast.local_conv._flat_geometry cimport FlatGeometry, flat_geometry, receptive_field_offset
 from lcfast.local_conv._kernels cimport LC_LINEAR, lc_tile
+from lcfast.local_conv._simd_paths cimport (
+    activate_block, from_panel, lanes_of, product, real, to_panel, vector_bytes,
+)
+from lcfast.local_conv._tiles cimport ALIGNMENT, aligned, ceiling, empty_tile
 
 cdef enum:
     GROUP_NUMBERS = 64 # sums of a row of the batch that leave a panel together
@@ -23,13 +24,13 @@ cdef enum:
 
 # ---------------------------------------------------------------- forward
 
-cdef void forward_task(const Windows *g, int path, int64_t width, int activation,
+cdef void forward_task(const FlatGeometry *g, int path, int64_t width, int activation,
                        double alpha, int64_t rows, int64_t first, int64_t last, int64_t group,
                        const real *x, const real *kernel, const real *bias,
                        int64_t *panel_run_offset, real *panel, real *sums,
                        real *y) noexcept nogil:
     # y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]), p in first..last
-    cdef int64_t origin = window_offset(g, first)
+    cdef int64_t origin = receptive_field_offset(g, first)
     cdef int64_t position, start, count, f, here
     cdef const real *bias_here = NULL
     cdef lc_tile tile = empty_tile(g.kernel_run_offset, panel_run_offset)
@@ -45,7 +46,7 @@ cdef void forward_task(const Windows *g, int path, int64_t width, int activation
     tile.a_ahead = g.kernel_position
     for start in range(g.runs):
         panel_run_offset[start] = g.run_offset[start] * width
-    to_panel(path, rows, width, window_offset(g, last - 1) + g.span - origin, x + origin,
+    to_panel(path, rows, width, receptive_field_offset(g, last - 1) + g.span - origin, x + origin,
              g.x_row, panel)
     start = first
     while start < last:
@@ -57,7 +58,7 @@ cdef void forward_task(const Windows *g, int path, int64_t width, int activation
             if bias != NULL:
                 bias_here = bias + position * g.bias_position
             product(path, &tile, kernel + position * g.kernel_position,
-                    panel + (window_offset(g, position) - origin) * width, bias_here,
+                    panel + (receptive_field_offset(g, position) - origin) * width, bias_here,
                     sums + here * width)
         if activation != LC_LINEAR:
             activate_block(path, activation, alpha, count * g.filters * width, sums)
@@ -70,9 +71,10 @@ cdef void forward_task(const Windows *g, int path, int64_t width, int activation
         start += count
 
 
-cdef int forward_all(const Windows *g, int64_t rows, const real *x_start, const real *kernel_start,
-                     const real *bias_start, real *y_start, int activation, double alpha, int path,
-                     int threads, int64_t vectors, int64_t splits) except -1:
+cdef int forward_all(const FlatGeometry *g, int64_t rows, const real *x_start,
+                     const real *kernel_start, const real *bias_start, real *y_start,
+                     int activation, double alpha, int path, int threads, int64_t vectors,
+                     int64_t splits) except -1:
     cdef int64_t lanes = vector_bytes(path) // sizeof(real)
     cdef int64_t width = vectors * lanes
     cdef int64_t row_blocks = ceiling(rows, width)
@@ -83,8 +85,8 @@ cdef int forward_all(const Windows *g, int64_t rows, const real *x_start, const 
     for task in range(splits):
         first = task * g.positions // splits
         last = (task + 1) * g.positions // splits
-        panel_numbers = max(panel_numbers,
-                            window_offset(g, last - 1) - window_offset(g, first) + g.span)
+        panel_numbers = max(panel_numbers, receptive_field_offset(g, last - 1)
+                            - receptive_field_offset(g, first) + g.span)
     panel_numbers *= width
     cdef int64_t scratch = panel_numbers + group * g.filters * width
     cdef void *memory = malloc(threads * scratch * sizeof(real) + ALIGNMENT)
@@ -118,7 +120,7 @@ cpdef forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int ac
 
     Rows are cut into blocks of `vectors` vectors, positions into `splits` ranges.
     """
-    cdef Windows g = windows_of(geometry)
+    cdef FlatGeometry g = flat_geometry(geometry)
     cdef void *x_start = start_of(x, item_bytes)
     cdef void *kernel_start = start_of(kernel, item_bytes)
     cdef void *bias_start = NULL if bias is None else start_of(bias, item_bytes)
@@ -140,8 +142,8 @@ cdef inline int64_t first_window(int64_t index, int64_t kernel, int64_t stride) 
     return max(ceiling(index - kernel + 1, stride), <int64_t>0) if index >= kernel else 0
 
 
-cdef inline void positions_of_pixels(const Windows *g, int64_t low, int64_t high, int64_t *first,
-                                     int64_t *last) noexcept nogil:
+cdef inline void positions_of_pixels(const FlatGeometry *g, int64_t low, int64_t high,
+                                     int64_t *first, int64_t *last) noexcept nogil:
     # The range of positions in which all are that see a pixel in low..high.
     cdef int64_t top = low // g.input_columns, bottom = (high - 1) // g.input_columns
     cdef int64_t output_rows = g.positions // g.output_columns
@@ -155,7 +157,7 @@ cdef inline void positions_of_pixels(const Windows *g, int64_t low, int64_t high
     last[0] = max(last_row * g.output_columns + last_column + 1, first[0])
 
 
-cdef void input_gradient_task(const Windows *g, int path, int64_t width, int64_t rows,
+cdef void input_gradient_task(const FlatGeometry *g, int path, int64_t width, int64_t rows,
                               int64_t low, int64_t high, const real *dy, const real *kernel,
                               int64_t *kernel_offset, int64_t *dy_offset, real *dy_panel,
                               real *dx_panel, real *dx) noexcept nogil:
@@ -216,7 +218,7 @@ def input_gradient(geometry, int64_t rows, const real[::1] dy, const real[::1] k
 
     Rows are cut into blocks of `vectors` vectors, pixels of the input into `splits` ranges.
     """
-    cdef Windows g = windows_of(geometry)
+    cdef FlatGeometry g = flat_geometry(geometry)
     cdef const real *dy_start = &dy[0]
     cdef const real *kernel_start = &kernel[0]
     cdef real *dx_start = &dx[0]

@@ -12,29 +12,12 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from lcfast.local_conv._arrays cimport start_of
-from lcfast.local_conv._kernels cimport *
-
-cdef extern from *:
-    """
-    #ifdef LC_OPENMP
-    #include <omp.h>
-    static int lc_openmp(void) { return 1; }
-    #else
-    static int lc_openmp(void) { return 0; }
-    #endif
-    #if defined(LC_OPENMP_PAUSE) && !defined(__clang__)
-    #include <pthread.h>
-    /* libgomp's threads do not survive a fork, and a child would wait for them for ever: they are
-       let go before each, be it Python's or that of a server in C; the next region makes new ones.
-       clang's libomp starts anew in a child by itself, and its pause crashes on later threads. */
-    static void lc_release_threads(void) { omp_pause_resource_all(omp_pause_hard); }
-    static int lc_guard_forks(void) { return pthread_atfork(lc_release_threads, NULL, NULL); }
-    #else
-    static int lc_guard_forks(void) { return 0; }
-    #endif
-    """
-    int lc_openmp() nogil
-    int lc_guard_forks() nogil
+from lcfast.local_conv._flat_geometry cimport FlatGeometry, flat_geometry, receptive_field_offset
+from lcfast.local_conv._kernels cimport LC_AVX2, LC_AVX512, LC_LINEAR, lc_tile
+from lcfast.local_conv._simd_paths cimport (
+    activate_block, finish_streams, product, real, table_f32, table_f64, vector_bytes,
+)
+from lcfast.local_conv._tiles cimport ceiling, empty_tile
 
 cdef enum:
     ROW_BLOCK = 48               # rows of the batch in a tile: their windows stay in L1 and L2
@@ -50,32 +33,14 @@ cdef enum:
     STEP_AHEAD = 256             # numbers that are fetched before they are read
 
 PACKED_FROM_ROWS = FEW_ROWS
-PATH_NAMES = tuple([lc_path_names[path].decode() for path in range(LC_PATHS)])
-SUPPORTED_PATHS = tuple([path for path in range(LC_PATHS) if lc_path_supported(path)])
-HAS_OPENMP = bool(lc_openmp())
-if lc_guard_forks():
-    raise MemoryError("no memory to guard forks")
-
-
-cdef const lc_kernels_f32 *table_f32(int path) noexcept nogil:
-    return lc_table_f32[path]
-
-
-cdef const lc_kernels_f64 *table_f64(int path) noexcept nogil:
-    return lc_table_f64[path]
-
-
-cpdef int64_t vector_bytes(int path) noexcept nogil:
-    """Bytes in a vector of a SIMD path."""
-    return lc_table_f32[path].lanes * sizeof(float)
 
 
 cdef inline void lone(int path, const lc_tile *tile, const real *a, const real *b,
                       const real *bias, real *c) noexcept nogil:
     if real is float:
-        lc_table_f32[path].lone(tile, a, b, bias, c)
+        table_f32(path).lone(tile, a, b, bias, c)
     else:
-        lc_table_f64[path].lone(tile, a, b, bias, c)
+        table_f64(path).lone(tile, a, b, bias, c)
 
 
 # ---------------------------------------------------------------- forward
@@ -87,23 +52,23 @@ cdef struct ForwardTasks:
     bint stream # the output, past the caches
 
 
-cdef inline bint windows_are_rows(const Windows *g) noexcept nogil:
+cdef inline bint positions_are_rows(const FlatGeometry *g) noexcept nogil:
     # Whether the windows along a row of pixels, which share a kernel, are the rows of a tile.
     return g.kernel_position == 0 and g.output_columns >= FULL_TILE and g.y_filter == 1
 
 
-cdef inline bint in_steps(const Windows *g, int64_t rows) noexcept nogil:
+cdef inline bint in_steps(const FlatGeometry *g, int64_t rows) noexcept nogil:
     # Whether a wide kernel is read as it lies, a few taps at a time: nothing is read twice.
     return g.positions == 1 and g.runs == 1 and rows < FEW_ROWS \
         and g.filters >= 2 * COLUMN_BLOCK and g.patch * g.filters >= STEP_NUMBERS
 
 
-cdef ForwardTasks forward_tasks(const Windows *g, int64_t rows, int64_t item_bytes,
+cdef ForwardTasks forward_tasks(const FlatGeometry *g, int64_t rows, int64_t item_bytes,
                                 int threads) noexcept nogil:
     cdef ForwardTasks cut
     cdef int64_t kernel_bytes = max(g.patch * g.filters * item_bytes, 1)
     cut.group = max(KERNEL_BLOCK_BYTES // kernel_bytes, 1)
-    if windows_are_rows(g):
+    if positions_are_rows(g):
         cut.group = max(cut.group, g.output_columns)
     cut.group = min(cut.group, max(ceiling(g.positions, threads), 1))
     cut.column_block = g.filters
@@ -121,7 +86,7 @@ cdef ForwardTasks forward_tasks(const Windows *g, int64_t rows, int64_t item_byt
     return cut
 
 
-cdef int64_t forward_of_one_row(const Windows *g, lc_tile tile, int path, int64_t first,
+cdef int64_t forward_of_one_row(const FlatGeometry *g, lc_tile tile, int path, int64_t first,
                                 int64_t last, int64_t column, const real *x, const real *kernel,
                                 const real *bias, real *y) noexcept nogil:
     # y[p,f] = sum_k x[p,k] kernel[p,k,f] + bias[p,f], several positions at once.  Returns the first
@@ -137,7 +102,7 @@ cdef int64_t forward_of_one_row(const Windows *g, lc_tile tile, int path, int64_
     tile.c_row_step = g.y_position
     while position < last:
         tile.rows = min(last - position, g.output_columns - position % g.output_columns)
-        lone(path, &tile, x + window_offset(g, position),
+        lone(path, &tile, x + receptive_field_offset(g, position),
              kernel + position * g.kernel_position + column,
              bias + position * g.bias_position + column * g.y_filter if bias != NULL else NULL,
              y + position * g.y_position)
@@ -145,7 +110,7 @@ cdef int64_t forward_of_one_row(const Windows *g, lc_tile tile, int path, int64_
     return max(position, first)
 
 
-cdef void forward_of_steps(const Windows *g, lc_tile tile, int path, const real *x,
+cdef void forward_of_steps(const FlatGeometry *g, lc_tile tile, int path, const real *x,
                            const real *kernel, const real *bias, real *y) noexcept nogil:
     # y[n,f] = sum_k x[n,k] kernel[k,f] + bias[f], a few k at a time
     cdef int64_t k = 0
@@ -158,7 +123,7 @@ cdef void forward_of_steps(const Windows *g, lc_tile tile, int path, const real 
         k += tile.run_length
 
 
-cdef void forward_of_windows(const Windows *g, lc_tile tile, int path, int64_t first,
+cdef void forward_of_position_rows(const FlatGeometry *g, lc_tile tile, int path, int64_t first,
                              int64_t last, const real *x, const real *kernel, const real *bias,
                              real *y) noexcept nogil:
     # y[n,p,f] = sum_k x[n,p,k] kernel[k,f] + bias[f], the positions of a row of pixels at once
@@ -170,12 +135,12 @@ cdef void forward_of_windows(const Windows *g, lc_tile tile, int path, int64_t f
         position = first
         while position < last:
             tile.rows = min(last - position, g.output_columns - position % g.output_columns)
-            product(path, &tile, x + n * g.x_row + window_offset(g, position), kernel, bias,
-                    y + n * g.y_row + position * g.y_position)
+            product(path, &tile, x + n * g.x_row + receptive_field_offset(g, position), kernel,
+                    bias, y + n * g.y_row + position * g.y_position)
             position += tile.rows
 
 
-cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, int path,
+cdef void forward_task(const FlatGeometry *g, const ForwardTasks *cut, int64_t task, int path,
                        int activation, double alpha, int64_t rows,
                        const real *x, const real *kernel, const real *bias,
                        real *y) noexcept nogil:
@@ -203,8 +168,8 @@ cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, 
     x += row * g.x_row
     y += row * g.y_row + column * g.y_filter
     position = first
-    if windows_are_rows(g):
-        forward_of_windows(g, tile, path, first, last, x, kernel + column,
+    if positions_are_rows(g):
+        forward_of_position_rows(g, tile, path, first, last, x, kernel + column,
                            bias + column if bias != NULL else NULL, y)
         position = last
     elif in_steps(g, rows):
@@ -217,7 +182,7 @@ cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, 
         bias_here = NULL
         if bias != NULL:
             bias_here = bias + position * g.bias_position + column * g.y_filter
-        product(path, &tile, x + window_offset(g, position),
+        product(path, &tile, x + receptive_field_offset(g, position),
                 kernel + position * g.kernel_position + column, bias_here,
                 y + position * g.y_position)
     if activation == LC_LINEAR:
@@ -236,7 +201,7 @@ cdef void forward_task(const Windows *g, const ForwardTasks *cut, int64_t task, 
                                y + n * g.y_row + f * g.y_filter + first)
 
 
-cdef void forward_of_columns(const Windows *g, int path, int activation, double alpha,
+cdef void forward_of_columns(const FlatGeometry *g, int path, int activation, double alpha,
                              int64_t rows, int64_t column, const real *x, const real *kernel,
                              const real *bias, real *packed, real *y) noexcept nogil:
     # y[n,f] = activation(sum_k x[n,k] kernel[k,f] + bias[f]) for some columns of a wide kernel,
@@ -273,7 +238,7 @@ def forward_wide(geometry, int64_t rows, const real[::1] x, const real[::1] kern
                  const real[::1] bias, real[::1] y, int activation, double alpha,
                  int path, int threads):
     """y[n,f] = activation(sum_k x[n,k] kernel[k,f] + bias[f]): one position, one run, many f."""
-    cdef Windows g = windows_of(geometry)
+    cdef FlatGeometry g = flat_geometry(geometry)
     cdef const real *x_start = &x[0]
     cdef const real *kernel_start = &kernel[0]
     cdef const real *bias_start = NULL
@@ -295,9 +260,9 @@ def forward_wide(geometry, int64_t rows, const real[::1] x, const real[::1] kern
     free(packed)
 
 
-cdef int forward_all(const Windows *g, int64_t rows, const real *x_start, const real *kernel_start,
-                     const real *bias_start, real *y_start, int activation, double alpha, int path,
-                     int threads) except -1:
+cdef int forward_all(const FlatGeometry *g, int64_t rows, const real *x_start,
+                     const real *kernel_start, const real *bias_start, real *y_start,
+                     int activation, double alpha, int path, int threads) except -1:
     cdef ForwardTasks cut = forward_tasks(g, rows, sizeof(real), threads)
     cdef int64_t tasks = cut.groups * cut.column_blocks * cut.row_blocks
     cdef int64_t vector = vector_bytes(path)
@@ -312,20 +277,20 @@ cdef int forward_all(const Windows *g, int64_t rows, const real *x_start, const 
                 forward_task(g, &cut, task, path, activation, alpha, rows,
                              x_start, kernel_start, bias_start, y_start)
             if cut.stream:
-                lc_finish_streams()
+                finish_streams()
         return 0
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
         for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
             forward_task(g, &cut, task, path, activation, alpha, rows,
                          x_start, kernel_start, bias_start, y_start)
         if cut.stream:
-            lc_finish_streams()
+            finish_streams()
     return 0
 
 
 def forward_blocks(geometry, int64_t rows, int item_bytes, int threads):
     """Positions, filters and rows of the batch in a task of `forward`, at most."""
-    cdef Windows g = windows_of(geometry)
+    cdef FlatGeometry g = flat_geometry(geometry)
     cdef ForwardTasks cut = forward_tasks(&g, rows, item_bytes, threads)
     return min(cut.group, g.positions), min(cut.column_block, g.filters), min(cut.row_block, rows)
 
@@ -333,7 +298,7 @@ def forward_blocks(geometry, int64_t rows, int item_bytes, int threads):
 cpdef forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int activation,
               double alpha, int path, int threads):
     """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f])."""
-    cdef Windows g = windows_of(geometry)
+    cdef FlatGeometry g = flat_geometry(geometry)
     cdef void *x_start = start_of(x, item_bytes)
     cdef void *kernel_start = start_of(kernel, item_bytes)
     cdef void *bias_start = NULL if bias is None else start_of(bias, item_bytes)

@@ -256,14 +256,17 @@ LC_NAME(positions_block)(const int rows, const int filters, const int vectors,
                     sums[n][f][v] = LC_NAME(fused_lanes)(value, weights[f][v], sums[n][f][v]);
             }
     }
-    LC_UNROLL for (int n = 0; n < rows; n++)
+    if (bias)
         LC_UNROLL for (int f = 0; f < filters; f++)
             LC_UNROLL for (int v = 0; v < vectors; v++) {
-                LC_NAME(vector) sum = sums[n][f][v];
-                if (bias)
-                    sum += LC_LOAD(bias + f * tile->bias_filter + v * LC_LANES);
-                LC_STORE(y + n * tile->y_row + f * tile->y_filter + v * LC_LANES, sum);
+                const LC_NAME(vector) shift = LC_LOAD(bias + f * tile->bias_filter + v * LC_LANES);
+                LC_UNROLL for (int n = 0; n < rows; n++)
+                    sums[n][f][v] += shift;
             }
+    LC_UNROLL for (int n = 0; n < rows; n++)
+        LC_UNROLL for (int f = 0; f < filters; f++)
+            LC_UNROLL for (int v = 0; v < vectors; v++)
+                LC_STORE(y + n * tile->y_row + f * tile->y_filter + v * LC_LANES, sums[n][f][v]);
 }
 
 /* The same for all positions. */
@@ -272,7 +275,7 @@ LC_NAME(positions_rows)(const int rows, const int filters, const int vectors,
                         const lc_positions *tile, const LC_REAL *x, const LC_REAL *w,
                         const LC_REAL *bias, LC_REAL *y) {
     const int64_t width = (int64_t)vectors * LC_LANES, positions = tile->positions;
-    if (positions < width) {
+    if (vectors > 1 && positions < width) {
         for (int64_t next = 0; next < positions; next += LC_LANES) {
             const int64_t p = LC_REACHING_BACK(next, positions, LC_LANES);
             LC_NAME(positions_block)(rows, filters, 1, tile, x + p, w + p, bias ? bias + p : bias,
@@ -334,12 +337,13 @@ LC_NAME(positions_gradient_block)(const int taps, const int filters, const lc_po
     const LC_REAL *values[4];
     LC_UNROLL for (int k = 0; k < taps; k++) {
         values[k] = x + tile->x_offset[tap + k];
-        LC_UNROLL for (int f = 0; f < filters; f++) {
+        LC_UNROLL for (int f = 0; f < filters; f++)
             sums[k][f] = (LC_NAME(vector)){0};
-            if (tile->accumulate)
-                sums[k][f] = LC_LOAD(dw + tile->w_offset[tap + k] + f * tile->w_filter);
-        }
     }
+    if (tile->accumulate)
+        LC_UNROLL for (int k = 0; k < taps; k++)
+            LC_UNROLL for (int f = 0; f < filters; f++)
+                sums[k][f] = LC_LOAD(dw + tile->w_offset[tap + k] + f * tile->w_filter);
     for (int64_t n = 0; n < tile->rows; n++, dy += tile->y_row) {
         LC_NAME(vector) gradients[4];
         LC_UNROLL for (int f = 0; f < filters; f++)

@@ -1,0 +1,2 @@
+#define LC_IS_DOUBLE 0
+#include "avx2.template.h"
