@@ -1,5 +1,6 @@
 """The error of model files, and how errors show values and lists of problems."""
 
+import reprlib
 from collections.abc import Sequence
 
 
@@ -21,7 +22,9 @@ _LONGEST = 80  # characters of a value in an error message
 
 
 def quoted(value: object) -> str:
-    """Return `repr(value)` for an error message, shortened to about 80 characters.
+    """Return the repr of a value for an error message, shortened to about 80 characters.
+
+    Large containers are abbreviated without building their whole repr.
 
     Examples
     --------
@@ -30,7 +33,7 @@ def quoted(value: object) -> str:
     """
     if isinstance(value, str):
         return repr(value if len(value) <= _LONGEST else f"{value[: _LONGEST - 3]}...")
-    text = repr(value)
+    text = reprlib.repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

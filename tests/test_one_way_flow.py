@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "convolution": {"local_conv"},
     "io": {"errors", "file_signatures"},
     "rows": {"errors", "file_signatures"},
-    "vocabulary": {"local_conv"},
+    "vocabulary": {"local_conv", "errors"},
     "local_conv": set(),
     "errors": set(),
     "file_signatures": set(),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lcfast.convolution.reductions import sum_over
+from lcfast.errors import quoted
 from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Pullback
 from lcfast.layers.core.symbolic import Shape
@@ -63,12 +64,12 @@ class Dot(Merge):
         if not several and not found:
             raise TypeError(
                 "Invalid type for argument `axes`: it should be a list or an int. "
-                f"Received: axes={arguments.short(axes)}."
+                f"Received: axes={quoted(axes)}."
             )
         if several and (len(found) != 2 or len(numbers) != 2):
             raise ValueError(
                 "Invalid format for argument `axes`: it should contain two integers. "
-                f"Received: axes={arguments.short(axes)}."
+                f"Received: axes={quoted(axes)}."
             )
         self.axes: int | tuple[int, ...] = found if several else found[0]
         self.normalize = arguments.checked_flag(normalize, "normalize")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lcfast.convolution.reductions import sum_over
+from lcfast.errors import quoted
 from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.weights import Record, WeightSlot
@@ -68,7 +69,7 @@ gamma_constraint
         if len(self._axes) != len(numbers) or not numbers:
             raise TypeError(
                 "Expected an int or a list/tuple of ints for the argument 'axis', but received: "
-                f"{arguments.short(axis)}"
+                f"{quoted(axis)}"
             )
         self._written_as_list = several
         self.epsilon = arguments.number(epsilon, "epsilon", least=0)

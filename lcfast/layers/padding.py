@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lcfast.errors import quoted
 from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
@@ -277,7 +278,7 @@ def _margin(value: Any, name: str) -> tuple[int, int]:
     if len(sizes) != 2 or len(checked) != 2:
         raise ValueError(
             f"The `{name}` argument must be an integer >= 0, or a tuple of two, for each "
-            f"dimension. Received: {arguments.short(value)}."
+            f"dimension. Received: {quoted(value)}."
         )
     return checked[0], checked[1]
 
@@ -288,6 +289,6 @@ def _two_margins(value: Any, name: str) -> Margins:
     if len(pair) != 2:
         raise ValueError(
             f"`{name}` should have two elements, for rows and for columns. "
-            f"Received: {arguments.short(value)}."
+            f"Received: {quoted(value)}."
         )
     return _margin(pair[0], name), _margin(pair[1], name)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lcfast.convolution.reductions import sum_over
+from lcfast.errors import quoted
 from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
@@ -122,7 +123,7 @@ class Normalization(Layer):
         if (mean is None) != (variance is None):
             raise ValueError(
                 "When setting values directly, both `mean` and `variance` must be set. Got mean: "
-                f"{arguments.short(mean)} and variance: {arguments.short(variance)}"
+                f"{quoted(mean)} and variance: {quoted(variance)}"
             )
         self.mean: Any = None if mean is None else numbers(mean, "mean")
         self.variance: Any = None if variance is None else numbers(variance, "variance")
@@ -237,7 +238,7 @@ def numbers(value: Any, name: str) -> Any:
     if len({np.shape(item) for item in found}) > 1:
         raise ValueError(
             f"The `{name}` argument must be a number or an array of numbers. "
-            f"Received: {arguments.short(value)}."
+            f"Received: {quoted(value)}."
         )
     return found
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lcfast.convolution.reductions import sum_over
+from lcfast.errors import quoted
 from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
@@ -192,7 +193,7 @@ class Permute(Layer):
             raise ValueError(
                 "Invalid permutation argument `dims` for Permute Layer. The set of indices in "
                 "`dims` must be consecutive and start from 1. "
-                f"Received dims={arguments.short(dims)}"
+                f"Received dims={quoted(dims)}"
             )
         self.dims = tuple(known)
 

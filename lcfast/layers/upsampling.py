@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lcfast.convolution.reductions import sum_over
+from lcfast.errors import quoted
 from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
@@ -113,7 +114,7 @@ class UpSampling2D(Layer):
         if not isinstance(interpolation, str) or interpolation.lower() not in INTERPOLATIONS:
             raise ValueError(
                 f"Layer {self.name} (UpSampling2D) supports interpolation='nearest' or 'bilinear'. "
-                f"Received: interpolation={arguments.short(interpolation)}."
+                f"Received: interpolation={quoted(interpolation)}."
             )
         self.interpolation = interpolation.lower()
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lcfast.errors import quoted
 from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
@@ -351,7 +352,7 @@ def _layer_of(entry: dict[str, Any]) -> Layer:
     classes = {cls.__name__: cls for cls in _subclasses(Layer) if _is_lcfast_s(cls)}
     if not isinstance(kind, str) or kind not in classes or not isinstance(config, dict):
         raise ValueError(
-            f"lcfast has no layer {arguments.short(kind)}; load the whole model with "
+            f"lcfast has no layer {quoted(kind)}; load the whole model with "
             "custom_objects, or pass a layer object."
         )
     layer: Layer = classes[kind].from_config(config)

@@ -8,13 +8,13 @@ Source: https://www.tensorflow.org/versions/r2.15/api_docs/python/tf/keras/const
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from reprlib import repr as short_repr
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lcfast.errors import quoted
 from lcfast.vocabulary.registry import Configured, Registry, number
 
 Array = NDArray[Any]
@@ -159,7 +159,7 @@ def _checked_axis(axis: Any) -> Axis:
     numbers = tuple(number("axis", one) for one in (axis if several else (axis,)))
     whole = tuple(one for one in numbers if isinstance(one, int))
     if whole != numbers:
-        raise ValueError(f"axis needs an int, a sequence of ints or None, not {short_repr(axis)}.")
+        raise ValueError(f"axis needs an int, a sequence of ints or None, not {quoted(axis)}.")
     return whole if several else whole[0]
 
 

@@ -11,13 +11,13 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from reprlib import repr as short_repr
 from types import MappingProxyType, NoneType
 from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from lcfast.errors import quoted
 from lcfast.vocabulary.registry import Configured, Registry, number
 
 Array = NDArray[Any]
@@ -38,7 +38,7 @@ class Initializer(Configured):
             if value is None and NoneType in kinds:
                 continue
             if int in kinds and not isinstance(value, int | np.integer):
-                raise ValueError(f"{f.name} needs an int or None, not {short_repr(value)}.")
+                raise ValueError(f"{f.name} needs an int or None, not {quoted(value)}.")
             if int in kinds or float in kinds:
                 self._set(**{f.name: number(f.name, value)})
 
@@ -85,7 +85,7 @@ class Constant(Initializer):
         except ValueError:  # lists of unequal lengths
             numbers = np.asarray(None)
         if numbers.dtype.kind not in "biuf":
-            raise ValueError(f"value needs a number or an array of them, not {short_repr(value)}.")
+            raise ValueError(f"value needs a number or an array of them, not {quoted(value)}.")
         self._set(value=numbers.tolist())
 
     def _values(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

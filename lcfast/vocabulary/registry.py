@@ -8,11 +8,12 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from reprlib import repr as short_repr  # what was given may be a whole file's worth of numbers
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
+
+from lcfast.errors import quoted
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="Configured")  # typing.Self needs Python 3.11
@@ -41,14 +42,14 @@ def number(name: str, value: object, *, finite: bool = True) -> int | float:
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{name} needs a number, not {short_repr(value)}.")
+        raise ValueError(f"{name} needs a number, not {quoted(value)}.")
     try:
         representable = math.isfinite(value) or (not finite and math.isinf(value))
     except OverflowError:  # an int larger than the largest float
         representable = False
     if not representable:
         needed = "a finite number" if finite else "a number"
-        raise ValueError(f"{name} needs {needed}, not {short_repr(value)}.")
+        raise ValueError(f"{name} needs {needed}, not {quoted(value)}.")
     return value
 
 
@@ -167,7 +168,7 @@ class Registry(Generic[T]):
         if isinstance(config, Mapping):
             return self._from_dict(config)
         raise TypeError(
-            f"{short_repr(config)} is not a {self.noun}: "
+            f"{quoted(config)} is not a {self.noun}: "
             f"give None, a name such as {next(iter(self.classes), '...')!r}, a dict or a callable."
         )
 
@@ -184,7 +185,7 @@ class Registry(Generic[T]):
         get_config = getattr(instance, "get_config", None)
         if isinstance(instance, type) or not callable(get_config):
             raise ValueError(
-                f"{getattr(instance, '__name__', short_repr(instance))} cannot be serialized: "
+                f"{getattr(instance, '__name__', quoted(instance))} cannot be serialized: "
                 f"a {self.noun} needs a get_config method that returns its arguments."
             )
         return {"class_name": type(instance).__name__, "config": get_config()}
@@ -193,7 +194,7 @@ class Registry(Generic[T]):
         factory = self.aliases.get(name) or self.classes.get(name)
         if factory is None:
             raise ValueError(
-                f"{short_repr(name)} is not a known {self.noun}: "
+                f"{quoted(name)} is not a known {self.noun}: "
                 f"give {', '.join(sorted(self.classes))}, or one of Keras's aliases."
             )
         return factory
@@ -207,7 +208,7 @@ class Registry(Generic[T]):
         config = {} if config is None else config
         if not isinstance(name, str) or not isinstance(config, Mapping):
             raise ValueError(
-                f"{short_repr(given)} does not describe a known {self.noun}: "
+                f"{quoted(given)} does not describe a known {self.noun}: "
                 'give {"class_name": a name, "config": a dict of its arguments}.'
             )
         return self._make(self._factory(name), name, config)
@@ -218,5 +219,5 @@ class Registry(Generic[T]):
             return factory(**checked)
         except TypeError as error:  # a value of a type that the constructor does not expect
             raise ValueError(
-                f"{name} cannot be created from {short_repr(checked)}: {error}."
+                f"{name} cannot be created from {quoted(checked)}: {error}."
             ) from error

@@ -9,13 +9,13 @@ import json
 import math
 import operator
 import os
-import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lcfast.errors import quoted
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
 
@@ -186,7 +186,7 @@ def number(value: Any, name: str, least: float = -math.inf) -> float:
         converted = math.nan
     if not converted >= least:
         wanted = "a number" if least == -math.inf else f"a number of {least:g} or more"
-        raise ValueError(f"The `{name}` argument must be {wanted}. Received: {short(value)}.")
+        raise ValueError(f"The `{name}` argument must be {wanted}. Received: {quoted(value)}.")
     return converted
 
 
@@ -239,12 +239,6 @@ def with_defaults(**defaults: Any) -> Callable[[Any], Any]:
         return cls
 
     return decorate
-
-
-def short(value: Any) -> str:
-    """`value` for an error message, cut to 80 characters."""
-    text = reprlib.repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def as_integer(value: Any) -> int | None:
