@@ -14,6 +14,29 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 from lcfast.local_conv import _shortcut, ops, threads
 from lcfast.vocabulary import initializers
+from tests.support import tiers
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="run every case, not a few of each test")
+
+
+def runs_every_case(config):
+    """With --full, or where tests are chosen by -k or by node id."""
+    return config.option.full or config.option.keyword or any("::" in arg for arg in config.args)
+
+
+def pytest_report_header(config):
+    if runs_every_case(config):
+        return "tier: full, every case"
+    return "tier: fast, a few cases of each test; pytest --full runs every case"
+
+
+def pytest_collection_modifyitems(config, items):
+    if not runs_every_case(config):
+        left_out = tiers.left_out(items)
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture
