@@ -3,12 +3,10 @@
 import json
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import lcfast
-
-DRAWS = settings(max_examples=150, deadline=None, derandomize=True)
 
 
 @st.composite
@@ -52,7 +50,6 @@ def answers(layer, x):
     return y, pullback(np.cos(y))[0]
 
 
-@DRAWS
 @given(layers())
 def test_all_engines_agree_with_the_reference(layer):
     x = rows_for(layer)
@@ -68,7 +65,6 @@ def test_all_engines_agree_with_the_reference(layer):
             np.testing.assert_allclose(one, expected, rtol=1e-12, atol=1e-12)
 
 
-@DRAWS
 @given(layers(), st.sampled_from([1, 2, 3]))
 def test_conversions_compute_the_same_and_are_inverses(layer, implementation):
     if layer.padding == "same" and implementation == 1:
@@ -82,7 +78,6 @@ def test_conversions_compute_the_same_and_are_inverses(layer, implementation):
         np.testing.assert_array_equal(got, expected)
 
 
-@DRAWS
 @given(layers())
 def test_the_other_data_format_computes_the_same_and_leads_back(layer):
     first = layer.data_format == "channels_first"
@@ -95,7 +90,6 @@ def test_the_other_data_format_computes_the_same_and_leads_back(layer):
         np.testing.assert_array_equal(got, expected)
 
 
-@DRAWS
 @given(layers())
 def test_a_config_goes_through_json_and_makes_the_same_layer(layer):
     config = json.loads(json.dumps(layer.get_config()))
@@ -107,7 +101,6 @@ def test_a_config_goes_through_json_and_makes_the_same_layer(layer):
     np.testing.assert_array_equal(other(x), layer(x))
 
 
-@DRAWS
 @given(layers())
 def test_gradients_are_the_adjoints_of_the_layer(layer):
     # <dy, f(x, W)> = <dx, x> = <dW, W>, without the bias
