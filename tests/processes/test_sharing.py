@@ -94,19 +94,22 @@ def into_the_callers_own_array(shared):
 def test_an_answer_of_a_layer_is_of_one_whole_set(way, implementation):
     layer = layer_of(implementation=implementation)
     calls = {
-        "call": lambda turn: layer(X).tobytes(),  # by the short cut, where there is one
+        "call": lambda turn: layer(X).tobytes(),  # by the fast path, where there is one
         "out": lambda turn: into_the_callers_own_array(layer),
         "vjp": lambda turn: bits_of(*layer.vjp(X)),
     }
     OUTS.__dict__.clear()
     numbers = answers_amid_set_weights(layer, calls[way])
-    took_the_short_cut = "_ways" in vars(layer.geometry)
-    assert took_the_short_cut == (implementation == 1)
+    took_the_fast_path = "_ways" in vars(layer.geometry)
+    assert took_the_fast_path == (implementation == 1)
     assert set(numbers) <= set(range(SETS))
     assert len(set(numbers)) > 1  # weights were set meanwhile
 
 
-@pytest.mark.parametrize("way", ["call", "predict", "blocks", "vjp"])
+THOROUGH = [pytest.param(way, marks=pytest.mark.thorough) for way in ("predict", "blocks", "vjp")]
+
+
+@pytest.mark.parametrize("way", ["call", *THOROUGH])
 def test_an_answer_of_a_model_is_of_one_whole_set_of_all_its_layers(way):
     made = small_model()
     calls = {
