@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 import lcfast.models
-from lcfast.cli.errors import plain_errors
+from lcfast.cli.errors import UserError, plain_errors
+from lcfast.cli.files import same_file
 
 
 @click.command(
@@ -39,8 +40,8 @@ def convert(model: Path, output: Path, implementation: int | None, data_format: 
       lcfast convert examples/digits.h5 digits.keras --implementation 3
     """  # noqa: D301 (click takes the \b itself for "do not wrap")
     with plain_errors():
-        if model.exists() and output.exists() and model.samefile(output):
-            raise ValueError(f"{output}: is the model itself; give another output file")
+        if same_file(model, output):
+            raise UserError(f"{output}: is the model itself; give another output file")
         source = lcfast.models.load_model(model)
         converted = lcfast.models.convert(source, implementation, data_format)
         converted.save(output)

@@ -1,4 +1,4 @@
-"""The commands of lcfast, in this process or, where a test needs one, in another process."""
+"""Run commands of lcfast in this process or, if a test needs it, in another one."""
 
 import subprocess
 import sys
@@ -14,8 +14,8 @@ DIGITS = EXAMPLES / "digits.h5"
 
 
 def lcfast(*arguments, status=0, **options):
-    """The result of a command that ends with a status, and not with another exception."""
-    default = threads._default  # which --threads sets, for the rest of the process
+    """Run a command in this process; it must exit with the status and raise nothing else."""
+    default = threads._default  # --threads changes it for the whole process
     try:
         result = CliRunner().invoke(cli.main, list(map(str, arguments)), **options)
     finally:
@@ -26,13 +26,13 @@ def lcfast(*arguments, status=0, **options):
 
 
 def refused(*arguments, **options):
-    """The message of a command that must end with status 2 and print nothing else."""
+    """Run a command that must exit with status 2; return its error message."""
     result = lcfast(*arguments, status=2, **options)
     assert result.stdout == ""
     return result.stderr
 
 
 def in_a_process(*arguments, text=True, **options):
-    """The finished process of a command, as a user runs it."""
+    """Run a command in its own process, as a user does."""
     command = [sys.executable, "-m", "lcfast", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=text, timeout=60, **options)

@@ -1,4 +1,4 @@
-"""Which cases of a parametrised test the fast tier runs: a few in which every value occurs."""
+"""Select the cases that the fast tier runs of each parametrised test."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Hashable, Iterable, Mapping
 
 import pytest
 
-#: The most cases of one test function in the fast tier, in seconds rather than in claims.
+#: The most cases of one test function in the fast tier.
 MOST_CASES = 24
 
 Values = frozenset[tuple[Hashable, ...]]
 
 
 def representatives(cases: Mapping[str, Values], most: int = MOST_CASES) -> set[str]:
-    """Choose few cases in which every value occurs at least once, but no more than `most`.
+    """Choose a small set of cases in which every value occurs at least once.
 
-    The cover is greedy. Among cases that add equally many values a checksum of the case's name
-    decides, so that values meet in different pairs and the order of the cases does not matter.
+    The cover is greedy. Ties are broken by a checksum of the case's name, so that different pairs
+    of values occur together, and the result does not depend on the order of the cases.
 
     Parameters
     ----------
     cases : mapping of str to frozenset
         The values of each case.
     most : int
-        The most cases that are chosen; the first ones add the most values.
+        The most cases to choose. With more values than that, those chosen first cover the most.
 
     Returns
     -------
@@ -43,20 +43,20 @@ def representatives(cases: Mapping[str, Values], most: int = MOST_CASES) -> set[
 
 
 def values_of(item: pytest.Function) -> Values:
-    """The values of an item's parameters, and the words of its id, which describe large values."""
+    """The values of an item's parameters, and the parts of its id, which describe large values."""
     values: set[tuple[Hashable, ...]] = set()
     for name, value in item.callspec.params.items():
         try:
             hash(value)
         except TypeError:
-            value = id(value)  # the same object in all cases of a product of parameters
+            value = id(value)  # one object for all cases of a product of parameters
         values.add((name, type(value), value))
-    values |= {("word", *each) for each in enumerate(item.callspec.id.split("-"))}
+    values |= {("part of id", *each) for each in enumerate(item.callspec.id.split("-"))}
     return frozenset(values)
 
 
 def left_out(items: Iterable[pytest.Item]) -> set[pytest.Item]:
-    """The items that the fast tier does not run."""
+    """The items that the fast tier leaves out: most cases, and tests marked thorough."""
     functions: defaultdict[str, dict[str, pytest.Item]] = defaultdict(dict)
     skipped = set()
     for item in items:

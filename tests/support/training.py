@@ -1,4 +1,4 @@
-"""One step of training with what lcfast offers: vjp, regularization_gradients, constraints."""
+"""A training step made of vjp, regularization_gradients and apply_constraints."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ RATE = 0.05
 
 
 def step_of(layer, x, target):
-    """One step of SGD; the loss before it."""
+    """Do one step of SGD; return the loss before it."""
     y, pullback = layer.vjp(x)
     loss = np.mean((y - target) ** 2) + sum(layer.losses)
     _, gradients = pullback(2 * (y - target) / y.size)
