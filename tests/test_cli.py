@@ -67,7 +67,7 @@ def test_predict_shows_no_progress_bar_in_a_pipe(tmp_path):
 
 
 def shown_on_a_terminal(*arguments):
-    """What a command writes to a standard error that is a terminal."""
+    """What a command writes to standard error when that is a terminal."""
     master, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     subprocess.run(
@@ -80,7 +80,7 @@ def shown_on_a_terminal(*arguments):
     os.close(terminal)
     shown = b""
     with os.fdopen(master, "rb", buffering=0) as screen, contextlib.suppress(OSError):
-        while part := screen.read(10_000):  # Linux ends a closed terminal with EIO
+        while part := screen.read(10_000):  # on Linux, reading from a closed terminal raises EIO
             shown += part
     return shown
 
@@ -252,13 +252,13 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
     while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)  # until the file beside the output is there
+        time.sleep(0.01)  # until the temporary file exists
     process.send_signal(signal.SIGINT)
     _, text = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Interrupted after" in text
     names = {path.name for path in tmp_path.iterdir()}
-    assert names - {".p.npy.part", ".p.npy.resume"} == {"rows.npy"}  # those two may be resumed
+    assert names - {".p.npy.part", ".p.npy.resume"} == {"rows.npy"}  # for --resume
 
 
 @pytest.mark.parametrize(
@@ -429,7 +429,7 @@ def test_ctrl_c_ends_bench_with_status_130_and_nothing_half_written(tmp_path):
     )  # fmt: skip
     deadline = time.monotonic() + 30
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.01)  # until the file beside the JSON is there: then timing has begun
+        time.sleep(0.01)  # until the temporary file exists: then timing has begun
     process.send_signal(signal.SIGINT)
     printed, text = process.communicate(timeout=30)
     assert process.returncode == 130

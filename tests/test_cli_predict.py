@@ -113,7 +113,7 @@ def test_several_inputs_and_outputs_go_by_the_names_of_layers(tmp_path):
     assert "0.npy" in text
     assert "1.npy" in text
     lines = x[0][:5].reshape(5, -1)
-    np.savetxt(tmp_path / "0.csv", lines, delimiter=",")  # whose rows nobody has counted
+    np.savetxt(tmp_path / "0.csv", lines, delimiter=",")  # whose number of rows is unknown
     options[-1] = options[-1].replace("0.npy", "0.csv")
     text = refused(TWO, *options, "-o", tmp_path / "y.h5", "--batch-size", 4)
     assert text.count("0.csv") == text.count("1.npy") == 1
@@ -183,7 +183,7 @@ def test_arguments_that_do_not_go_are_explained(arguments, datum, tmp_path, monk
 
 @pytest.fixture
 def interrupted(monkeypatch):
-    """Let the command be interrupted before its n-th block."""
+    """Interrupt the command before its n-th block."""
 
     def after(blocks):
         score, seen = lcfast.Model.predict, []
@@ -390,7 +390,7 @@ def test_rows_of_many_times_the_memory_take_the_memory_of_a_block(tmp_path):
         capture_output=True, text=True, timeout=60, cwd=EXAMPLES.parent,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    # As float32 they are 64 MB, their scores 10 MB, and a block has 8 MB at once.
+    # As float32 the rows are 64 MB and the scores 10 MB; a block has at most 8 MB.
     assert int(result.stdout.splitlines()[-1]) < 12_000  # KB
 
 

@@ -1,4 +1,4 @@
-"""Every golden of a container is read, and predicts what Keras does; docs/keras.md lists them."""
+"""Every golden container is read and predicts what Keras predicts; see docs/keras.md."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What holds for any layer: geometries, implementations, engines and configs drawn at random."""
+"""Properties of every layer, for random geometries, implementations, engines and configs."""
 
 import json
 
@@ -40,12 +40,12 @@ def layers(draw):
     return layer
 
 
-def rows_for(layer, rows=9):  # more than a vector: no regime is left out
+def rows_for(layer, rows=9):  # more than a vector, so that every regime occurs
     return np.random.default_rng(1).standard_normal((rows, *layer.geometry.input_shape))
 
 
 def answers(layer, x):
-    """The output and the gradient of the input, for a gradient of the output that depends on it."""
+    """The output, and the gradient of the input for an output gradient that depends on it."""
     y, pullback = layer.vjp(x)
     return y, pullback(np.cos(y))[0]
 

@@ -1,4 +1,4 @@
-"""A limit that OpenMP was given in a thread, as threadpoolctl gives it, holds for calls there."""
+"""Calls respect OpenMP's thread limit of the calling thread, as set by threadpoolctl."""
 
 import concurrent.futures
 import ctypes
@@ -14,7 +14,7 @@ from lcfast.local_conv.threads import limited_threads
 from tests.support import answers
 
 pytestmark = pytest.mark.skipif(not _direct.HAS_OPENMP, reason="built without OpenMP")
-# OpenMP reads its environment when it is loaded, so each case has an interpreter of its own.
+# OpenMP reads its environment when it is loaded, so each case runs in a new interpreter.
 BEGIN = (
     "import ctypes, threading, lcfast\n"
     "from lcfast.local_conv import _direct\n"
@@ -23,7 +23,7 @@ BEGIN = (
 
 
 def python(code, **environment):
-    """What a new interpreter prints for `code`."""
+    """The output of `code` in a new interpreter."""
     inherited = {
         name: value
         for name, value in os.environ.items()
