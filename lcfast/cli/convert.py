@@ -41,7 +41,7 @@ def convert(model: Path, output: Path, implementation: int | None, data_format: 
     """  # noqa: D301 (click takes the \b itself for "do not wrap")
     with plain_errors():
         if same_file(model, output):
-            raise UserError(f"{output}: is the model itself; give another output file")
+            raise UserError(f"{output}: is the input model; write to another file")
         source = lcfast.models.load_model(model)
         converted = lcfast.models.convert(source, implementation, data_format)
         converted.save(output)

@@ -63,6 +63,7 @@ def answers_right(threads=THREADS):
     return answers.answer(threads).is_right(threads)
 
 
+@pytest.mark.thorough
 def test_two_hundred_forks_in_a_row_each_after_a_parallel_region():
     layer, x = answers.MODEL.layers[0], answers.X[:4]
     right = layer(x).tobytes()

@@ -34,8 +34,7 @@ def python(code, **environment):
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=os.path.dirname(__file__),
-        env={**inherited, **environment},
+        env={**inherited, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split()
@@ -103,7 +102,8 @@ for most in (1, 3):
 def test_threadpoolctl_sees_the_pool_and_limits_it():
     pytest.importorskip("threadpoolctl")
     code = """
-import answers, threadpoolctl
+import threadpoolctl
+from tests.support import answers
 pools = [p for p in threadpoolctl.threadpool_info() if p["user_api"] == "openmp"]
 print(len(pools), pools[0]["num_threads"])
 lcfast.set_num_threads(4)
