@@ -32,6 +32,7 @@ def test_importing_lcfast_imports_none_of_the_heavy_packages():
     assert imported & UNWANTED == set()
 
 
+@pytest.mark.thorough
 def test_importing_lcfast_takes_little_time_beyond_numpy_and_h5py():
     code = (
         "import time, numpy, h5py; start = time.process_time(); import lcfast; "

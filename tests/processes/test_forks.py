@@ -250,6 +250,7 @@ def test_joblib_is_right(backend):
             assert answer.process != os.getpid()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("most", [1, 2])
 def test_the_processes_of_joblib_use_the_threads_that_it_grants_them(most, monkeypatch):
     joblib = pytest.importorskip("joblib")
