@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: lcfast and what else computes its layers, on this machine.
+"""`python -m benchmarks`: time lcfast and other libraries that compute its layers, on this machine.
 
 Run it in the root of the repository, with lcfast built in place (`make build`).
 """
@@ -24,7 +24,7 @@ PICTURE = ROOT / "docs" / "roofline.png"
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure or read results, print the tables, and write what was asked for."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the peers are ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the peers are stopped
     options = parser().parse_args(arguments)
     results = loaded(options.render) if options.render else measured(options)
     text = report(results)
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options; an example of each stands in docs/benchmarks.md."""
+    """The options; docs/benchmarks.md has an example of each."""
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = made.add_argument
     names("--cases", type=_names(CASES), default=tuple(CASES), help="names, with commas between")

@@ -1,4 +1,4 @@
-"""The arrays of a cell, and the float64 answers that every engine must give before it is timed."""
+"""The arrays of a cell, and the float64 reference that every engine must match before timing."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from benchmarks.cases import Case
 
 WEIGHTS_AT_ONCE = 1 << 22
-"""Weights that are turned into float64 at a time."""
+"""The most weights that are converted to float64 at a time."""
 
 
 class Weights(NamedTuple):
-    """The weights of a case, canonical: kernel (P, K, F) and bias (P, F); P is 1 where shared."""
+    """Weights of a case in canonical layout: kernel (P, K, F), bias (P, F); P is 1 if shared."""
 
     kernel: np.ndarray
     bias: np.ndarray
 
 
 class WrongAnswerError(Exception):
-    """An engine's answer is not the one of the float64 reference."""
+    """An engine's result differs from the float64 reference."""
 
 
 def random_array(seed: int, *shape: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def random_array(seed: int, *shape: int) -> np.ndarray:
 
 
 def weights_of(case: Case) -> Weights:
-    """The weights that every engine is given."""
+    """The weights that every engine uses."""
     return Weights(random_array(1, *case.kernel_shape), random_array(2, *case.bias_shape))
 
 
@@ -51,7 +51,7 @@ def some(count: int, most: int) -> np.ndarray:
 
 
 def some_positions(case: Case) -> np.ndarray:
-    """As many positions as are worth checking."""
+    """A sample of positions to check."""
     return some(case.positions, max(64, WEIGHTS_AT_ONCE // (case.patch * case.filters)))
 
 
@@ -120,7 +120,7 @@ def _check_shared_gradients(
 
 
 def _compare(what: str, found: np.ndarray, exact: np.ndarray, size: np.ndarray, terms: int) -> None:
-    """Raise unless the error is one that a sum of `terms` rounded terms may have."""
+    """Raise if the error is larger than a sum of `terms` rounded terms may have."""
     allowed = (terms + 4) * np.finfo(np.float32).eps * size + 1e-30
     wrong = ~(np.abs(found - exact) <= allowed)
     if wrong.any():

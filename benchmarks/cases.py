@@ -1,4 +1,4 @@
-"""What is timed: the layers of real models, odd shapes, Dense and Conv; all without padding."""
+"""The cases to time: layers of real models, unusual shapes, Dense and Conv; all without padding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FLOAT32 = 4
 LARGEST_CELL = 6e9
 """Bytes of arrays above which a cell is left out."""
 LARGEST_BLOCK = 1 << 30
-"""Bytes of windows that a peer holds at once; above it a batch goes through it in blocks."""
+"""The most im2col bytes that a peer holds at once; a larger batch is processed in blocks."""
 
 LOCAL, CONV, DENSE = "local", "conv", "dense"
 
@@ -54,7 +54,7 @@ class Case:
 
     @property
     def patch(self) -> int:
-        """Taps of one window."""
+        """Taps of one receptive field."""
         return math.prod(self.kernel_size) * self.channels
 
     @property
@@ -78,18 +78,18 @@ class Case:
 
     @property
     def run_length(self) -> int:
-        """Contiguous inputs in one row of a window."""
+        """Contiguous inputs in one row of a receptive field."""
         return self.kernel_size[-1] * self.channels
 
     @cached_property
     def run_offsets(self) -> np.ndarray:
-        """Where each row of a window starts, counted in inputs from the window's start."""
+        """Where each row of a receptive field starts, in inputs from the field's start."""
         rows = np.arange(math.prod(self.kernel_size[:-1]), dtype=np.int64)
         return rows * math.prod(self.input_shape[1:])
 
     @cached_property
     def window_offsets(self) -> np.ndarray:
-        """Where each window starts, counted in inputs from the start of a row of the batch."""
+        """Where each receptive field starts, in inputs from the start of a row of the batch."""
         steps = (math.prod(self.input_shape[1:]), self.channels)[-len(self.strides) :]
         grids = np.indices(self.output_size, np.int64).reshape(len(self.strides), -1)
         offsets = np.zeros(self.positions, np.int64)
@@ -98,12 +98,12 @@ class Case:
         return offsets
 
     def taps(self) -> np.ndarray:
-        """Flat index in a row of the input of each tap of each window: int64 (P, K)."""
+        """Flat index in a row of the input of each tap of each position: int64 (P, K)."""
         in_window = self.run_offsets[:, None] + np.arange(self.run_length, dtype=np.int64)
         return self.window_offsets[:, None] + in_window.ravel()
 
     def operations(self, batch: int, gradients: bool = False) -> int:
-        """Multiplications and additions; the two gradients are two such products."""
+        """Multiplications and additions; the two gradients need twice as many."""
         return 2 * batch * self.outputs * self.patch * (2 if gradients else 1)
 
     def bytes_moved(self, batch: int, gradients: bool = False) -> tuple[int, int]:
@@ -113,18 +113,18 @@ class Case:
         return FLOAT32 * read, FLOAT32 * written
 
     def window_bytes(self, batch: int) -> int:
-        """Bytes of all windows of a batch side by side, as im2col makes them."""
+        """Bytes of the im2col array of a batch."""
         return FLOAT32 * batch * self.positions * self.patch
 
     def block_rows(self, batch: int) -> int:
-        """Rows of a batch whose windows fit into one block."""
+        """Rows of a batch whose im2col array fits into one block."""
         rows = batch
         while rows % 2 == 0 and self.window_bytes(rows) > LARGEST_BLOCK:
             rows //= 2
         return rows
 
     def cell_bytes(self, batch: int) -> int:
-        """Arrays of a cell in a peer: input and output twice, weights, a block of windows."""
+        """Bytes of a cell in a peer: input and output twice, weights, one im2col block."""
         block = self.window_bytes(self.block_rows(batch)) if not self.shared else 0
         return FLOAT32 * (2 * batch * (self.inputs + self.outputs) + self.weights) + block
 
@@ -175,7 +175,7 @@ _SHARED = (
 )
 CASES = {case.name: case for case in (*_REAL, *_ODD, *_SHARED)}
 ALMOST_NOTHING = Case("almost_nothing", (1, 1), 1, (1,), (1,), origin="overhead")
-"""A layer of one multiplication: what a call of it costs is the cost of a call."""
+"""A layer of one multiplication: its time is the overhead of a call."""
 
 BATCHES = (1, 32, 512)
 GRADIENT_BATCHES = (32, 512)

@@ -1,4 +1,4 @@
-"""The clock: best and median of repeats of a call, within a budget of time."""
+"""Measure the best and median time of a call, within a time budget."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from time import perf_counter
 from typing import NamedTuple
 
 SHORTEST_SAMPLE = 5e-4
-"""Seconds that the clock runs at least; shorter calls are repeated within a sample."""
+"""The shortest sample in seconds; shorter calls are repeated within a sample."""
 FEWEST_REPEATS = 3
 SLOW_CALL = 1.5
-"""Seconds of a call after which one repeat must do."""
+"""A call that takes more seconds than this is repeated only once."""
 
 
 class Timing(NamedTuple):
@@ -33,9 +33,9 @@ def sample(call: Callable[[], object], calls: int) -> float:
 
 
 def timed(call: Callable[[], object], seconds: float, hopeless: float = math.inf) -> Timing:
-    """Time a call that has been made before, for about `seconds`.
+    """Time a call, which has run before, for about `seconds`.
 
-    One whose first repeats all take longer than `hopeless` gets no more than those.
+    If its first repeats all take longer than `hopeless`, no more follow.
     """
     gc.collect()
     gc.disable()
@@ -47,7 +47,7 @@ def timed(call: Callable[[], object], seconds: float, hopeless: float = math.inf
         spent, best = sum(samples), min(samples)
         calls = max(1, round(SHORTEST_SAMPLE / best))
         if calls > 1:
-            samples = []  # too short for the clock
+            samples = []  # too short to measure
         while len(samples) < FEWEST_REPEATS or (spent < seconds and best <= hopeless):
             samples.append(sample(call, calls))
             spent += samples[-1] * calls

@@ -1,4 +1,4 @@
-"""Small C programs of the benchmarks, compiled for this very processor when they are first used."""
+"""Small C programs of the benchmarks, compiled for this processor when first used."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "benchmarks" / "c"
 BUILT = ROOT / "build" / "benchmarks"
-# What the machine could do at most: these programs are no part of lcfast, whose own C is never
-# compiled so.
+# They measure the limits of the machine and are not part of lcfast, which is compiled differently.
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-fopenmp", "-fPIC", "-shared")
 
 
@@ -23,7 +22,7 @@ def compiled(name: str, *libraries: str) -> ctypes.CDLL:
     Raises
     ------
     OSError
-        If there is no C compiler, or it refuses the file; with its first complaint.
+        If there is no C compiler, or it fails; with its first error.
     """
     source = SOURCES / f"{name}.c"
     compiler = os.environ.get("CC", "cc").split()

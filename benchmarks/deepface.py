@@ -1,9 +1,9 @@
-"""A whole model at full size: DeepFace, from a file of 550 MB to the scores of 32 faces.
+"""Time a full-size model: DeepFace, from a file of 550 MB to the scores of 32 faces.
 
     python -m benchmarks.deepface --python tf_keras=keras-env/bin/python --python onnxruntime=...
 
-Each engine loads the same file in a process of its own; the answers must agree before any time is
-printed.  The table is in Markdown, for docs/benchmarks.md.
+Each engine loads the same file in its own process; the results must agree before times are printed.
+The table is in Markdown, for docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def write_model(path: Path) -> None:
 
 
 def best(call: Callable[[], Any], seconds: float) -> float:
-    """The shortest of as many calls as fit the time, in seconds, after one that is not timed."""
+    """The shortest time in seconds of as many calls as fit the budget, after one untimed call."""
     call()
     times: list[float] = []
     end = time.perf_counter() + seconds
@@ -69,7 +69,7 @@ def best(call: Callable[[], Any], seconds: float) -> float:
 
 
 def lcfast_calls(path: str) -> Callable[[], Callable[[Any], Any]]:
-    """How to load the model; what comes of it scores."""
+    """Return a function that loads the model; what it returns scores."""
     import lcfast
 
     def load() -> Callable[[Any], Any]:
@@ -176,7 +176,7 @@ CALLS = {"lcfast": lcfast_calls, "tf_keras": tf_keras_calls, "onnxruntime": onnx
 
 
 def work(engine: str, path: str, folder: str) -> None:
-    """One engine in this process: its answer into a file, its times onto standard output."""
+    """Run one engine in this process: write its result to a file, print its times."""
     x = np.load(f"{folder}/x.npy")
     load = CALLS[engine](path)
     start = time.perf_counter()
@@ -189,7 +189,7 @@ def work(engine: str, path: str, folder: str) -> None:
 
 
 def reading(path: Path) -> float:
-    """Seconds that reading the file takes, from the system's cache."""
+    """Seconds to read the file from the page cache."""
     return best(lambda: np.fromfile(path, np.uint8), 2)
 
 

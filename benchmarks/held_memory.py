@@ -1,9 +1,9 @@
-"""Memory of one layer in a process of its own, as Linux tells: weights held, scratch of a call.
+"""Memory of one layer in its own process, as Linux reports it: weights, and scratch of a call.
 
     python -m benchmarks.held_memory CASE
 
-Prints JSON: bytes held for each byte of stored weights after calls at several batches, and the
-growth of the process at its peak within a call that is given its output.
+Prints JSON: bytes held per byte of stored weights after calls with several batch sizes, and the
+peak growth of the process during a call with `out`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def status(name: str) -> int:
 
 
 def main() -> None:
-    """Print the figures of the case that was named."""
+    """Print the figures of the named case."""
     case = CASES[sys.argv[1]]
     inputs = {batch: input_of(case, batch) for batch in BATCHES}
     outputs = {
@@ -37,13 +37,13 @@ def main() -> None:
     }
     weights = weights_of(case)
     small = layer_of(CASES["mhcflurry"], weights_of(CASES["mhcflurry"]))
-    small(input_of(CASES["mhcflurry"], 512))  # threads and their stacks are no part of a layer
+    small(input_of(CASES["mhcflurry"], 512))  # exclude threads and their stacks
     gc.collect()
     before = status("VmRSS")
     layer = layer_of(case, weights)
     found: dict[str, float] = {}
     for batch in BATCHES:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         start = status("VmRSS")
         layer(inputs[batch], out=outputs[batch])
         found[f"scratch at {batch}"] = status("VmHWM") - start

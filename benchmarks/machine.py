@@ -1,4 +1,4 @@
-"""The limits of this machine, measured in the run: multiply-adds, bytes, and the roofline."""
+"""The limits of this machine, measured in each run: multiply-adds, bandwidth, the roofline."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 from benchmarks.compiling import compiled
 
 SIZES = tuple(1 << power for power in range(16, 29))
-"""Bytes at which bandwidths are measured: from a cache of a core to the memory."""
+"""Sizes in bytes at which bandwidth is measured: from a core's cache to main memory."""
 READ, COPY, STREAM = range(3)
 
 
 @dataclass
 class Machine:
-    """Rates in operations and bytes a second, on all threads; 0 where there is no such thing."""
+    """Rates in operations and bytes per second, on all threads; 0 if not measured."""
 
     threads: int
     peak_512: float = 0.0
@@ -34,16 +34,16 @@ class Machine:
         return max(self.peak_512, self.peak_256)
 
     def memory_seconds(self, read: int, written: int) -> float:
-        """Time for bytes that are read and written once, all of them in the same level.
+        """Time to read and write bytes once, all in the same level of the memory hierarchy.
 
-        A copy reads and writes one byte each; what it takes beyond the reading is the writing.
+        A copy reads and writes one byte each; its time beyond that of reading is the write time.
         """
         size = read + written
         read_cost, copy_cost = 1 / _at(self.read, size), 1 / _at(self.copy, size)
         return read * read_cost + written * max(2 * copy_cost - read_cost, read_cost)
 
     def roofline_seconds(self, operations: int, moved: tuple[int, int]) -> float:
-        """The least time for so many operations and bytes."""
+        """The least time for given numbers of operations and bytes."""
         return max(operations / self.peak, self.memory_seconds(*moved))
 
     def compute_bound(self, operations: int, moved: tuple[int, int]) -> bool:
@@ -51,7 +51,7 @@ class Machine:
         return operations / self.peak >= self.memory_seconds(*moved)
 
     def merge(self, other: Machine) -> None:
-        """Keep the better of two measurements: the limit is what the machine can do."""
+        """Keep the better of two measurements, because a limit is the best the machine can do."""
         self.peak_512 = max(self.peak_512, other.peak_512)
         self.peak_256 = max(self.peak_256, other.peak_256)
         self.read = [max(pair) for pair in zip(self.read, other.read, strict=True)]
@@ -88,7 +88,7 @@ class Meter:
         self._bandwidth.restype = ctypes.c_double
 
     def peaks(self, seconds: float) -> Machine:
-        """The peaks alone, in two times `seconds`."""
+        """Measure only the peaks, in twice `seconds`."""
         return Machine(
             self.threads,
             peak_512=self._peak(self.threads, 64, seconds),
@@ -96,7 +96,7 @@ class Meter:
         )
 
     def everything(self, seconds: float) -> Machine:
-        """Peaks and bandwidths, `seconds` for each number."""
+        """Measure peaks and bandwidths, `seconds` for each."""
         machine = self.peaks(seconds)
         for index, size in enumerate(SIZES):
             rates = [self._bandwidth(self.threads, size, kind, seconds) for kind in range(3)]
@@ -114,7 +114,7 @@ def usable_threads() -> int:
 
 
 def facts() -> dict[str, str]:
-    """What a reader of figures asks first."""
+    """Describe the machine: processor, cores, caches, memory, system."""
     found = {"system": platform.system(), "machine": platform.machine()}
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -130,7 +130,7 @@ def facts() -> dict[str, str]:
 
 
 def largest_cache() -> int:
-    """Bytes of the largest cache of the first core, as Linux tells; 32 MiB if it does not."""
+    """Bytes of the largest cache of the first core; 32 MiB if Linux does not report it."""
     sizes = []
     for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
         text = path.read_text().strip()

@@ -1,4 +1,4 @@
-"""The marks: what the kernels were to reach, what was measured, and every cell that misses."""
+"""The performance targets, the measured values, and every cell that misses its target."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.results import Results
 SMALL_CALL = 1e-3
 """Seconds on one thread below which a layer is small."""
 NOISE = 1.05
-"""A ratio that two measurements of the same thing may have."""
+"""The ratio by which two measurements of the same case may differ."""
 
 
 @dataclass
@@ -127,7 +127,7 @@ def geometric_mean(values: list[float]) -> float:
 
 
 def _streams(cell: Timed) -> bool:
-    """Whether the marks count a cell as bound by memory."""
+    """Whether the marks treat a cell as memory-bound."""
     if cell.compute_bound:
         return False
     if cell.case.filters == 1 and cell.case.positions >= 10_000:

@@ -1,4 +1,4 @@
-"""The roofline: operations a second over operations a byte, as a picture."""
+"""Plot the roofline: operations per second over operations per byte."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def rate(cell: Timed, seconds: float) -> float:
 
 
 def copy_rate(machine: Machine, size: int) -> float:
-    """Bytes a second of a copy of this size."""
+    """Bytes per second of a copy of this size."""
     return machine.copy[SIZES.index(size)]

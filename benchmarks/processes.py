@@ -1,4 +1,4 @@
-"""Peers in processes of their own: started, asked, and ended when they take too long or die."""
+"""Run each peer in its own process: start it, send requests, stop it if it takes too long."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from benchmarks.compiling import ROOT
 
 START_SECONDS = 120
 PAUSE = 0.03
-"""Seconds before a question, in which the threads of the peer before stop spinning."""
+"""Seconds before a request, so that the previous peer's threads stop spinning."""
 MOST_HELD = 1.5e9
-"""Bytes that a peer may hold while others are timed; one with more starts anew."""
+"""Bytes that a peer may hold while others are timed; one that holds more is restarted."""
 
 
 class PeerFailedError(Exception):
-    """The process of a peer gave no answer; the message says why."""
+    """The process of a peer did not reply; the message says why."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class PeerProcess:
     received: bytes = b""
 
     def start(self) -> bool:
-        """Whether the peer is here; if not, `unavailable` says why."""
+        """Whether the peer is installed; if not, `unavailable` says why."""
         if self.unavailable or self.process:
             return not self.unavailable
         self.complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
@@ -87,7 +87,7 @@ class PeerProcess:
         return ways
 
     def end(self) -> None:
-        """Let the process go; the next question starts a new one."""
+        """Stop the process; the next request starts a new one."""
         if self.process:
             self.process.kill()
             self.process.communicate()
@@ -114,7 +114,7 @@ class PeerProcess:
         return answer
 
     def _held_bytes(self) -> int:
-        """Memory of the process, as Linux tells; 0 where it does not."""
+        """Memory of the process; 0 if Linux does not report it."""
         if not self.process:
             return 0
         try:

@@ -15,7 +15,7 @@ from benchmarks.machine import Machine
 
 FOLDER = ROOT / "benchmarks" / "results"
 PEERS = ("tf_keras", "torch", "jax", "onnxruntime", "numpy")
-"""What a good engineer would pick instead: the marks compare with these."""
+"""The peers that the marks compare with: realistic alternatives to lcfast."""
 GRADIENT_PEERS = ("tf_keras", "torch", "jax")
 OURS = ("lcfast", "lcfast_avx2")
 
@@ -62,7 +62,7 @@ class Results:
         return ("", float("inf")) if times[name] == float("inf") else (name, times[name])
 
     def add(self, case: str, batch: int, gradients: bool, peer: str, ways: Ways) -> None:
-        """Put ways into a cell; of two timings of one way, the better one stays."""
+        """Add ways to a cell; of two timings of one way, keep the better one."""
         cell = self.cells.setdefault((case, batch, gradients, peer), {})
         for name, timing in ways.items():
             before = cell.get(name)
@@ -74,7 +74,7 @@ class Results:
         return {key: ways for key, ways in self.cells.items() if key[3] not in peers}
 
     def save(self, path: Path) -> None:
-        """Write the JSON file whole or not at all."""
+        """Write the JSON file atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         stored = {
             "date": self.date,

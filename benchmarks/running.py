@@ -1,4 +1,4 @@
-"""A run: each cell by lcfast, then by every peer, then by lcfast again, without a pause."""
+"""A run: time each cell with lcfast, then with every peer, then with lcfast again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL_PEERS = (
 )  # fmt: skip
 MEMORY_CASE = "docs_lc2d_b"
 BUSY = 0.5
-"""Load above which somebody else is at work; two threads cannot be timed beside a third."""
+"""Load average above which other work would disturb the timing."""
 
 
 @dataclass
@@ -84,7 +84,7 @@ def run(options: Options) -> Results:
         for cell in cells_of(options):
             if (
                 options.save and cell.case.name != latest
-            ):  # clocks and neighbours change within a run
+            ):  # clock rates and other load change during a run
                 machine.merge(meter.everything(options.seconds / 30))
                 latest = cell.case.name
             _measure(cell, peers, results, options.seconds)
@@ -142,7 +142,7 @@ def _measure(cell: Cell, peers: dict[str, PeerProcess], results: Results, second
 
 
 def _overhead(peers: dict[str, PeerProcess], results: Results, seconds: float) -> None:
-    """What a call costs whose work is one multiplication."""
+    """The overhead of a call, measured with a layer of one multiplication."""
     if "lcfast" in peers:
         request = {
             "case": ALMOST_NOTHING.name, "batch": 1, "gradients": False, "seconds": seconds,
@@ -153,7 +153,7 @@ def _overhead(peers: dict[str, PeerProcess], results: Results, seconds: float) -
 
 
 def _held_memory(peer: PeerProcess) -> dict[str, float]:
-    """What benchmarks.held_memory says, or nothing where the system cannot tell."""
+    """The output of benchmarks.held_memory; empty if the system does not report it."""
     command = [peer.python, "-m", "benchmarks.held_memory", MEMORY_CASE]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False,
                           env=dict(os.environ), timeout=peer.cell_seconds)  # fmt: skip

@@ -15,7 +15,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 def report(results: Results) -> str:
-    """Everything, as it stands in docs/benchmarks.md."""
+    """All tables, as printed in docs/benchmarks.md."""
     cells = list(timed_cells(results))
     forward = [cell for cell in cells if not cell.gradients]
     backward = [cell for cell in cells if cell.gradients]

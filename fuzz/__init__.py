@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of every reader, with atheris; `python -m fuzz --help` says how."""
+"""Coverage-guided fuzzing of every reader with atheris; see `python -m fuzz --help`."""

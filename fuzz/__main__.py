@@ -23,11 +23,11 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Read the command line, write the seeds, fuzz."""
+    """Parse the command line, write the seeds, fuzz."""
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     parser.add_argument("reader", choices=READERS)
-    parser.add_argument("--seconds", type=int, default=600, help="of the processor")
-    parser.add_argument("--work", default=".fuzz", help="the folder of corpora and findings")
+    parser.add_argument("--seconds", type=int, default=600, help="CPU time")
+    parser.add_argument("--work", default=".fuzz", help="the folder for corpora and findings")
     options = parser.parse_args()
     reader = READERS[options.reader]
     corpus = Path(options.work) / options.reader
@@ -42,7 +42,7 @@ def _fuzz(reader: Reader, corpus: Path, directory: Path, name: str, seconds: int
     def one(data: bytes) -> None:
         if time.process_time() > seconds:
             shutil.rmtree(directory, ignore_errors=True)
-            signal.raise_signal(signal.SIGUSR1)  # libFuzzer prints its figures and stops
+            signal.raise_signal(signal.SIGUSR1)  # libFuzzer prints its statistics and stops
             return
         inside = directory / "input"
         shutil.rmtree(inside, ignore_errors=True)

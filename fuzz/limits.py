@@ -1,14 +1,14 @@
-"""What an input may take: more is a finding."""
+"""The memory and time that one input may use; more is a finding."""
 
 import resource
 from pathlib import Path
 
-MOST_MEMORY = 2**30  # bytes above what the process has when it starts
+MOST_MEMORY = 2**30  # bytes in addition to those of the process at its start
 LONGEST = 5  # seconds
 
 
 def limit_memory() -> None:
-    """Let an allocation of a gigabyte fail, however little of it would be touched."""
+    """Make allocations of a gigabyte fail, even if most of it would stay untouched."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MOST_MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,7 +1,7 @@
-"""Mutators that know the formats: damage behind a right checksum, and at the places that matter.
+"""Format-aware mutators: they damage structures and then correct the checksums.
 
-Each takes the bytes of a file and a source of chance, and gives other bytes; where the bytes are
-no file of their kind, single bytes are flipped.
+Each takes the bytes of a file and a random generator, and returns changed bytes. If the bytes are
+not a valid file of the format, single bytes are flipped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lcfast.io.crc32c import crc32c
 from lcfast.io.protobuf import read_varint
 from tests.support import hdf5_checksums
 
-LARGEST = 60_000  # bytes of a file to begin with
+LARGEST = 60_000  # bytes of a seed
 Mutator = Callable[[bytes, random.Random], bytes]
 
 WORDS = tuple(
@@ -37,7 +37,7 @@ _NUMBERS = (0, 1, 2, 7, 8, 127, 255, 256, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2*
 _STRUCTURES = re.compile(
     rb"OHDR|OCHK|TREE|SNOD|HEAP|GCOL|FRHP|FHDB|BTHD|\x89HDF|\x01\x00.\x00", re.DOTALL
 )
-_NEAR = 96  # bytes behind the mark of a structure
+_NEAR = 96  # bytes after the signature of a structure
 _SOUND = [
     path
     for path in sorted((Path(__file__).parents[1] / "tests" / "golden").glob("*.h5"))
@@ -46,7 +46,7 @@ _SOUND = [
 
 
 def flipped(data: bytes, chance: random.Random) -> bytes:
-    """Set some bytes anywhere."""
+    """Set some bytes at random positions."""
     changed = bytearray(data or b"\0")
     for _ in range(chance.randint(1, 4)):
         changed[chance.randrange(len(changed))] = chance.randrange(256)
@@ -54,7 +54,7 @@ def flipped(data: bytes, chance: random.Random) -> bytes:
 
 
 def _with_number(data: bytes, place: int, chance: random.Random) -> bytes:
-    """Write a number of some width at a place."""
+    """Write a number of random width at a position."""
     width = chance.choice((1, 2, 4, 8))
     kinds = (*_NUMBERS, len(data), len(data) - 1, chance.randrange(len(data) + 1))
     number = chance.choice(kinds) % 256**width
@@ -65,7 +65,7 @@ def _with_number(data: bytes, place: int, chance: random.Random) -> bytes:
 
 
 def hdf5(data: bytes, chance: random.Random) -> bytes:
-    """Damage a structure of the file, or write other attributes, datasets and links into one."""
+    """Damage a structure, or replace attributes, datasets and links."""
     kind = chance.random()
     if kind < 0.25:
         return _rewritten(chance)
@@ -87,14 +87,14 @@ def _in_structure(data: bytes, chance: random.Random) -> bytes:
 
 
 def _rewritten(chance: random.Random) -> bytes:
-    """A file of Keras that HDF5 has changed: what is damaged may crash it when it writes."""
+    """A golden of Keras, changed by HDF5; writing to a damaged file may crash HDF5."""
     data = chance.choice(_SOUND).read_bytes()
     buffer = io.BytesIO(in_newest_layout(data) if chance.random() < 0.4 else data)
     with h5py.File(buffer, "r+") as file:
         found: list[Any] = [file]
         file.visititems(lambda _, member: found.append(member))
         for member in chance.sample(found, min(len(found), chance.randint(1, 4))):
-            with suppress(Exception):  # one that has been replaced, or a name that is there
+            with suppress(Exception):  # it was already replaced, or the name exists
                 _rewrite(member, chance)
     return buffer.getvalue()
 
@@ -131,11 +131,11 @@ def _rewrite(member: Any, chance: random.Random) -> None:
 
 
 def in_newest_layout(data: bytes) -> bytes:
-    """The same HDF5 file as the newest HDF5 lays it out, with more in its root and in chunks."""
+    """The same HDF5 file in the newest file format, with chunks and more members of its root."""
     buffer = io.BytesIO()
     with h5py.File(io.BytesIO(data)) as file, h5py.File(buffer, "w", libver="latest") as new:
         _copy(file, new)
-        for number in range(9):  # from the ninth on they are kept in heaps
+        for number in range(9):  # more than eight are stored in heaps
             new.attrs[f"attribute_{number}"] = number
             new.create_group(f"group_{number}")
         for number, most in enumerate([(2, 2), (None, 2), (None, None)]):
@@ -163,12 +163,12 @@ def members(data: bytes) -> dict[str, bytes]:
 
 
 def packed(data: bytes, kind: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """The archive with the same members, packed."""
+    """The archive with the same members, compressed."""
     return _archived(members(data), kind)
 
 
 def with_newest_layout(data: bytes) -> bytes:
-    """The archive with its HDF5 files as the newest HDF5 lays them out."""
+    """The archive with its HDF5 files in the newest file format."""
     inner = members(data)
     for name in inner:
         if name.endswith(".h5"):
@@ -177,7 +177,7 @@ def with_newest_layout(data: bytes) -> bytes:
 
 
 def archive(data: bytes, chance: random.Random) -> bytes:
-    """Damage a header of a member or the directory, or a member behind a right checksum."""
+    """Damage a header of a member or the directory, or a member with its checksum corrected."""
     if chance.random() < 0.5:
         heads = [found.start() for found in re.finditer(rb"PK(\x01\x02|\x03\x04|\x05\x06)", data)]
         if heads:
@@ -209,7 +209,7 @@ def _of_member(name: str) -> Mutator:
 
 
 def _array(data: bytes, chance: random.Random) -> bytes:
-    """Change the header of a .npy, its length kept right."""
+    """Change the header of a .npy file, and correct its length."""
     if len(data) < 12 or chance.random() < 0.3:
         return flipped(data, chance)
     size = struct.unpack_from("<H", data, 8)[0]
@@ -226,7 +226,7 @@ def _array(data: bytes, chance: random.Random) -> bytes:
 
 
 def table(data: bytes, chance: random.Random) -> bytes:
-    """Damage a block of a sorted table, and give it its right checksum."""
+    """Damage a block of a sorted table, and correct its checksum."""
     try:
         index, blocks = _handles(data)
     except Exception:
@@ -243,7 +243,7 @@ def table(data: bytes, chance: random.Random) -> bytes:
 
 
 def _handles(data: bytes) -> tuple[tuple[int, int], list[tuple[int, int]]]:
-    """Where the index block of a table lies, and where the others do."""
+    """The position of a table's index block, and those of the other blocks."""
     view = memoryview(data)
     footer, at = view[-48:], 0
     numbers = []
@@ -265,13 +265,13 @@ def _handles(data: bytes) -> tuple[tuple[int, int], list[tuple[int, int]]]:
 
 
 def graph_of_checkpoint(prefix: Path) -> bytes:
-    """The graph of objects that a checkpoint holds."""
+    """The object graph of a checkpoint."""
     found = checkpoint.read_checkpoint(str(prefix))
     return bytes(checkpoint._read_string(found.entries[checkpoint.object_graph.KEY]))
 
 
 def message(data: bytes, chance: random.Random) -> bytes:
-    """Change a field of a message, at any depth, its length and those around it kept right."""
+    """Change a field of a message at any depth, and correct all lengths."""
     fields = list(_fields(data))
     if not fields or chance.random() < 0.1:
         return flipped(data, chance)
@@ -291,12 +291,12 @@ def message(data: bytes, chance: random.Random) -> bytes:
 
 
 def tagged_message(data: bytes, chance: random.Random) -> bytes:
-    """The same behind a byte that says which file it is."""
+    """The same after a byte that says which file it is."""
     return data[:1] + message(data[1:], chance)
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a message; none where the bytes are no message."""
+    """The fields of a message; none if the bytes are not a message."""
     found: list[tuple[int, int | bytes]] = []
     view, at = memoryview(data), 0
     try:
@@ -333,7 +333,7 @@ def _varint(value: int) -> bytes:
 
 
 def config(data: bytes, chance: random.Random) -> bytes:
-    """Change values, keys and entries anywhere in a JSON text."""
+    """Change random values, keys and entries of a JSON text."""
     try:
         root = json.loads(data)
     except (ValueError, RecursionError):

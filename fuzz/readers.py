@@ -1,4 +1,4 @@
-"""What is fuzzed: for each reader its seeds, and how bytes become a file and are read."""
+"""The readers under test: the seeds of each, and how it reads given bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lcfast.models.deserializing import Problems, model_of
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-# As Python, numpy and HDF5 say it.
+# The messages of Python, numpy and HDF5.
 _OUT_OF_MEMORY = re.compile(r"MemoryError|nable to allocate|an't allocate|memory allocation failed")
 
 Feed = Callable[[bytes, Path], None]
@@ -29,18 +29,18 @@ class Reader:
     """One reader under test."""
 
     seeds: Callable[[], Iterator[bytes]]
-    #: Reads the bytes as a file of its kind, in an empty directory of its own.
+    #: Reads the bytes as a file of its format, in an empty directory.
     feed: Feed
     mutate: mutators.Mutator
 
 
 def run(feed: Feed, data: bytes, directory: Path) -> None:
-    """Feed bytes to a reader; what is no refusal of theirs goes on, as a finding does.
+    """Feed bytes to a reader; any error other than ModelFileError or OSError is a finding.
 
     Raises
     ------
     AssertionError
-        If memory did run out on the way: nothing may be allocated that a file only claims.
+        If memory ran out: the reader must not allocate what a file only claims to hold.
     """
     try:
         feed(data, directory)
@@ -54,7 +54,7 @@ def run(feed: Feed, data: bytes, directory: Path) -> None:
 
 
 def _attempt(*readings: Callable[[], object]) -> None:
-    """Read in each way, whether or not the one before is refused; the last refusal is raised."""
+    """Read in each way, even if an earlier one raised OSError; raise the last such error."""
     refused: Exception | None = None
     for reading in readings:
         try:
@@ -75,7 +75,7 @@ def _file(name: str) -> Feed:
 
 
 def _checkpoint(data: bytes, directory: Path) -> None:
-    """The bytes are the index; the numbers are those of the golden."""
+    """The bytes are the index; the data file is that of the golden."""
     prefix = directory / "weights"
     golden = GOLDEN / "checkpoint_sequential" / "weights.data-00000-of-00001"
     shutil.copy(golden, directory / golden.name)
@@ -96,7 +96,7 @@ def _object_graph(data: bytes, _: Path) -> None:
 
 
 def _saved_model(data: bytes, directory: Path) -> None:
-    """The first byte says which file the others are: the metadata, or the older graph."""
+    """The first byte says what the others are: the Keras metadata, or the older graph."""
     name, source = ("keras_metadata.pb", "saved_model_functional")
     if data[:1] == b"g":
         name, source = ("saved_model.pb", "saved_model_older")
@@ -106,7 +106,7 @@ def _saved_model(data: bytes, directory: Path) -> None:
 
 
 def _json(data: bytes, _: Path) -> None:
-    """A config as every container holds it: a model is made of it, without weights."""
+    """The bytes are the config of a model, which is built without weights."""
     text = data.decode(errors="replace")
     problems = Problems()
     model_of(model_config(text, "the text"), "the text", problems)

@@ -1,4 +1,4 @@
-"""Read every seed and every saved input once, without atheris: python -m fuzz.replay."""
+"""Read every seed and every saved input once; needs no atheris: python -m fuzz.replay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CORPUS = Path(__file__).parent / "corpus"
 
 
 def inputs(reader: str) -> Iterator[tuple[str, bytes]]:
-    """The seeds of a reader, made from the goldens, and the inputs that were saved for it."""
+    """The seeds of a reader, made from the goldens, and its saved inputs."""
     for number, seed in enumerate(READERS[reader].seeds()):
         yield f"seed {number}", seed
     for path in sorted((CORPUS / reader).glob("*")):
@@ -23,13 +23,13 @@ def inputs(reader: str) -> Iterator[tuple[str, bytes]]:
 
 
 def main() -> int:
-    """Replay; print how many inputs each reader read, and every finding."""
+    """Replay; print the number of inputs of each reader, and every finding."""
     limit_memory()
     findings = 0
     for reader in READERS:
         every = list(inputs(reader))
         for name, data in every:
-            faulthandler.dump_traceback_later(LONGEST, exit=True)  # in a loop of C too
+            faulthandler.dump_traceback_later(LONGEST, exit=True)  # also interrupts loops in C
             with tempfile.TemporaryDirectory() as directory:
                 try:
                     run(READERS[reader].feed, data, Path(directory))

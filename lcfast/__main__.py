@@ -1,4 +1,4 @@
-"""`python -m lcfast` is the command `lcfast`."""
+"""`python -m lcfast` runs the command `lcfast`."""
 
 from lcfast.cli import main
 

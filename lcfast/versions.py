@@ -1,4 +1,4 @@
-"""What lcfast runs on: for bug reports and for figures."""
+"""Versions and machine details, for bug reports and benchmarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lcfast.local_conv.threads import get_num_threads
 
 
 def show_versions() -> None:
-    """Print the versions, the kernel path and the threads that lcfast uses.
+    """Print the versions of lcfast and its dependencies, the SIMD path and the threads.
 
     Examples
     --------

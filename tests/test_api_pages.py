@@ -1,4 +1,4 @@
-"""The examples of tf.keras's own pages on the two layers, as they stand there.
+"""The examples of tf.keras's API pages of the two layers, verbatim.
 
 LocallyConnected1D: TensorFlow r1.13; LocallyConnected2D: TensorFlow r1.4.
 """
@@ -41,7 +41,7 @@ PAGES = {"1D": LOCALLY_CONNECTED_1D, "2D": LOCALLY_CONNECTED_2D}
 
 
 def code_of(page):
-    """The example as Python: the page broke two comments into a line without `#` each."""
+    """The example as valid Python: on the page, two comments continue on a line without `#`."""
     lines = textwrap.dedent(PAGES[page]).splitlines()
     return "\n".join(
         "#" + line if line in ("32x32 image", "parameters") else line for line in lines
@@ -49,7 +49,7 @@ def code_of(page):
 
 
 def run(code):
-    """The names that `code` leaves, after `from lcfast import *`."""
+    """The names that `code` defines, after `from lcfast import *`."""
     namespace = {}
     exec("from lcfast import *", namespace)
     exec(code, namespace)

@@ -1,4 +1,4 @@
-"""What `lcfast bench` times, checks and advises, without a look at the clock."""
+"""What `lcfast bench` times, checks and advises; no test depends on measured times."""
 
 import dataclasses
 import itertools
@@ -31,7 +31,7 @@ def engines_of(model):
 
 
 def timed(layer, batch, direct, sparse, engines=("direct", "sparse")):
-    """Timings of a layer that took so many seconds on each engine."""
+    """Timings of a layer with given seconds on each engine."""
     sizes = {"direct": 10, "sparse": 20}
     return [
         timing.Timing(layer, batch, engine, (), seconds, seconds, 5, sizes[engine])
@@ -70,7 +70,7 @@ def test_a_workload_is_a_name_or_a_literal(text, workload):
     ],
 )
 def test_what_is_no_workload_is_refused_in_a_sentence(text):
-    with pytest.raises(ValueError, match="is no workload"):
+    with pytest.raises(ValueError, match=re.escape(repr(text))):
         workload_of(text)
 
 
@@ -94,12 +94,12 @@ def test_a_workload_becomes_a_model_of_one_layer_whatever_the_default_data_forma
 
 
 def test_a_workload_whose_weights_do_not_fit_is_refused_before_they_are_drawn():
-    with pytest.raises(MemoryError, match="time a smaller layer"):
+    with pytest.raises(MemoryError, match="9000000x1000:9000:30"):
         subjects.model_of("9000000x1000:9000:30")
 
 
 def test_a_workload_whose_kernel_does_not_fit_into_the_input_is_refused():
-    with pytest.raises(ValueError, match="downsampling"):
+    with pytest.raises(ValueError, match="11"):
         subjects.model_of("10x2:4:11")
 
 
@@ -116,7 +116,7 @@ def test_the_name_of_a_workload_means_it_even_where_a_file_has_that_name(tmp_pat
 
 def test_a_model_without_a_locally_connected_layer_is_refused():
     model = lcfast.Sequential([lcfast.Dense(2, input_shape=(3,))])
-    with pytest.raises(ValueError, match=r"has no locally connected layer.*Dense"):
+    with pytest.raises(ValueError, match=f"{model.name}.*Dense"):
         subjects.local_layers(model)
 
 
@@ -142,7 +142,7 @@ def test_batches_that_do_not_fit_are_left_out_and_the_rest_ascends(monkeypatch):
 
 
 def test_where_no_batch_fits_it_is_said_what_the_smallest_needs():
-    with pytest.raises(MemoryError, match="A batch of 10,000,000,000,000 needs"):
+    with pytest.raises(MemoryError, match="10,000,000,000,000"):
         subjects.batches_that_fit(subjects.model_of("10x2:4:3"), [10**14, 10**13])
 
 
@@ -234,7 +234,7 @@ def test_a_model_with_several_inputs_is_timed_on_random_rows():
 
 
 class Stopwatch:
-    """A clock that moves while functions run, and notes which ran."""
+    """A clock that advances only while functions run, and records which ran."""
 
     def __init__(self):
         self.now = 0.0
@@ -290,7 +290,7 @@ def test_what_runs_elsewhere_is_read_from_the_system(tmp_path, text, others):
 
 
 def with_numbers_off(engines, engine, relative):
-    """The engines, one of them with all its weights a little larger."""
+    """The engines, with the weights of one scaled by 1 + relative."""
     layer = engines[engine]
     layer.set_weights([w * np.asarray(1 + relative, w.dtype) for w in layer.get_weights()])
     return engines
@@ -460,7 +460,7 @@ def test_the_report_says_where_the_times_swing():
     steady, swinging = timed("layer", 1, 1, 2)
     swinging = dataclasses.replace(swinging, median_seconds=3.5)
     lines = list(advice.report_lines([local_1d()], [[steady, swinging]], True, 0.1))
-    assert lines[-2].startswith("In 1 of 2 rows the median call took over 1.5 times as long")
+    assert lines[-2].startswith("In 1 of 2 rows")
 
 
 @pytest.mark.parametrize(("others", "lines"), [(0.0, 0), (0.4, 0), (0.6, 1), (7.0, 1)])
@@ -469,7 +469,7 @@ def test_the_report_says_where_other_processes_held_the_cores(monkeypatch, other
     monkeypatch.setattr(advice.os, "cpu_count", lambda: 4)
     found = [[dataclasses.replace(one, others=others) for one in timed("layer", 1, 1, 2)]]
     said = list(advice.report_lines([local_1d()], found, True, 0.1))
-    assert sum(line.startswith("Other processes ran") for line in said) == lines
+    assert sum("--threads" in line for line in said) == lines
 
 
 def test_the_data_say_which_was_chosen():

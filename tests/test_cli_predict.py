@@ -1,5 +1,6 @@
 """`lcfast predict`: files of every format, pipes, interruptions, full disks, profiles."""
 
+import functools
 import io
 import os
 import resource
@@ -12,19 +13,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import lcfast
-from lcfast import cli
 from lcfast.cli import destination as destination_module
 from lcfast.cli import predict as predict_module
 from lcfast.cli.destination import Destination
 from lcfast.rows import open_rows
 from lcfast.rows.npy import NpyWriter
+from tests.support import commands
 from tests.support.cases import assert_same_bits
+from tests.support.commands import DIGITS as MODEL
+from tests.support.commands import EXAMPLES
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-MODEL = EXAMPLES / "digits.h5"
 TWO = Path(__file__).parent / "golden" / "model_functional_two_inputs_two_outputs.h5"
 IMAGES = np.load(EXAMPLES / "digits_images.npy")
 
@@ -34,18 +34,8 @@ def expected():
     return lcfast.load_model(MODEL).predict(IMAGES)
 
 
-def predict(*arguments, status=0, **options):
-    """What the command writes to standard output and to standard error, in this process."""
-    result = CliRunner().invoke(cli.main, ["predict", *map(str, arguments)], **options)
-    assert result.exit_code == status, (result.output, result.exception)
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
-
-
-def refused(*arguments, **options):
-    result = predict(*arguments, status=2, **options)
-    assert result.stdout == ""
-    return result.stderr
+predict = functools.partial(commands.lcfast, "predict")
+refused = functools.partial(commands.refused, "predict")
 
 
 def written(path):
@@ -115,27 +105,28 @@ def test_several_inputs_and_outputs_go_by_the_names_of_layers(tmp_path):
         assert set(file) == set(names)
         for name, y in zip(names, model.predict(x), strict=True):
             assert_same_bits(file[name][...], y)
-    assert "write .h5 or .zarr" in refused(TWO, *options, "-o", tmp_path / "y.npy")
-    assert "has no rows for its input" in refused(TWO, *options[:2], "-o", tmp_path / "y.h5")
-    assert "names no input" in refused(TWO, "--input", "no=x.npy", "-o", tmp_path / "y.h5")
+    assert "y.npy" in refused(TWO, *options, "-o", tmp_path / "y.npy")
+    missing = options[3].split("=")[0]
+    assert missing in refused(TWO, *options[:2], "-o", tmp_path / "y.h5")
+    assert "no=x.npy" in refused(TWO, "--input", "no=x.npy", "-o", tmp_path / "y.h5")
     np.save(tmp_path / "0.npy", x[0][:5])
-    assert "different numbers of rows" in refused(TWO, *options, "-o", tmp_path / "y.h5")
+    text = refused(TWO, *options, "-o", tmp_path / "y.h5")
+    assert "0.npy" in text
+    assert "1.npy" in text
     lines = x[0][:5].reshape(5, -1)
-    np.savetxt(tmp_path / "0.csv", lines, delimiter=",")  # whose rows nobody has counted
+    np.savetxt(tmp_path / "0.csv", lines, delimiter=",")  # whose number of rows is unknown
     options[-1] = options[-1].replace("0.npy", "0.csv")
     text = refused(TWO, *options, "-o", tmp_path / "y.h5", "--batch-size", 4)
-    assert "different numbers of rows" in text
     assert text.count("0.csv") == text.count("1.npy") == 1
     piped = [option if option == "--input" else option.split("=")[0] + "=-" for option in options]
-    assert "cannot come from one pipe" in refused(TWO, *piped, "-o", tmp_path / "y.h5")
+    assert "pipe" in refused(TWO, *piped, "-o", tmp_path / "y.h5")
 
 
 # ---------------------------------------------------------------- pipes
 
 
 def piped(content, *arguments):
-    command = [sys.executable, "-m", "lcfast", "predict", *map(str, arguments)]
-    return subprocess.run(command, input=content, capture_output=True, timeout=60)
+    return commands.in_a_process("predict", *arguments, text=False, input=content)
 
 
 def test_npy_goes_through_pipes(expected):
@@ -151,9 +142,9 @@ def test_text_goes_through_pipes(tmp_path, expected):
     assert result.returncode == 0, result.stderr
     lines = result.stdout.decode().splitlines()
     assert_same_bits(np.loadtxt(lines, delimiter=",", dtype=np.float32), expected)
-    assert "how many rows" in refused(MODEL, "-", "-o", "-", input=content)
-    assert "A pipe cannot carry h5" in refused(MODEL, "-", "-o", "-", "--format", "h5")
-    assert "A pipe cannot" in refused(MODEL, "-", "-o", tmp_path / "y.csv", "--resume", input="1")
+    assert "--format csv" in refused(MODEL, "-", "-o", "-", input=content)
+    assert "h5" in refused(MODEL, "-", "-o", "-", "--format", "h5")
+    assert "pipe" in refused(MODEL, "-", "-o", tmp_path / "y.csv", "--resume", input="1")
 
 
 # ---------------------------------------------------------------- what the user got wrong
@@ -166,26 +157,26 @@ def test_the_line_of_a_bad_row_is_named_and_nothing_stays(tmp_path):
     path.write_text("\n".join(lines))
     (tmp_path / "y.csv").write_text("old")
     text = refused(MODEL, path, "-o", tmp_path / "y.csv", "--batch-size", 7)
-    assert f"{path}, line 300: has 3 numbers; a row has 64" in text
+    assert f"{path}, line 300" in text
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.csv", "y.csv"]
     assert (tmp_path / "y.csv").read_text() == "old"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "datum"),
     [
-        (["-o", "y.npy"], "has no rows for its input"),
+        (["-o", "y.npy"], "locally_connected2d_input"),
         (["x.npy", "--input", "a=x.npy", "-o", "y.npy"], "--input"),
-        (["x.npy", "-o", "y.txt"], ".txt"),
-        (["x.npy", "-o", "/dev/null", "--format", "npy"], "/dev/null: "),
-        (["x.npy", "-o", "."], ".: is a directory; name a file"),
-        (["/dev/null", "-o", "y.npy"], "/dev/null: is empty"),
-        (["x.npy", "-o", "y.npy"], "x.npy: No such file or directory"),
+        (["x.npy", "-o", "y.txt"], "y.txt"),
+        (["x.npy", "-o", "/dev/null", "--format", "npy"], "/dev/null"),
+        (["x.npy", "-o", "."], ".: "),
+        (["/dev/null", "-o", "y.npy"], "/dev/null"),
+        (["x.npy", "-o", "y.npy"], "x.npy"),
     ],
 )
-def test_arguments_that_do_not_go_are_explained(arguments, sentence, tmp_path, monkeypatch):
+def test_arguments_that_do_not_go_are_explained(arguments, datum, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert sentence in refused(MODEL, *arguments)
+    assert datum in refused(MODEL, *arguments)
 
 
 # ---------------------------------------------------------------- interruptions
@@ -193,7 +184,7 @@ def test_arguments_that_do_not_go_are_explained(arguments, sentence, tmp_path, m
 
 @pytest.fixture
 def interrupted(monkeypatch):
-    """Let the command be interrupted before its n-th block."""
+    """Interrupt the command before its n-th block."""
 
     def after(blocks):
         write, seen = Destination.write, []
@@ -220,10 +211,9 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, interrupted, expected
     result = predict(*arguments, status=130)
     monkeypatch.undo()
     of = "" if store is as_csv else " of 360"
-    assert result.stderr == (
-        f"Interrupted after 100{of} rows; {output} was not written; the same command with --resume "
-        "goes on from there.\n"
-    )
+    assert f" 100{of} rows" in result.stderr
+    assert str(output) in result.stderr
+    assert "--resume" in result.stderr
     assert not output.exists()
     result = predict(*arguments, "--resume")
     assert "360 rows, 100 of them from an earlier run" in result.stdout
@@ -234,9 +224,9 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, interrupted, expected
 def test_an_interruption_before_the_first_row_leaves_nothing(tmp_path, interrupted):
     interrupted(0)
     result = predict(MODEL, EXAMPLES / "digits_images.npy", "-o", tmp_path / "y.npy", status=130)
-    assert result.stderr.endswith(
-        "after 0 of 360 rows; " + f"{tmp_path / 'y.npy'} was not written.\n"
-    )
+    assert " 0 of 360 rows" in result.stderr
+    assert str(tmp_path / "y.npy") in result.stderr
+    assert "--resume" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -247,7 +237,8 @@ def test_an_interruption_while_files_are_opened_leaves_nothing(tmp_path, monkeyp
     monkeypatch.setattr(predict_module, "load_model", interrupt)
     output = tmp_path / "y.npy"
     result = predict(MODEL, EXAMPLES / "digits_images.npy", "-o", output, status=130)
-    assert result.stderr == f"Interrupted after 0 rows; {output} was not written.\n"
+    assert " 0 rows" in result.stderr
+    assert str(output) in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -255,7 +246,8 @@ def test_an_interrupted_run_into_a_pipe_says_how_far_it_came(interrupted):
     interrupted(2)
     source = EXAMPLES / "digits_images.npy"
     result = predict(MODEL, source, "-o", "-", "--batch-size", 50, status=130)
-    assert result.stderr == "Interrupted after 100 of 360 rows.\n"
+    assert " 100 of 360 rows" in result.stderr
+    assert "--resume" not in result.stderr
 
 
 def test_what_came_through_a_pipe_cannot_be_resumed_and_nothing_of_it_stays(tmp_path, interrupted):
@@ -263,7 +255,9 @@ def test_what_came_through_a_pipe_cannot_be_resumed_and_nothing_of_it_stays(tmp_
     content, output = (EXAMPLES / "digits_images.npy").read_bytes(), tmp_path / "y.npy"
     arguments = (MODEL, "-", "-o", output, "--batch-size", 50)
     result = predict(*arguments, status=130, input=content)
-    assert result.stderr == f"Interrupted after 100 of 360 rows; {output} was not written.\n"
+    assert " 100 of 360 rows" in result.stderr
+    assert str(output) in result.stderr
+    assert "--resume" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -298,7 +292,9 @@ def test_a_run_on_something_else_is_not_resumed(tmp_path, monkeypatch, interrupt
         file.attrs["changed"] = 1
     text = refused(*arguments, "--resume")
     name = loaded.inputs[0].name
-    assert f"because it had another model and another input {name}; leave --resume out" in text
+    assert "--resume" in text
+    assert "model" in text
+    assert name in text
     assert (tmp_path / ".y.npy.part").exists()
     predict(*arguments)
     assert_same_bits(written(tmp_path / "y.npy"), loaded.predict(IMAGES[::-1].copy()))
@@ -346,7 +342,7 @@ def test_a_signal_leaves_what_can_be_resumed(tmp_path, number, status):
     assert process.returncode == status, text
     assert text.count("\n") == 1
     assert text.startswith(f"{'Terminated' if status == 143 else 'Interrupted'} after ")
-    assert text.endswith("the same command with --resume goes on from there.\n")
+    assert "--resume" in text
     assert not output.exists()
     assert (tmp_path / ".y.npy.resume").exists()
 
@@ -358,8 +354,7 @@ def with_a_limit(limit, number, *arguments):
     def limited():
         resource.setrlimit(limit, (number, number))
 
-    command = [sys.executable, "-m", "lcfast", "predict", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, preexec_fn=limited)
+    return commands.in_a_process("predict", *arguments, preexec_fn=limited)
 
 
 @pytest.mark.parametrize("ending", [".npy", ".csv", ".h5"])
@@ -380,7 +375,6 @@ def test_a_full_disk_leaves_the_old_output(tmp_path, ending):
 PEAK = """
 import resource, sys
 from lcfast.cli import main
-from click.testing import CliRunner
 def run(rows):
     main(["predict", sys.argv[1], rows, "-o", sys.argv[3]], standalone_mode=False)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -397,7 +391,7 @@ def test_rows_of_many_times_the_memory_take_the_memory_of_a_block(tmp_path):
         capture_output=True, text=True, timeout=60, cwd=EXAMPLES.parent,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    # As float32 they are 64 MB, their scores 10 MB, and a block has 8 MB at once.
+    # As float32 the rows are 64 MB and the scores 10 MB; a block has at most 8 MB.
     assert int(result.stdout.splitlines()[-1]) < 12_000  # KB
 
 
@@ -427,12 +421,12 @@ def test_a_chart_is_drawn_where_matplotlib_is(tmp_path):
     rows = tmp_path / "x.npy"
     rows.write_bytes(images.read_bytes())
     text = refused(MODEL, rows, "-o", tmp_path / "y.npy", "--plot", rows)
-    assert "the output must be another file" in text
+    assert str(rows) in text
 
 
 def test_a_chart_without_matplotlib_is_refused_before_anything_is_scored(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     images = EXAMPLES / "digits_images.npy"
     text = refused(MODEL, images, "-o", tmp_path / "y.npy", "--plot", tmp_path / "chart.png")
-    assert "needs the package matplotlib, which is not installed" in text
+    assert "matplotlib" in text
     assert list(tmp_path.iterdir()) == []

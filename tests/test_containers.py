@@ -1,4 +1,4 @@
-"""Every golden of a container is read, and predicts what Keras does; docs/files.md lists them."""
+"""Every golden container is read and predicts what Keras predicts; see docs/files.md."""
 
 import numpy as np
 import pytest

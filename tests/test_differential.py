@@ -1,4 +1,4 @@
-"""A few random models of `make differential`, where LCFAST_KERAS_PYTHON names a tf_keras."""
+"""A few random models of `make differential`, if LCFAST_KERAS_PYTHON has tf_keras."""
 
 import os
 import subprocess

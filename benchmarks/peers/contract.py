@@ -1,8 +1,8 @@
-"""What a peer is: a module with `versions`, `forward` and, if it has them, `gradients`.
+"""The interface of a peer: a module with `versions`, `forward` and, if it has them, `gradients`.
 
-`forward` and `gradients` take a case and its canonical weights and return, by name, the ways that
-the peer has to compute it.  A way is made when it is first timed; one that cannot be made raises
-`NotOffered` with the reason.
+`forward` and `gradients` take a case and its canonical weights and return, by name, the ways in
+which the peer can compute it. A way is built when it is first timed; one that cannot be built
+raises `NotOffered` with the reason.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Way(NamedTuple):
     arrays: Callable[[Any], Any]
     """What `run` gave -> y as (N, P, F); for gradients [dx, dkernel, dbias]."""
     in_blocks: bool = True
-    """Whether all windows are held at once, so that a large batch is better cut into blocks."""
+    """Whether it holds a whole im2col array, so that a large batch is split into blocks."""
 
 
 Ways = dict[str, Callable[[], Way]]
@@ -33,5 +33,5 @@ class NotOffered(Exception):  # noqa: N818 - a refusal, no error
 
 
 def unchanged(array: np.ndarray) -> np.ndarray:
-    """What is an array already."""
+    """Return an array unchanged."""
     return array

@@ -1,4 +1,4 @@
-"""JAX on the CPU, jitted: einsum over gathered or sliced windows, and its own local convolution."""
+"""JAX on the CPU, jitted: einsum over receptive fields, and JAX's own local convolution."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
 
 
 def gathered(case: Case) -> Product:
-    """einsum over windows that an index gathers."""
+    """einsum over receptive fields that an index gathers."""
     taps = jnp.asarray(case.taps().astype(np.int32))
 
     def product(x: Any, kernel: Any, bias: Any) -> Any:
@@ -35,7 +35,7 @@ def gathered(case: Case) -> Product:
 
 
 def sliced(case: Case) -> Product:
-    """einsum over windows that are strided slices of the input, stacked."""
+    """einsum over receptive fields that are strided slices of the input, stacked."""
     ends = [
         (n - 1) * s + 1 for n, s in zip(case.output_size, case.strides, strict=True)
     ]  # of the first taps of all windows

@@ -1,4 +1,4 @@
-"""libxsmm's small products, driven by hand over tiles: the ceiling, no engine that one would pick.
+"""libxsmm's small products, called for each tile: an upper limit, not a practical engine.
 
 Position by position (several sizes of a block of rows are tried); Conv along rows of the output.
 """

@@ -1,4 +1,4 @@
-"""numpy: products of matrices over strided views of the windows, or over windows side by side."""
+"""numpy: matrix products over strided views of the receptive fields, or over im2col arrays."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def forward(case: Case, weights: Weights) -> Ways:
 
 
 def runs_of(case: Case, x: np.ndarray) -> np.ndarray:
-    """The windows without a copy: (output rows, output columns, N, runs, numbers of a run)."""
+    """Views of the receptive fields: (output rows, output columns, N, runs, numbers of a run)."""
     down = x.strides[1] * case.strides[0] if len(case.strides) == 2 else 0
     rows = case.output_size[0] if len(case.strides) == 2 else 1
     return as_strided(
@@ -48,7 +48,7 @@ def transposed(y: np.ndarray) -> np.ndarray:
 
 
 def views(case: Case, weights: Weights) -> Way:
-    """One product for each row of the windows, which need no copy."""
+    """One product for each row of the receptive fields, which need no copy."""
     shape = (-1, case.output_size[-1], len(case.run_offsets), case.run_length, case.filters)
     kernel = np.ascontiguousarray(np.moveaxis(weights.kernel.reshape(shape), 2, 0))
     bias = weights.bias.reshape(shape[0], case.output_size[-1], 1, case.filters)
@@ -70,7 +70,7 @@ def views(case: Case, weights: Weights) -> Way:
 
 
 def windows(case: Case, weights: Weights) -> Way:
-    """All windows copied side by side, then one product for each position."""
+    """All receptive fields copied side by side, then one product for each position."""
     kernel, bias = weights.kernel, weights.bias[:, None, :]
 
     def prepare(x: np.ndarray) -> Any:
@@ -88,7 +88,7 @@ def windows(case: Case, weights: Weights) -> Way:
 
 
 def einsum(case: Case, weights: Weights) -> Way:
-    """One sum over views of the windows, in numpy's own loops."""
+    """One sum over views of the receptive fields, in numpy's own loops."""
     shape = (-1, case.output_size[-1], len(case.run_offsets), case.run_length, case.filters)
     kernel, bias = weights.kernel.reshape(shape), weights.bias
 
@@ -102,7 +102,7 @@ def einsum(case: Case, weights: Weights) -> Way:
 
 
 def shared_views(case: Case, weights: Weights) -> Way:
-    """A convolution: one product for each row of the windows and each row of the output."""
+    """A convolution: one product for each row of the kernel and each row of the output."""
     kernel = weights.kernel.reshape(len(case.run_offsets), case.run_length, case.filters)
 
     def prepare(x: np.ndarray) -> Any:

@@ -40,7 +40,7 @@ def session(nodes: list[Any], arrays: dict[str, np.ndarray], inputs: int, output
 
 
 def take_columns(case: Case, weights: Weights) -> Any:
-    """Gather windows along each row: (N, inputs) -> (N, P, K), then a product per position."""
+    """Gather im2col arrays along rows: (N, inputs) -> (N, P, K), then a product per position."""
     return session(
         [
             helper.make_node("Gather", ["x", "taps"], ["windows"], axis=1),

@@ -17,7 +17,7 @@ Product = Callable[[Any, Any, Any], Any]
 LARGEST_COMPILED = 4000
 """Positions up to which torch.compile is tried."""
 LARGEST_KEPT = 2**30
-"""Bytes of windows above which a graph is not kept: its forward pass is then timed too."""
+"""Bytes of receptive fields above which a graph is not kept: its forward pass is then timed too."""
 
 
 def versions() -> dict[str, str]:
@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 
 
 def windows_of(case: Case, x: Any) -> Any:
-    """The windows of a batch, copied: (P, N, taps in the order channels, kernel)."""
+    """The receptive fields of a batch, copied: (P, N, taps in the order channels, kernel)."""
     for axis, (size, step) in enumerate(zip(case.kernel_size, case.strides, strict=True)):
         x = x.unfold(axis + 1, size, step)
     spatial = len(case.kernel_size)
@@ -39,7 +39,7 @@ def unfold_and_multiply(case: Case) -> Product:
 
 
 def strided_and_multiply(case: Case) -> Product:
-    """The same with windows whose taps stay in our order, copied run by run."""
+    """The same with receptive fields whose taps stay in our order, copied run by run."""
     down = case.inputs // case.input_shape[0] * case.strides[0] if len(case.strides) == 2 else 0
     rows = case.output_size[0] if len(case.strides) == 2 else 1
     run = case.inputs // case.input_shape[0]

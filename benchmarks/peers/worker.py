@@ -1,4 +1,4 @@
-"""One peer in its own process: takes cells as JSON lines, checks the answer, then times it.
+"""One peer in its own process: reads cells as JSON lines, checks the result, then times it.
 
     python -m benchmarks.peers.worker NAME GIGABYTES
 
@@ -74,7 +74,7 @@ class Bench:
                 found = {"failed": str(refusal)}
             except MemoryError:
                 found = {"failed": "out of memory"}
-            except Exception as error:  # a peer may fail in any way, and the run goes on
+            except Exception as error:  # a peer may fail with any error; the run continues
                 found = {"failed": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
             yield {"way": name, **found}
 
@@ -150,7 +150,7 @@ def main() -> None:
 
 
 def give_memory_back() -> None:
-    """What an allocator keeps of a large cell, the next peer may need."""
+    """Return memory that the allocator keeps after a large cell; the next peer may need it."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,1 +1,1 @@
-"""`lcfast bench`: which engine is fastest for the layers of a model, on this machine."""
+"""`lcfast bench`: find the fastest engine for each layer of a model on this machine."""

@@ -1,4 +1,4 @@
-"""What the timings say: the table, the advice, the data for machines."""
+"""Report timings: as a table, as advice for each layer, and as data for JSON."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Only the engine computes: `implementation` says which weights a layer shows and 
 engine it runs by default. Every implementation gave the same answers on every engine, so each
 engine is timed once."""
 HEADER = ("layer", "batch", "engine", "default of", "best ms", "median ms", "rows/s", "weights MB")
-SWING = 1.5  # calls of one engine that differ by more were not undisturbed
-TO_THE_LEFT = (0, 2, 3)  # the columns of words
+SWING = 1.5  # a larger ratio of median to best means that other work disturbed the calls
+TO_THE_LEFT = (0, 2, 3)  # the columns that hold text
 
 
 def table_lines(found: Sequence[Sequence[Timing]]) -> Iterator[str]:
-    """The lines of the table, the timing to choose of each list marked.
+    """Yield the lines of the table, with a mark at the fastest engine of each list.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def table_lines(found: Sequence[Sequence[Timing]]) -> Iterator[str]:
     >>> len(lines)
     3
     """
-    # By layer, then by batch; they come by batch, as a model computes.
+    # Sort by layer, then by batch; `timings` yields them by batch.
     names = list(dict.fromkeys(of_engines[0].layer for of_engines in found))
     found = sorted(found, key=lambda of_engines: names.index(of_engines[0].layer))
     rows = [
@@ -69,13 +69,13 @@ def report_lines(
     seconds: float,
     left_out: Sequence[int] = (),
 ) -> Iterator[str]:
-    """How it was timed, the table, and what to choose for each layer that was timed.
+    """Yield the report: how it was timed, the table, and advice for each timed layer.
 
     Examples
     --------
     >>> from lcfast.bench.advice import report_lines
     >>> list(report_lines([], [], from_file=False, seconds=0.3, left_out=[512]))
-    ['Left out, as they do not fit into the free memory: batches of 512.']
+    ['Not timed, because they do not fit into free memory: batches of 512.']
     """
     if found:
         dtypes = " and ".join(sorted({layer.dtype for layer in layers}))
@@ -91,30 +91,30 @@ def report_lines(
     yield from _reservations([timing for of_engines in found for timing in of_engines])
     if left_out:
         sizes = ", ".join(f"{batch:,}" for batch in left_out)
-        yield f"Left out, as they do not fit into the free memory: batches of {sizes}."
-    for layer in layers:  # last, where it is read first
+        yield f"Not timed, because they do not fit into free memory: batches of {sizes}."
+    for layer in layers:  # last, so that a terminal shows it without scrolling
         if any(of_engines[0].layer == layer.name for of_engines in found):
             yield advice(layer, found, from_file)
 
 
 def _reservations(rows: Sequence[Timing]) -> Iterator[str]:
-    """What speaks against the times."""
+    """Warn where other work on the machine disturbed the timing."""
     swinging = sum(timing.median_seconds > SWING * timing.best_seconds for timing in rows)
     if swinging:
         yield (
             f"In {swinging} of {len(rows)} rows the median call took over {SWING:g} times as long "
-            "as the best, as happens where other work shares the cores; time again when it is done."
+            "as the best call. This happens when other work uses the cores; repeat when it is done."
         )
     others, cores = max((timing.others for timing in rows), default=0.0), os.cpu_count() or 1
     if others > 0.5 and others + min(get_num_threads(), cores) > cores + 0.5:
         yield (
-            f"Other processes ran meanwhile ({others:.1f} threads, {cores} cores): the times may "
-            "be many times too long; time again when they are done, or give fewer --threads."
+            f"Other processes used the cores meanwhile ({others:.1f} threads, {cores} cores): the "
+            "times may be far too long; repeat when they are done, or give fewer --threads."
         )
 
 
 def advice(layer: LocallyConnected, found: Sequence[Sequence[Timing]], from_file: bool) -> str:
-    """What to choose for a layer, how to have it, and what "auto" would choose.
+    """Return which engine to choose for a layer, how to select it, and what "auto" selects.
 
     Examples
     --------
@@ -133,13 +133,13 @@ def advice(layer: LocallyConnected, found: Sequence[Sequence[Timing]], from_file
         won = [of_engines for of_engines in own if chosen(of_engines).engine == engine]
         at = f" at batch {_batches(won)}" if len(engines) > 1 else ""
         choices.append(f"{engine}{at} ({_speed(engine, won)})")
-    ways = [_how(layer, engine, from_file) for engine in engines]
-    parts = [f"{layer.name}: choose {', '.join(choices)}", *ways, _auto(layer, own)]
+    selections = [_how(layer, engine, from_file) for engine in engines]
+    parts = [f"{layer.name}: choose {', '.join(choices)}", *selections, _auto(layer, own)]
     return "; ".join(parts) + "."
 
 
 def _speed(engine: str, won: Sequence[Sequence[Timing]]) -> str:
-    """How much faster an engine was where it was chosen."""
+    """How much faster an engine was for the batches where it was the fastest."""
     other = next(one for one in ENGINES if one != engine)
     ratios = [_best_of(other, of_engines) / _best_of(engine, of_engines) for of_engines in won]
     low, high = _ratio(min(ratios)), _ratio(max(ratios))
@@ -151,7 +151,7 @@ def _speed(engine: str, won: Sequence[Sequence[Timing]]) -> str:
 
 
 def _how(layer: LocallyConnected, engine: str, from_file: bool) -> str:
-    """How to have a layer run on an engine."""
+    """How to run a layer on an engine."""
     implementations = default_of(engine, [layer])
     if from_file and layer.chosen_engine() == engine:
         return f"implementation {layer.implementation} of the file runs {engine} already"
@@ -164,7 +164,7 @@ def _how(layer: LocallyConnected, engine: str, from_file: bool) -> str:
 
 
 def _auto(layer: LocallyConnected, own: Sequence[Sequence[Timing]]) -> str:
-    """What "auto" would choose, which depends on neither the machine nor the batch."""
+    """What engine="auto" selects; this depends on the geometry alone, not on machine or batch."""
     engine = fastest_engine(geometry_of(layer))
     lost = [of_engines for of_engines in own if chosen(of_engines).engine != engine]
     if not lost:
@@ -191,7 +191,7 @@ def _best_of(engine: str, of_engines: Sequence[Timing]) -> float:
 
 
 def as_data(found: Sequence[Sequence[Timing]]) -> list[dict[str, Any]]:
-    """The timings as JSON has them, with rows per second and whether it is the one to choose.
+    """Return the timings as data for JSON, each with rows per second and whether it is chosen.
 
     Examples
     --------

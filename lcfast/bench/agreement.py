@@ -1,4 +1,4 @@
-"""Before anything is timed: every implementation on every engine gives the same answers."""
+"""Check before timing that every implementation gives the same results on every engine."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from lcfast.local_conv import ops
 
 
 class EnginesDisagreeError(Exception):
-    """Two engines gave different answers, which is a fault of lcfast or of the machine."""
+    """Two engines gave different results: a bug in lcfast, or a hardware fault."""
 
 
 def check_implementations(engines: Engines, x: np.ndarray) -> None:
-    """Raise EnginesDisagreeError unless all implementations give an engine's answers, to the bit.
+    """Raise EnginesDisagreeError unless all implementations are bit-identical on each engine.
 
     Examples
     --------
@@ -37,11 +37,11 @@ def check_implementations(engines: Engines, x: np.ndarray) -> None:
 
 
 def check_engines(engines: Engines, x: np.ndarray) -> None:
-    """Raise EnginesDisagreeError unless the engines' answers differ by rounding alone.
+    """Raise EnginesDisagreeError unless the engines' results differ by rounding only.
 
-    Each answer is a sum of K products and a bias; two orders of summation, with one rounding or
-    two for each product, are at most 2 gamma(K + 2) times the sum of the absolute terms apart.
-    Where these sums are the same to the bit, what the activation makes of them is too.
+    Each result is a sum of K products and a bias. Two orders of summation, with one or two
+    roundings for each product, differ by at most 2 gamma(K + 2) times the sum of the absolute
+    terms. If these sums are bit-identical, the activations of them must be, too.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def check_engines(engines: Engines, x: np.ndarray) -> None:
     terms = direct.product(absolute, np.abs(x), geometry)(ops.LINEAR, None)
     limits = np.finfo(one.dtype)
     roundings = (geometry.patch_size + 3) * float(limits.eps) / 2  # one more: `terms` is rounded
-    with np.errstate(invalid="ignore"):  # infinity less infinity, which is not `same`
+    with np.errstate(invalid="ignore"):  # infinity - infinity is NaN, which fails the bound
         apart = np.abs(one - other)
         bound = 2 * roundings / (1 - roundings) * terms
         bound += 2 * (geometry.patch_size + 2) * float(limits.smallest_subnormal)
@@ -72,7 +72,7 @@ def check_engines(engines: Engines, x: np.ndarray) -> None:
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Where two arrays hold the same numbers; NaN is the same as NaN."""
+    """Where two arrays hold equal numbers; NaN equals NaN."""
     same: np.ndarray = (one == other) | (np.isnan(one) & np.isnan(other))
     return same
 
@@ -81,7 +81,7 @@ def _stop_where(wrong: np.ndarray, what: str) -> None:
     count = int(wrong.sum())
     if count:
         raise EnginesDisagreeError(
-            f"{what} disagree in {count:,} of {wrong.size:,} numbers by more than rounding, so "
-            "nothing was timed; please report it, with the model and what lcfast.show_versions() "
-            "prints."
+            f"{what} disagree in {count:,} of {wrong.size:,} numbers by more than rounding; "
+            "nothing was timed. Please report this with the model and the output of "
+            "lcfast.show_versions()."
         )

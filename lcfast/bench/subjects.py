@@ -1,4 +1,4 @@
-"""What is timed: a model, its locally connected layers on each engine, and their inputs."""
+"""The models and layers to time, on each engine, and their inputs."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from lcfast.models.graph import Graph
 ENGINES = ("direct", "sparse")
 BATCHES = (1, 32, 512)
 
-Engines = dict[str, LocallyConnected]  # one layer, made for each engine
+Engines = dict[str, LocallyConnected]  # the same layer, by engine
 
 
 def model_of(target: str) -> Model:
-    """Return the model of a file, or one of a single layer for the name or literal of a workload.
+    """Load a model file, or build a model of one layer from a workload.
 
     Parameters
     ----------
     target : str
-        Name of a workload, a literal of one or the path of a file, looked up in this order.
+        The name of a workload, the path of a file, or the shapes of a workload, such as
+        ``32x32x3:64:3x3:1x1``; tried in this order.
 
     Returns
     -------
@@ -44,11 +45,11 @@ def model_of(target: str) -> Model:
     Raises
     ------
     OSError, ModelFileError
-        If the system or the file does not give a model.
+        If the file cannot be read or holds no valid model.
     ValueError
-        If there is no such file and no such workload, or its layer cannot be.
+        If there is neither such a file nor such a workload, or its sizes do not fit together.
     MemoryError
-        If the weights of a workload do not fit into the free memory.
+        If the weights of a workload do not fit into free memory.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def model_of(target: str) -> Model:
         name=target,
         input_shape=workload.input_shape,
     )
-    layer.await_weights()  # they may not fit, which is known once the layer is built
+    layer.await_weights()  # draw them only after checking that they fit
     model = Sequential([layer])
     check_weights_fit([layer])
     layer.initialize_weights()
@@ -78,12 +79,12 @@ def model_of(target: str) -> Model:
 
 
 def is_file(target: str) -> bool:
-    """Whether `model_of` reads a file, rather than making a layer."""
+    """Whether `model_of` reads a file."""
     return target not in WORKLOADS and Path(target).exists()
 
 
 def _near(path: Path) -> str:
-    """What may have been meant instead of a path that is not there."""
+    """Suggest names similar to a path that does not exist."""
     beside = list(path.parent.iterdir()) if path.parent.is_dir() else []
     files = {file.name: str(file) for file in beside if file.is_file()}
     near = difflib.get_close_matches(path.name, [*WORKLOADS, *files], cutoff=0.5)
@@ -98,7 +99,7 @@ def local_layers(model: Model) -> list[LocallyConnected]:
     Raises
     ------
     ValueError
-        If it has none.
+        If the model has none.
 
     Examples
     --------
@@ -110,14 +111,14 @@ def local_layers(model: Model) -> list[LocallyConnected]:
     if not found:
         kinds = ", ".join(sorted({type(layer).__name__ for layer in model.layers}))
         raise ValueError(
-            f"Model {model.name} has no locally connected layer, so there is no engine to choose; "
-            f"its layers are of {kinds}."
+            f"Model {model.name} has no locally connected layer, so there is no engine to choose. "
+            f"Its layers are: {kinds}."
         )
     return found
 
 
 def on_each_engine(layer: LocallyConnected) -> Engines:
-    """Return the layer on each engine, by the implementation that runs it where there is one.
+    """Return the layer on each engine, with an implementation that runs it by default if possible.
 
     Examples
     --------
@@ -133,14 +134,14 @@ def on_each_engine(layer: LocallyConnected) -> Engines:
 
 
 def default_of(engine: str, layers: Sequence[LocallyConnected]) -> tuple[int, ...]:
-    """The implementations that these layers can have and that run this engine by default."""
+    """The implementations that run this engine by default and that all these layers allow."""
     if engine == "sparse":
         return (2, 3)
     return (1,) if engine == "direct" and all(one.padding == "valid" for one in layers) else ()
 
 
 def weight_bytes(layer: LocallyConnected) -> int:
-    """Memory that the weights take in the form of the layer's engine, its pattern included."""
+    """Bytes of the weights in the layout of the layer's engine, including a sparse pattern."""
     kernel, *rest = layer.record()
     arrays = [kernel, *rest]
     if isinstance(kernel, SparseKernel):
@@ -149,12 +150,12 @@ def weight_bytes(layer: LocallyConnected) -> int:
 
 
 def batches_that_fit(model: Model, batches: Sequence[int]) -> list[int]:
-    """Return the batch sizes whose values take no more than half of the free memory, ascending.
+    """Return, in ascending order, the batch sizes whose values fit into half of the free memory.
 
     Raises
     ------
     MemoryError
-        If none does.
+        If none fits.
 
     Examples
     --------
@@ -165,7 +166,7 @@ def batches_that_fit(model: Model, batches: Sequence[int]) -> list[int]:
     graph = model.graph_of_layers()
     sizes = [math.prod(_known(value.shape[1:])) for value in graph.values]
     itemsize = max(np.dtype(value.dtype).itemsize for value in graph.values)
-    # All values of the model at once, and a few copies of the largest while answers are compared.
+    # All values of the model, and copies of the largest while results are compared.
     row = itemsize * (sum(sizes) + 6 * max(sizes))
     available = available_memory()
     fitting = sorted({n for n in batches if available is None or n * row <= available / 2})
@@ -175,7 +176,7 @@ def batches_that_fit(model: Model, batches: Sequence[int]) -> list[int]:
 
 
 def model_inputs(model: Model, batch: int, rows: np.ndarray | None) -> list[np.ndarray]:
-    """A batch for each input of the model."""
+    """One batch for each input of the model: the given rows, or random ones."""
     if rows is not None:
         dtype = np.dtype(model.inputs[0].dtype)
         return [ops.as_array(rows[np.arange(batch) % len(rows)], dtype, "The input")]
@@ -189,7 +190,7 @@ def model_inputs(model: Model, batch: int, rows: np.ndarray | None) -> list[np.n
 def layer_inputs(
     graph: Graph, record: Sequence[Any], inputs: Any, layers: Sequence[LocallyConnected]
 ) -> list[np.ndarray]:
-    """What each layer is called on, the first time, when the model is called on `inputs`."""
+    """The input of each layer's first call when the model is called on `inputs`."""
     wanted = []
     for layer in layers:
         step = next(one for one in graph.steps if graph.layers[one.layer] is layer)
@@ -206,24 +207,24 @@ def layer_inputs(
 def _known(sizes: Sequence[int | None]) -> list[int]:
     if None in sizes:
         raise ValueError(
-            f"The model takes or makes rows of shape {tuple(sizes)}, so their size is not known; "
-            "only models whose sizes are all fixed can be timed."
+            f"The model has values of shape {tuple(sizes)} per row, of unknown size; only models "
+            "with fixed sizes can be timed."
         )
     return [size for size in sizes if size is not None]
 
 
 def check_weights_fit(layers: Sequence[LocallyConnected]) -> None:
-    """Raise MemoryError where both engines' forms, and what makes them, are too large."""
+    """Raise MemoryError if the weights for both engines, and their conversion, do not fit."""
     size = 0
     for layer in layers:
-        each = 3 * np.dtype(layer.dtype).itemsize + 12  # kernel, vector, a copy; indices, places
+        each = 3 * np.dtype(layer.dtype).itemsize + 12  # kernel, vector, copy; indices, positions
         size += each * math.prod(geometry_of(layer).kernel_shape)
     names = ", ".join(layer.name for layer in layers)
     check_memory(size, f"Timing every engine of {names}", "time a smaller layer")
 
 
 def geometry_of(layer: LocallyConnected) -> Geometry:
-    """The sizes of a layer, which it has once it is built."""
+    """The geometry of a built layer."""
     if layer.geometry is None:
-        raise ValueError(f"Layer {layer.name} is not built yet; build its model first.")
+        raise ValueError(f"Layer {layer.name} is not built; build its model first.")
     return layer.geometry

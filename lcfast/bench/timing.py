@@ -1,7 +1,7 @@
-"""Timing the engines, layer by layer and batch by batch.
+"""Time the engines for each layer and batch size.
 
-Only the engine computes: the implementations of Keras that run on one engine hold the same weights
-in the same form, so each engine is timed once.
+Keras's implementations that run on the same engine hold the same weights in the same layout, so
+each engine is timed once.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ from lcfast.models import Model
 from lcfast.models.execution import run
 from lcfast.models.graph import Graph
 
-MIXED = "mixed"  # each layer of a model on the engine that was fastest for it
-TURNS = 3  # the engines take turns, so that a slow spell of the machine hits all of them
+MIXED = "mixed"  # each layer of a model on its fastest engine
+TURNS = 3  # the engines take turns, so that a slow phase of the machine affects all of them
 SAMPLES = 5
-TIE = 1.05  # two times within this factor may change places on the next run
+TIE = 1.05  # times within this factor count as equal: the next run may reverse them
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How fast an engine scored a batch.
+    """How fast an engine scored one batch.
 
     Parameters
     ----------
     layer : str or None
-        Name of the layer; None is the whole model.
+        Name of the layer; None for the whole model.
     batch : int
         Rows in a call.
     engine : str
-        "direct" or "sparse"; for a whole model also "mixed", what was chosen for each layer.
+        "direct" or "sparse"; for a whole model also "mixed", the fastest for each layer.
     default_of : tuple of int
-        The implementations that run this engine unless told otherwise.
+        The implementations that run this engine by default.
     best_seconds, median_seconds : float
-        Of a call.
+        Best and median time of one call.
     calls : int
-        How many were timed.
+        Number of timed calls.
     weight_bytes : int
-        Memory that the weights take in this engine's form; of a model, those of all its locally
-        connected layers.
+        Bytes of the weights in this engine's layout; for a model, of all its locally connected
+        layers.
     others : float
-        Threads of other processes that ran just before; they may hold the cores.
+        Threads of other processes that ran just before; they may have used the cores.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class Timing:
 
     @property
     def rows_per_second(self) -> float:
-        """Rows scored in a second of the best call."""
+        """Rows scored per second, by the best call."""
         return self.batch / self.best_seconds
 
 
@@ -93,26 +93,26 @@ def timings(
     Parameters
     ----------
     model : Model
-        What is timed; it is not changed.
+        The model to time; it is not changed.
     batches : sequence of int
-        Rows in a call.
+        Batch sizes.
     seconds : float
-        How long each engine is timed for each layer and batch.
+        How long each engine is timed for each layer and batch size.
     rows : ndarray, optional
-        Inputs of the model, repeated or cut to the batch; random ones where it is missing.  Each
-        layer is timed on what the model makes of them.
+        Inputs of the model, repeated or cut to the batch size; random ones by default. Each layer
+        is timed on the values that the model computes for it.
 
     Yields
     ------
     list of Timing
-        One for each engine.  There are `parts(model)` of these lists for each batch.
+        One for each engine. There are `parts(model)` such lists for each batch size.
 
     Raises
     ------
     EnginesDisagreeError
-        If an implementation on an engine gives other answers than another.
+        If implementations or engines give different results.
     MemoryError
-        If the weights of all engines do not fit into the free memory.
+        If the weights for all engines do not fit into free memory.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def timings(
             choice[layer.name] = chosen(found).engine
             yield found
         if parts(model) > len(layers):
-            # The layers agree on these very inputs, and the rest of the model is the same.
+            # The layers agree on these inputs, and the other layers are shared: no check is needed.
             on = {
                 engine: [engines[engine] for engines in engines_of.values()] for engine in ENGINES
             }
@@ -155,7 +155,7 @@ def timings(
 
 
 def parts(model: Model) -> int:
-    """How many things are timed for each batch: the layers, and the model if it has others too."""
+    """How many lists `timings` yields per batch size: one per layer, and one for a larger model."""
     local = len(local_layers(model))
     return local + (len(model.graph_of_layers().steps) > 1)
 
@@ -165,20 +165,21 @@ def seconds_in_turns(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
-    """Return the seconds of single calls of each function, which take turns.
+    """Time single calls of several functions, which take turns.
 
     Parameters
     ----------
     functions : sequence of callable
-        Each is called once, untimed, before each of its turns, to find its weights in the cache.
+        Each is called once, untimed, before each of its turns, to bring its weights into the cache.
     seconds : float
-        How long each is timed, all turns together; at least one call is.
+        How long each is timed over all turns; at least one call.
     clock : callable, optional
         Returns the time.
 
     Returns
     -------
     list of list of float
+        The seconds of each call, for each function.
 
     Examples
     --------
@@ -192,7 +193,7 @@ def seconds_in_turns(
         for function, own in zip(functions, timed, strict=True):
             spent = sum(own)
             if turn > 1 and not spent < seconds * turn / TURNS:
-                continue  # one call took as long as several turns
+                continue  # its last call took longer than a turn
             function()
             while True:
                 start = clock()
@@ -205,9 +206,9 @@ def seconds_in_turns(
 
 
 def running_elsewhere(source: str | Path = "/proc/loadavg") -> float:
-    """Threads of other processes that run on the machine now; 0 where the system does not say.
+    """Return how many threads of other processes run now; 0 if the system does not report it.
 
-    The averages of the load count what this process did a moment ago; this does not.
+    The load averages would include the recent work of this process.
 
     Examples
     --------
@@ -218,7 +219,7 @@ def running_elsewhere(source: str | Path = "/proc/loadavg") -> float:
     running = []
     try:
         for _ in range(SAMPLES):
-            time.sleep(0.004)  # threads of our own that still wait for work go to sleep, too
+            time.sleep(0.004)  # lets this process's own idle threads go to sleep
             with open(source, encoding="ascii") as file:
                 running.append(int(file.read().split()[3].partition("/")[0]) - 1)
     except (OSError, ValueError, IndexError):
@@ -233,7 +234,7 @@ def _timed(
     scoring: dict[str, Callable[[], object]],
     seconds: float,
 ) -> list[Timing]:
-    """One timing for each engine, of the layers on it and the function that scores with them."""
+    """One Timing for each engine: its layers, and the function that scores with them."""
     others = running_elsewhere()
     times = seconds_in_turns(list(scoring.values()), seconds)
     return [
@@ -242,7 +243,7 @@ def _timed(
             batch,
             engine,
             default_of(engine, on[engine]),
-            max(min(own), 1e-9),  # a clock may stand still
+            max(min(own), 1e-9),  # a coarse clock may measure 0
             statistics.median(own),
             len(own),
             sum(map(weight_bytes, on[engine])),
@@ -259,7 +260,7 @@ def _scoring_layer(layer: LocallyConnected, x: np.ndarray) -> Callable[[], objec
 def _scoring_model(
     graph: Graph, record: Sequence[Any], replaced: Sequence[LocallyConnected], inputs: Any
 ) -> Callable[[], object]:
-    """Score as `Model.predict` does, with some of the layers on other engines."""
+    """A function that scores as `Model.predict` does, with some layers replaced."""
     by_name = {layer.name: layer for layer in replaced}
     graph = replace(graph, layers=tuple(by_name.get(one.name, one) for one in graph.layers))
     own = [
@@ -275,7 +276,7 @@ def _scoring_model(
 
 
 def chosen(of_engines: Sequence[Timing]) -> Timing:
-    """Return the fastest by its best call; of those as fast, the one with the smallest weights.
+    """Return the timing with the best call; among equally fast ones, that with smallest weights.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Locally connected layers as shapes: those of real models by name, any other as a literal."""
+"""Shapes of locally connected layers: of real models by name, others written as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Workload(NamedTuple):
     input_shape : tuple of int
         Shape of a row: (steps, channels) or (rows, columns, channels).
     filters : int
-        Filters at each position.
+        Number of filters.
     kernel_size, strides : tuple of int
         One number for each spatial dimension.
 
@@ -49,13 +49,13 @@ WORKLOADS = {
 
 
 def workload_of(text: str) -> Workload:
-    """Return the workload of a name, or of a literal such as ``32x32x3:64:3x3:1x1``.
+    """Return the workload with a name, or parse shapes such as ``32x32x3:64:3x3:1x1``.
 
     Parameters
     ----------
     text : str
-        A key of `WORKLOADS`, or input shape (channels last), filters, kernel and strides, with
-        colons between them; strides of 1 may be left out.
+        A key of `WORKLOADS`, or input shape (channels last), filters, kernel size and strides,
+        separated by colons; strides of 1 may be left out.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def workload_of(text: str) -> Workload:
     Raises
     ------
     ValueError
-        If it is neither.
+        If the text is neither.
 
     Examples
     --------
@@ -79,14 +79,13 @@ def workload_of(text: str) -> Workload:
         (strides,) = rest or [(1,) * len(kernel_size)]
     except ValueError:
         raise ValueError(
-            f"{text!r} is no workload; write input shape (channels last), filters, kernel and "
-            "strides as positive whole numbers, such as 32x32x3:64:3x3:1x1 or 10x32:64:3."
+            f"{text!r} is not a workload; give input shape (channels last), filters, kernel size "
+            "and strides as positive integers, such as 32x32x3:64:3x3:1x1 or 10x32:64:3."
         ) from None
     if not len(shape) - 1 == len(kernel_size) == len(strides) or len(kernel_size) not in (1, 2):
         raise ValueError(
-            f"{text!r} is no workload: an input of {len(shape)} dimensions, a kernel of "
-            f"{len(kernel_size)} and strides of {len(strides)} do not go together; 2, 1 and 1 do, "
-            "and 3, 2 and 2."
+            f"{text!r} is not a workload: the input has {len(shape)} dimensions, the kernel "
+            f"{len(kernel_size)} and the strides {len(strides)}; give 2, 1 and 1, or 3, 2 and 2."
         )
     return Workload(shape, filters, kernel_size, strides)
 

@@ -1,7 +1,7 @@
-"""The command `lcfast`: score rows with a Keras model file, or look into one.
+"""The command `lcfast`: score rows with a Keras model file, inspect it, convert it, time it.
 
-Whatever the user got wrong ends in one sentence on standard error and exit status 2.
-Each command has a module here, imported when it is asked for.
+User errors print one message to standard error and exit with status 2.
+Each command has its own module, which is imported only when the command runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(lcfast.__version__, prog_name="lcfast")
 def main() -> None:
-    """Score Keras models on a CPU, without TensorFlow.
+    """Run Keras models on a CPU, without TensorFlow.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`lcfast bench`: which engine is the fastest for the layers of a model."""
+"""`lcfast bench`: find the fastest engine for each layer of a model."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from lcfast.versions import versions
     multiple=True,
     default=subjects.BATCHES,
     show_default=True,
-    help="Rows in a call; may be given several times.",
+    help="Rows per call; may be repeated.",
 )
 @click.option(
     "--input",
     "input_",
     metavar="ROWS",
-    help="Rows for the model, as `lcfast predict` takes them; random ones by default.",
+    help="Input rows, in any format of `lcfast predict`; random by default.",
 )
 @click.option(
-    "--threads", type=click.IntRange(1, 4096), help="Threads to use; by default all cores."
+    "--threads", type=click.IntRange(1, 4096), help="Most threads to use; all cores by default."
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(0, 3600),
     default=0.3,
     show_default=True,
-    help="How long each engine is timed for each layer and batch size.",
+    help="How long to time each engine, per layer and batch size.",
 )
 @click.option(
-    "--json", "json_", type=click.Path(path_type=Path), help="A file to write the timings to, too."
+    "--json", "json_", type=click.Path(path_type=Path), help="Also write the timings to this file."
 )
 def bench(
     target: str,
@@ -58,11 +58,12 @@ def bench(
     seconds: float,
     json_: Path | None,
 ) -> None:
-    """Time the engines for each locally connected layer of MODEL, and say what to choose.
+    """Time the engines for each locally connected layer of MODEL, and advise which to choose.
 
     Instead of a file, WORKLOAD gives the shapes of one layer: input (channels last), filters,
-    kernel and strides, or one of these names of real layers: docs_lc2d_a, docs_lc2d_b, docs_lc1d_a,
-    mhcflurry, adapt, deepface_L4, deepface_L5, deepface_L6, p1b3, gpnet_k3, eir, tnn_1.
+    kernel size and strides, as in the example; or the name of a real layer: docs_lc2d_a,
+    docs_lc2d_b, docs_lc1d_a, mhcflurry, adapt, deepface_L4, deepface_L5, deepface_L6, p1b3,
+    gpnet_k3, eir, tnn_1.
 
     \b
     Example:
@@ -71,9 +72,9 @@ def bench(
     """  # noqa: D301 (click takes the \b itself for "do not wrap")
     found: list[list[timing.Timing]] = []
     with plain_errors():
-        sources = [Path(place) for place in (target, input_) if place is not None]
+        sources = [Path(path) for path in (target, input_) if path is not None]
         if json_ is not None and any(same_file(source, json_) for source in sources):
-            raise UserError(f"{json_}: the file to write must be another one than those to read")
+            raise UserError(f"{json_}: is also an input; give another file for --json")
         if threads is not None:
             lcfast.set_num_threads(threads)
         model = subjects.model_of(target)
@@ -84,7 +85,7 @@ def bench(
             rows = _rows_to_time(input_, model, target, max(fitting, default=1))
         total = len(fitting) * timing.parts(model)
         try:
-            # The file first: whether it can be written is better known before the timing.
+            # Open the file first, so that an error about it comes before the timing.
             with (
                 atomic_write(str(json_)) if json_ is not None else nullcontext() as file,
                 tqdm(total=total, unit=" timings", disable=None, leave=False) as bar,
@@ -115,11 +116,11 @@ def bench(
         raise SystemExit(INTERRUPTED)
 
 
-def _rows_to_time(place: str, model: lcfast.Model, target: str, count: int) -> np.ndarray:
-    """The first rows of a place, for a model to be timed on."""
+def _rows_to_time(source: str, model: lcfast.Model, target: str, count: int) -> np.ndarray:
+    """The first `count` rows of an input, to time a model on."""
     if isinstance(model.input_shape, list):
-        raise UserError(f"{target}: has several inputs; leave --input out to time random ones")
-    rows = open_input(place, model.input_shape, target)
+        raise UserError(f"{target}: has several inputs; leave out --input to time random rows")
+    rows = open_input(source, model.input_shape, target)
     for (block,) in blocks([rows], count, 0):
         return block
-    raise UserError(f"{place}: holds no rows; at least one is needed")
+    raise UserError(f"{source}: has no rows; at least one is needed")

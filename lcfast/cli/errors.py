@@ -1,4 +1,4 @@
-"""How a command ends where something is wrong: one sentence, exit status 2, no traceback."""
+"""How commands end on errors and signals: one message, an exit status, no traceback."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from types import FrameType
 
 import click
 
-INTERRUPTED = 130  # what shells report for a command that Ctrl-C ended
-TERMINATED = 143  # and for one that SIGTERM ended
+INTERRUPTED = 130  # the exit status that shells report for SIGINT
+TERMINATED = 143  # and for SIGTERM
 
 
 class UserError(click.ClickException):
-    """A sentence for the user, and exit status 2."""
+    """An error message for the user; exit status 2."""
 
     exit_code = 2
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came; whatever cleans up after Ctrl-C cleans up after it."""
+    """SIGTERM arrived. A KeyboardInterrupt, so that the same code cleans up after both."""
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn what the library and the system say into a sentence without a traceback."""
+    """Turn errors of the library and the system into a UserError without a traceback."""
     try:
         yield
     except BrokenPipeError:
-        raise  # `lcfast summary MODEL | head`: click ends quietly
+        raise  # as in `lcfast summary MODEL | head`; click exits without a message
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        raise UserError(f"{place}{error.strerror or error}") from error
+        path = f"{error.filename}: " if error.filename else ""
+        raise UserError(f"{path}{error.strerror or error}") from error
     except (ValueError, TypeError, MemoryError) as error:
         raise UserError(str(error) or type(error).__name__) from error
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM end what runs here as Ctrl-C does."""
+    """Let SIGTERM interrupt the block as Ctrl-C does."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Terminated
@@ -53,7 +53,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let no second Ctrl-C or SIGTERM cut off what is cleaned up here."""
+    """Ignore SIGINT and SIGTERM in the block, so that a cleanup completes."""
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, signal.SIG_IGN) for number in signals]
     try:

@@ -1,4 +1,4 @@
-"""Files that a command is given."""
+"""Checks of the files that a command is given."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from pathlib import Path
 
 
 def same_file(first: Path, second: Path) -> bool:
-    """Whether two paths lead to one file."""
+    """Whether two paths exist and are the same file."""
     return first.exists() and second.exists() and first.samefile(second)

@@ -1,4 +1,4 @@
-"""`lcfast summary`: the layers of a model file, as a table or for a program to read."""
+"""`lcfast summary`: print the layers of a model file, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from lcfast.models.summary import summary_data
 
 @click.command(no_args_is_help=True, short_help="Print the layers of a model file.")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every plan in full.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON, with the full plan of each layer.",
+)
 def summary(model: Path, as_json: bool) -> None:
-    """Print the layers of MODEL, their shapes, parameters, and how they compute.
+    """Print the layers of MODEL with their output shapes, parameters, engines and plans.
 
     \b
     Example:

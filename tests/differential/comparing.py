@@ -1,13 +1,13 @@
-"""The side of lcfast: loads every container, compares answers and gradients, writes files back.
+"""lcfast's side: load every container, compare outputs and gradients, write files back.
 
-The tolerance of an array is derived from the model itself: its float64 twin is computed again with
-every input, weight and upstream gradient moved by one unit of roundoff, at random.  What the array
-moves by then is what one rounding a number can do; a chain of n sums rounds n times, whose errors
-grow like sqrt(n), and an activation of tf_keras is good to a few units in the last place.
+The tolerance of an array is derived from the model: it is computed again in float64, with every
+input, weight and upstream gradient changed by one unit roundoff at random. The change of the array
+is the effect of one rounding per number; the errors of a chain of n sums grow like sqrt(n), and an
+activation of tf_keras is accurate to a few units in the last place.
 
-Where the roundings of a layer do not cancel as its moved inputs do, Keras itself is further off:
-an array is also right where it is no further from Keras's answer in float64 than twice what Keras's
-own in float32 is.
+If the rounding errors of a layer cancel less than that, Keras has larger errors, too: an array is
+also accepted if its distance from Keras's float64 result is at most twice that of Keras's float32
+result.
 """
 
 import json
@@ -23,7 +23,7 @@ import lcfast
 Arrays = dict[str, np.ndarray]
 MOVES = 4
 ROUNDINGS = 8
-"""Of the activations and normalizations of a model, beside those of its sums."""
+"""The roundings of activations and normalizations, in addition to those of sums."""
 
 
 def numbered(arrays: Arrays, stem: str) -> list[np.ndarray]:
@@ -50,7 +50,7 @@ def of_json(folder: Path, weights: str) -> Any:
 
 
 def ways_to_load(folder: Path) -> dict[str, Callable[[], Any]]:
-    """A model by each container that Keras wrote."""
+    """The model loaded from each container that Keras wrote."""
     return {
         "model.h5": lambda: lcfast.load_model(folder / "model.h5"),
         "model.keras": lambda: lcfast.load_model(folder / "model.keras"),
@@ -76,7 +76,7 @@ def answers(model: Any, x: list[np.ndarray], dy: list[np.ndarray]) -> Arrays:
 
 
 def tolerances(folder: Path, expected: Arrays, dtype: str) -> Arrays:
-    """How far each array may be from Keras's, by key."""
+    """The tolerance of each array, by key."""
     config = (folder / "model.json").read_text().replace('"float32"', '"float64"')
     twin = lcfast.model_from_json(config)
     weights, x, dy = (
@@ -84,7 +84,7 @@ def tolerances(folder: Path, expected: Arrays, dtype: str) -> Arrays:
         for stem in ("w", "x", "dy")
     )
     unit = 2.0**-24 if dtype == "float32" else 2.0**-53
-    step = max(unit, 2.0**-40)  # moves that float64 itself does not drown
+    step = max(unit, 2.0**-40)  # changes much larger than float64 rounding
     rng = np.random.default_rng(0)
 
     def moved(arrays: list[np.ndarray]) -> list[np.ndarray]:
@@ -114,9 +114,9 @@ def tolerances(folder: Path, expected: Arrays, dtype: str) -> Arrays:
 
 
 def compare(folder: Path) -> tuple[list[str], float]:
-    """What differs between Keras and lcfast; and the largest error over its tolerance.
+    """The differences between Keras and lcfast, and the largest ratio of error to tolerance.
 
-    Writes written.h5 and written.keras, for the way back.
+    Writes written.h5 and written.keras, for Keras to load.
     """
     with np.load(folder / "answers.npz") as file:
         expected = {key: file[key] for key in file.files}
@@ -163,7 +163,7 @@ def differing_weights(way: str, got: list[np.ndarray], expected: list[np.ndarray
 
 
 def unused_as_zeros(got: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both, where implementation 2 may hold numbers that connect nothing: lcfast gives 0 there."""
+    """Both arrays, with zeros where implementation 2 stores values of no connection."""
     return got, np.where(got == 0, got, expected) if got.ndim in (
         4,
         6,
@@ -192,7 +192,7 @@ def differing_answers(got: Arrays, expected: Arrays, tolerance: Arrays) -> tuple
 
 
 def is_as_near(got: np.ndarray, expected: Arrays, key: str) -> bool:
-    """Whether an answer is about as near to Keras's in float64 as Keras's in float32 is."""
+    """Whether a result is about as close to Keras's float64 result as Keras's float32 result is."""
     if f"wide_{key}" not in expected:
         return False
     truth = expected[f"wide_{key}"]
@@ -201,6 +201,6 @@ def is_as_near(got: np.ndarray, expected: Arrays, key: str) -> bool:
 
 
 def same_in_parts(model: Any, x: list[np.ndarray], got: Arrays) -> bool:
-    """Whether one row at a time gives the very same bits."""
+    """Whether scoring one row at a time gives bit-identical results."""
     outputs = as_list(model.predict(unless_lone(x), batch_size=1))
     return all(np.array_equal(y, got[f"y{i}"]) for i, y in enumerate(outputs))

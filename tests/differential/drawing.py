@@ -1,4 +1,4 @@
-"""Draw the next call of a random model from the shapes of what is there; knows no Keras."""
+"""Draw the next call of a random model from the existing tensors' shapes; imports no Keras."""
 
 from random import Random
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ Node = dict[str, Any]
 
 
 class Tensor(NamedTuple):
-    """What a call gave: the shape of a row, and whether it holds integers."""
+    """The result of a call: the shape of a row, and whether it holds integers."""
 
     shape: tuple[int, ...]
     integers: bool = False
@@ -42,7 +42,7 @@ def _node(layer: str, arguments: Arguments, inputs: tuple[int, ...] = ()) -> Nod
 
 
 def next_node(rng: Random, recipe: Recipe, tensors: list[Tensor], depth: int) -> Node:
-    """One more call: of a new layer, of one that is there, of a merging one, or of a model."""
+    """One more call: of a new layer, an existing one, a merging layer or a nested model."""
     last = len(tensors) - 1
     if recipe["form"] == "Sequential":
         return _layer_on(rng, recipe["dtype"], tensors, last)

@@ -1,14 +1,14 @@
-"""The side of tf_keras: makes random models, saves them everywhere, reads lcfast's files back.
+"""tf_keras's side: make random models, save them in every container, load lcfast's files.
 
-`run.py` starts it in the Python that LCFAST_KERAS_PYTHON names, and talks with it in lines of JSON:
+`run.py` starts it with the Python of LCFAST_KERAS_PYTHON and sends it lines of JSON:
 
-    {"draw": seed, "folder": ...}       makes the model of a seed
-    {"make": recipe, "folder": ...}     makes that very model
-    {"read": folder}                    loads lcfast's files; says what differs
+    {"draw": seed, "folder": ...}       makes a random model
+    {"make": recipe, "folder": ...}     makes the model of a recipe
+    {"read": folder}                    loads lcfast's files; returns the differences
 
 FOLDER then holds recipe.json, model.json, model.h5, model.keras, saved_model/, trained.*,
-weights.h5, tree.weights.h5 and answers.npz: x, y, dy, dx, w and dw, numbered, and as wide_y,
-wide_dx and wide_dw those of the same model in float64.
+weights.h5, tree.weights.h5 and answers.npz, which holds x, y, dy, dx, w and dw, numbered, and as
+wide_y, wide_dx and wide_dw the float64 results.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ from recipes import Recipe
 ROWS = 3
 MOST_LAYERS = 8
 MOST_NUMBERS = 3000
-"""In a row of a tensor: larger models take time and show nothing more."""
+"""The most numbers in a row of a tensor; larger models would only take longer."""
 MOST_WEIGHTS = 300_000
 ATTEMPTS = 60
 CANNOT = (ValueError, TypeError, NotImplementedError, tf.errors.OpError)
-"""How Keras and TensorFlow refuse what was drawn."""
+"""The errors with which Keras and TensorFlow refuse a drawn model."""
 
 
 # ---------------------------------------------------------------- models
@@ -51,7 +51,7 @@ def made_layer(node: dict[str, Any], dtype: str) -> tf_keras.layers.Layer:
 
 
 class Growing:
-    """A model that grows by a call at a time."""
+    """A model that grows by one call at a time."""
 
     def __init__(self, form: str, dtype: str) -> None:
         self.recipe: Recipe = {"form": form, "dtype": dtype, "nodes": [], "outputs": []}
@@ -62,7 +62,7 @@ class Growing:
         return [Tensor(tuple(t.shape[1:]), t.dtype.is_integer) for t in self.tensors]
 
     def add(self, node: dict[str, Any]) -> None:
-        """One call more; ValueError where Keras refuses it or the answer is too large."""
+        """Add a call; raise ValueError if Keras refuses it or the result is too large."""
         dtype = self.recipe["dtype"]
         if node.get("layer") == "Input":
             arguments = {"dtype": dtype, **node["arguments"]}
@@ -123,7 +123,7 @@ def drawn_recipe(rng: random.Random) -> Recipe:
 def grown(
     rng: random.Random, growing: Growing, inputs: list[dict[str, Any]], calls: int, depth: int
 ) -> Recipe:
-    """Calls are drawn until there are enough that Keras takes."""
+    """Draw calls until Keras has accepted enough of them."""
     for node in inputs:
         growing.add(node)
     recipe = growing.recipe
@@ -175,7 +175,7 @@ def random_input(tensor: Any, rows: int, rng: np.random.Generator) -> np.ndarray
 def run_both_ways(
     model: tf_keras.Model, inputs: list[np.ndarray], dy: list[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """What the model answers, and the gradients for dy; 0 where Keras has None."""
+    """The outputs of the model, and its gradients for dy; 0 where Keras returns None."""
     tensors = [tf.constant(x) for x in inputs]
     real = [t for t in tensors if not t.dtype.is_integer]
     with tf.GradientTape() as tape:
@@ -202,7 +202,7 @@ def run_both_ways(
 def run_in_float64(
     model: tf_keras.Model, inputs: list[np.ndarray], dy: list[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """The answers y, dx and dw of the same model in float64: what float32 is held against."""
+    """The results y, dx and dw of the same model in float64, as a reference."""
     twin = tf_keras.models.model_from_json(model.to_json().replace('"float32"', '"float64"'))
     twin.set_weights(model.get_weights())
     wide = [x.astype(np.float64) if x.dtype.kind == "f" else x for x in inputs]
@@ -224,7 +224,7 @@ def save_everywhere(model: tf_keras.Model, folder: Path) -> None:
 
 
 def write(recipe: Recipe, seed: int, folder: Path) -> None:
-    """Make the model of a recipe, and leave its files and answers in a folder."""
+    """Make the model of a recipe, and write its files and results to a folder."""
     tf_keras.backend.clear_session()
     rng = np.random.default_rng(seed)
     model = made_model(recipe)
@@ -246,7 +246,7 @@ def write(recipe: Recipe, seed: int, folder: Path) -> None:
 
 
 def draw(seed: int, folder: Path) -> dict[str, Any]:
-    """The first model of a seed that Keras computes and saves; and why others were not taken."""
+    """The first model of a seed that Keras can compute and save, and why others were rejected."""
     refusals = []
     for attempt in range(ATTEMPTS):
         tf_keras.backend.clear_session()
@@ -265,7 +265,7 @@ def draw(seed: int, folder: Path) -> dict[str, Any]:
 
 
 def read_back(folder: Path) -> dict[str, Any]:
-    """Load what lcfast wrote; what differs from the model that Keras had, to the bit."""
+    """Load what lcfast wrote; return every difference, to the bit, from the original model."""
     tf_keras.backend.clear_session()
     with np.load(folder / "answers.npz") as file:
         expected = {key: file[key] for key in file.files}
@@ -288,7 +288,7 @@ def read_back(folder: Path) -> dict[str, Any]:
 
 
 def same_bits(got: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether all is the same, but for what implementation 2 stores and nothing uses: 0."""
+    """Whether two sets of weights are equal, except for values that implementation 2 never uses."""
     if got.shape == expected.shape and got.ndim in (4, 6):
         expected = np.where(got == 0, got, expected)
     return np.array_equal(got, expected)
@@ -304,7 +304,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    # What Keras and TensorFlow print must not come between the answers.
+    # Output of Keras and TensorFlow must not mix with the replies.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")

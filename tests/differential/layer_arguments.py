@@ -1,4 +1,4 @@
-"""The layers that are drawn, how often, and the arguments of each; knows no Keras."""
+"""The layers to draw, how often, and the arguments of each; imports no Keras."""
 
 from random import Random
 from typing import Any
@@ -36,11 +36,11 @@ KINDS: dict[int, dict[str, int]] = {
     3: {**_ANY, **_IMAGE},
     4: {"Flatten": 2, "Activation": 1, "Dense": 1},
 }
-"""The layers for a row of so many dimensions, and how often each is drawn."""
+"""The layers for a row of a given number of dimensions, and how often each is drawn."""
 
 
 class Draw:
-    """The arguments of one layer, a method each; the method's name is the class's, in lowercase."""
+    """Draws the arguments of one layer; each method has the name of a class, in lowercase."""
 
     def __init__(self, rng: Random, dtype: str, shape: tuple[int, ...]) -> None:
         self.rng, self.dtype, self.shape = rng, dtype, shape
@@ -52,7 +52,7 @@ class Draw:
         return self.rng.choice(values)
 
     def sizes(self, dimensions: int, most: int) -> Any:
-        """An int, or one for each dimension."""
+        """An int, or one int for each dimension."""
         if dimensions == 1 or self.rng.random() < 0.5:
             return self.rng.randint(1, most)
         return [self.rng.randint(1, most) for _ in range(dimensions)]
@@ -107,7 +107,7 @@ class Draw:
         return {"units": self.choice(1, 2, 3, 5, 8, 33), **self.linear("kernel")}
 
     def window(self, dimensions: int, causal: bool = False) -> Arguments:
-        """The arguments that shape a convolution's windows."""
+        """The arguments that shape a convolution's receptive fields."""
         paddings = ("valid", "same", "causal") if causal else ("valid", "same")
         found: Arguments = {"kernel_size": self.sizes(dimensions, 4)}
         found |= self.maybe(0.6, padding=self.choice(*paddings))
@@ -263,7 +263,7 @@ class Draw:
 
     def upsampling2d(self) -> Arguments:
         found = {"size": self.sizes(2, 3)} | self.first()
-        if self.dtype == "float32":  # TensorFlow interpolates in float32, whatever it is given
+        if self.dtype == "float32":  # TensorFlow always interpolates in float32
             found |= self.maybe(0.5, interpolation="bilinear")
         return found
 

@@ -1,10 +1,10 @@
-"""What a random model is made of, as JSON: both sides read it, and a smaller one is easily made.
+"""The recipe of a random model, as JSON that both sides read and that is easy to reduce.
 
     {"form": "Sequential" or "Functional", "dtype": ..., "nodes": [...], "outputs": [node, ...]}
 
-A node is one call: {"layer": class, "arguments": {...}, "inputs": [node, ...]}; one that calls the
-layer of an earlier node again has "repeats": node instead.  "Input" has no inputs; "Model" has a
-"recipe" of its own.  An argument that is a dict with "layer" is a layer, for wrappers.
+A node is one call: {"layer": class, "arguments": {...}, "inputs": [node, ...]}. A node that calls
+the layer of an earlier node again has "repeats": node instead. "Input" has no inputs; "Model" has
+its own "recipe". An argument that is a dict with "layer" is a layer, for wrappers.
 """
 
 import copy
@@ -15,7 +15,7 @@ Recipe = dict[str, Any]
 
 
 def smaller(recipe: Recipe) -> Iterator[Recipe]:
-    """Recipes with an output, a node or an argument less; not all of them make a model."""
+    """Recipes with one output, node or argument fewer; not all of them are valid models."""
     if len(recipe["outputs"]) > 1:
         for i in range(len(recipe["outputs"])):
             less = copy.deepcopy(recipe)
@@ -43,11 +43,11 @@ REQUIRED = frozenset(
         *("target_shape", "input_dim", "output_dim", "axes", "rate", "scale", "stddev"),
     }
 )
-"""Arguments that a layer cannot do without, or that the shapes behind it hang on."""
+"""Arguments that a layer requires, or that later shapes depend on."""
 
 
 def without_unused(recipe: Recipe) -> Recipe:
-    """The nodes that the outputs need, and those whose layer another one repeats."""
+    """The nodes that the outputs need, and those whose layer is called again."""
     nodes, needed = recipe["nodes"], set()
     waiting = list(recipe["outputs"])
     while waiting:
@@ -68,12 +68,12 @@ def without_unused(recipe: Recipe) -> Recipe:
 
 
 def _bypassed(recipe: Recipe, number: int) -> Recipe:
-    """The recipe whose users of a node take the node's first input instead."""
+    """The recipe without a node; its users take its first input instead."""
     less = copy.deepcopy(recipe)
     nodes = less["nodes"]
     source = nodes[number]["inputs"][0]
     for other in nodes:
-        if other.get("repeats") == number:  # the layer is made by its next call
+        if other.get("repeats") == number:  # the next call of the layer creates it
             del other["repeats"]
             other.update({k: v for k, v in nodes[number].items() if k != "inputs"})
         other["inputs"] = [source if i == number else i for i in other["inputs"]]
@@ -82,7 +82,7 @@ def _bypassed(recipe: Recipe, number: int) -> Recipe:
 
 
 def as_text(recipe: Recipe, indent: str = "") -> str:
-    """The recipe as a person reads it, a line a call."""
+    """The recipe as text, one line per call."""
     lines = []
     for number, node in enumerate(recipe["nodes"]):
         said = node.get("layer") or f"layer of {node['repeats']}"

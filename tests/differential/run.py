@@ -1,11 +1,11 @@
-"""Random models of tf_keras against lcfast: `make differential`.
+"""Compare random models of tf_keras with lcfast: `make differential`.
 
     LCFAST_KERAS_PYTHON=.../python python tests/differential/run.py --models 1000 --seed 0
 
-tf_keras draws a model, saves it in every container and computes it both ways, in a process of its
-own; lcfast loads each, compares answers and gradients, and writes it back; tf_keras loads that.
-A model that fails is made smaller for as long as it still fails in the same way, and its recipe is
-kept in --failures; `--recipe FILE` runs one again.
+tf_keras, in its own process, draws a model, saves it in every container and computes outputs and
+gradients; lcfast loads each file, compares the results and writes it back; tf_keras loads that.
+A failing model is reduced as long as it fails in the same way, and its recipe is written to the
+folder --failures; `--recipe FILE` runs it again.
 """
 
 import argparse
@@ -32,13 +32,13 @@ SUBCLASS_OF_FAILURE = re.compile(r"[\d.e+-]+")
 
 
 class Keras:
-    """The process of tf_keras, started again after so many models."""
+    """The process of tf_keras, restarted after a number of models."""
 
     def __init__(self, python: str) -> None:
         self.python, self.asked, self.process = python, 0, None
 
     def ask(self, **question: Any) -> dict[str, Any]:
-        """What the process replies; {"error": ...} where it failed or died."""
+        """The reply of the process; {"error": ...} if it failed or died."""
         if self.process is None or self.asked >= MODELS_OF_A_PROCESS:
             self.stop()
             self.start()
@@ -77,7 +77,7 @@ class Keras:
 
 
 def failures_of(keras: Keras, folder: Path) -> tuple[list[str], float]:
-    """What differs, there and back, for a model that Keras has left in a folder."""
+    """The differences for a model that Keras wrote to a folder, in both directions."""
     failures, worst = compare(folder)
     if (folder / "written.keras").exists():
         reply = keras.ask(read=str(folder))
@@ -86,12 +86,12 @@ def failures_of(keras: Keras, folder: Path) -> tuple[list[str], float]:
 
 
 def kinds_of(failures: list[str]) -> set[str]:
-    """What the failures are about, without the numbers in them."""
+    """The kinds of the failures: their texts without numbers."""
     return {SUBCLASS_OF_FAILURE.sub("#", failure)[:60] for failure in failures}
 
 
 def made_smaller(keras: Keras, recipe: Recipe, seed: int, failures: list[str]) -> Recipe:
-    """The smallest model found that fails in one of the same ways."""
+    """The smallest model found with a failure of the same kind."""
     tried = 0
     progress = True
     while progress:
@@ -112,7 +112,7 @@ def made_smaller(keras: Keras, recipe: Recipe, seed: int, failures: list[str]) -
 
 
 class Report:
-    """What was seen, and how many times."""
+    """What was drawn, and how often."""
 
     def __init__(self, kept: Path) -> None:
         self.kept, self.started = kept, time.monotonic()
@@ -168,7 +168,7 @@ def run(keras: Keras, seeds: range, report: Report, shrink: bool) -> None:
 
 
 def run_one(keras: Keras, file: Path, seed: int) -> bool:
-    """A recipe that was kept; whether it fails."""
+    """Run a saved recipe; return whether it fails."""
     recipe = json.loads(file.read_text())
     folder = Path(tempfile.mkdtemp())
     reply = keras.ask(make=recipe, seed=seed, folder=str(folder / "model"))
@@ -181,7 +181,7 @@ def run_one(keras: Keras, file: Path, seed: int) -> bool:
 
 
 def main() -> int:
-    """Run what the command line asks for."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--models", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of the first model")
@@ -198,7 +198,7 @@ def main() -> int:
         if options.recipe is not None:
             return int(run_one(keras, options.recipe, options.seed))
         report = Report(options.failures)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was seen is said all the same
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that `finally` prints
         try:
             seeds = range(options.seed, options.seed + options.models)
             run(keras, seeds, report, shrink=not options.as_drawn)

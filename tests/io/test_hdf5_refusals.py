@@ -190,6 +190,7 @@ def outcome(read: Callable[[Path], object], path: Path) -> str:
     return ""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("layout", ["plain", "packed", "latest"])
 def test_flipped_bytes_end_in_a_refusal_or_in_nothing(path, layout):
     packed = replace_kernel(data=KERNEL, compression="gzip", shuffle=True, fletcher32=True)

@@ -344,6 +344,7 @@ def damaged(content, round_number, rng, used):
     return bytes(changed)
 
 
+@pytest.mark.thorough
 def test_a_damaged_archive_ends_in_a_refusal_or_in_nothing(path):
     content = golden().read_bytes()
     weights = content.index(parts_of()[WEIGHTS])
@@ -359,6 +360,7 @@ def test_a_damaged_archive_ends_in_a_refusal_or_in_nothing(path):
             assert "\n" not in message
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_damaged_weights_in_a_sound_archive_end_in_a_refusal_or_in_nothing(path, packing):
     parts = parts_of("keras_3_sequential")

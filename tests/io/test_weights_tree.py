@@ -214,6 +214,7 @@ def test_a_size_that_is_not_stored_is_refused(tmp_path):
     assert f"declares {2**62} bytes of numbers, but 0 are stored" in refusal(path)
 
 
+@pytest.mark.thorough
 def test_flipped_bytes_end_in_a_refusal_or_in_nothing(tmp_path):
     path = tmp_path / "w.h5"
     content = (goldens.DIRECTORY / "container_keras_3_sequential.weights.h5").read_bytes()

@@ -4,9 +4,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from test_training import step_of
 
 import lcfast
+from tests.support.training import step_of
 
 GRID = list(product(("valid", "same"), (1, 2), ("channels_last", "channels_first"), (1, 2, 3)))
 SIZES = {1: (8,), 2: (7, 6)}

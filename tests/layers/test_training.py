@@ -10,21 +10,9 @@ import pytest
 
 import lcfast
 from tests.support import goldens
+from tests.support.training import step_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "keras.md"
-RATE = 0.05
-
-
-def step_of(layer, x, target):
-    """One step of SGD; the loss before it."""
-    y, pullback = layer.vjp(x)
-    loss = np.mean((y - target) ** 2) + sum(layer.losses)
-    _, gradients = pullback(2 * (y - target) / y.size)
-    penalties = layer.regularization_gradients(x)
-    weights = zip(layer.get_weights(), gradients, penalties, strict=True)
-    layer.set_weights([w - RATE * (g + p) for w, g, p in weights])
-    layer.apply_constraints()
-    return loss
 
 
 def case_names():

@@ -10,6 +10,7 @@ import pytest
 RUN = Path(__file__).parents[1] / "c" / "run.sh"
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(
     not (shutil.which("sh") and shutil.which((os.environ.get("CC") or "cc").split()[0])),
     reason="there is no compiler here",

@@ -356,6 +356,7 @@ def test_inputs_and_outputs_that_make_no_sense_are_refused(path, key, value):
     assert message.startswith(f"{path} cannot be loaded, 1 problem:\n  - ")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("file", [KERAS_3, "container_functional.keras"])
 def test_a_damaged_config_is_refused_or_makes_a_model_that_works(file, path):
     text = json.dumps(config_of(file))

@@ -208,6 +208,7 @@ def test_a_value_of_another_type_is_refused_or_loaded_but_never_raises_another_e
 # ---------------------------------------------------------------- random damage
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name",
     [

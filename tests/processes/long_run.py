@@ -1,10 +1,10 @@
-"""Mixed work for as long as it is told: memory stays flat and no descriptor is left open.
+"""Run mixed work for a given time: memory must not grow and no descriptor may stay open.
 
     python tests/processes/long_run.py [SECONDS]
 
-Threads score with one model and pull gradients back while its weights are set, files are loaded,
-written and refused, and children are forked.  It ends with an error where an answer was wrong, a
-child hung, a descriptor was left open, or memory grew by more than 1 %.
+Threads score with one model and compute gradients while its weights are set, files are loaded,
+written and refused, and children are forked. The script fails if a result is wrong, a child hangs,
+a descriptor stays open, or memory grows by more than 1 %.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ ROUNDS = 20
 MOST_GROWTH = 0.01
 ALLOCATOR = ctypes.CDLL(None)
 ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
-"""What glibc is told: which arena a thread gets is chance, and several keep up to 10 % more."""
+"""For glibc: threads get random arenas, and several arenas hold up to 10 % more memory."""
 SAY = functools.partial(print, flush=True)
 
 
 class Mixture:
-    """The work, in steps that can go on in any thread; what is wrong is an AssertionError."""
+    """The work, in steps that can run in any thread; a wrong result raises AssertionError."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,8 +59,8 @@ class Mixture:
         self.damaged.write_bytes(FILES[0].read_bytes()[:3000])
         self.steps = [self.predict, self.pull_back, self.set_weights, self.predict, self.load]
         self.steps += [self.refuse, self.fork]
-        self.turns = [2 * caller for caller in range(CALLERS)]  # each begins at another step
-        for step in self.steps:  # what is made once is made now
+        self.turns = [2 * caller for caller in range(CALLERS)]  # each starts with a different step
+        for step in self.steps:  # create now whatever is created once
             step(0)
 
     def predict(self, turn: int) -> None:
@@ -69,15 +69,15 @@ class Mixture:
         assert np.isfinite(y).all()
 
     def pull_back(self, turn: int) -> None:
-        """Outputs and gradients, of one whole set of weights."""
+        """Compute outputs and gradients; they must belong to one complete set of weights."""
         assert answers.digest_of_call(self.model, self.x) in self.right
 
     def set_weights(self, turn: int) -> None:
-        """The other set."""
+        """Set the other set of weights."""
         self.model.set_weights(self.sets[turn % 2])
 
     def load(self, turn: int) -> None:
-        """Load a file, score a row, write it and load what was written."""
+        """Load a file, score rows, write it and load the copy."""
         made = lcfast.load_model(FILES[turn % len(FILES)])
         inputs = made.inputs if isinstance(made.inputs, list) else [made.inputs]
         x = [np.full((2, *one.shape[1:]), 0.5, np.float32) for one in inputs]
@@ -91,7 +91,7 @@ class Mixture:
             assert np.array_equal(one, other)
 
     def refuse(self, turn: int) -> None:
-        """A damaged file is an error that keeps nothing open."""
+        """Load a damaged file, which must raise and leave nothing open."""
         try:
             lcfast.load_model(self.damaged)
         except lcfast.ModelFileError:
@@ -99,7 +99,7 @@ class Mixture:
         raise AssertionError("a damaged file was loaded")
 
     def fork(self, turn: int) -> None:
-        """A child computes on threads of its own, whatever the other threads are at."""
+        """Fork a child that computes on its own threads while other threads of the parent run."""
         child = os.fork()
         if child == 0:
             status = 1
@@ -121,7 +121,7 @@ class Mixture:
 
 
 def work(mixture: Mixture, seconds: float) -> Counter[str]:
-    """Let several threads go through the mixture; how often each step was taken."""
+    """Run the steps in several threads; return how often each step ran."""
     end = time.monotonic() + seconds
     done: list[Counter[str]] = [Counter() for _ in range(CALLERS)]
     errors: list[BaseException] = []
@@ -148,7 +148,7 @@ def work(mixture: Mixture, seconds: float) -> Counter[str]:
 
 
 def memory() -> int:
-    """Bytes of this process in memory, after the allocator gave back what it only keeps."""
+    """Resident bytes of this process, after the allocator has returned free memory."""
     gc.collect()
     if hasattr(ALLOCATOR, "malloc_trim"):  # of glibc
         ALLOCATOR.malloc_trim(0)
@@ -157,14 +157,14 @@ def memory() -> int:
 
 
 def descriptors() -> int:
-    """How many files, pipes and sockets are open."""
+    """The number of open files, pipes and sockets."""
     return len(os.listdir("/proc/self/fd"))
 
 
 def growth(samples: Sequence[int]) -> float:
-    """Growth from the second quarter of the samples to the last one, each by its median.
+    """Growth of the median from the second to the last quarter of the samples.
 
-    The first quarter warms up: caches fill, and the allocator finds its size.
+    The first quarter is warm-up: caches and the allocator's pools fill.
     """
     quarter = len(samples) // 4
     return (
@@ -173,7 +173,7 @@ def growth(samples: Sequence[int]) -> float:
 
 
 def run(seconds: float, say: Callable[[str], object] = SAY) -> None:
-    """Do the mixture for so many seconds; raises AssertionError where a promise is broken."""
+    """Run the work for some seconds; raise AssertionError on growth or an open descriptor."""
     with tempfile.TemporaryDirectory() as folder:
         mixture, done = Mixture(Path(folder)), Counter[str]()
         sizes, opened = [], []
@@ -190,6 +190,6 @@ def run(seconds: float, say: Callable[[str], object] = SAY) -> None:
 
 
 if __name__ == "__main__":
-    if not ONE_ARENA.items() <= os.environ.items():  # which is read once, as the process starts
+    if not ONE_ARENA.items() <= os.environ.items():  # read only when a process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_ARENA})
     run(float(sys.argv[1]) if len(sys.argv) > 1 else 3600.0)

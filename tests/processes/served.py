@@ -10,12 +10,12 @@ from tests.support import answers
 THREADS = 3
 
 lcfast.set_num_threads(THREADS)
-# What a preloading server does to be warm: a parallel call, before the workers are forked.
+# A parallel call before the workers are forked, as a preloading server may do to warm up.
 WARM = answers.MODEL.predict(answers.X)
 
 
 def application(environment, start_response):
-    """Answer with the bytes of the scores, and say which process made them on how many threads."""
+    """Reply with the bytes of the scores; headers name the process and its thread count."""
     body = environment["wsgi.input"].read(int(environment["CONTENT_LENGTH"]))
     x = np.frombuffer(body, np.float32).reshape(-1, 34, 34, 8)
     scores = answers.MODEL.predict(x).tobytes()

@@ -1,4 +1,4 @@
-"""Processes made after a parallel call: no hang, the right bits, and on threads of their own."""
+"""Processes created after a parallel call: no deadlock, right results, on their own threads."""
 
 import concurrent.futures
 import ctypes
@@ -20,7 +20,7 @@ from tests.support import answers
 pytestmark = [
     pytest.mark.skipif(not _openmp.HAS_OPENMP, reason="built without OpenMP"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
-    # Python 3.12 and later warn of threads, such as those of numpy's BLAS.
+    # Python 3.12 and later warn about threads at a fork, such as those of numpy's BLAS.
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
 ]
 FORKS, SECONDS = 200, 60
@@ -29,14 +29,14 @@ THREADS = 3
 
 @pytest.fixture(autouse=True)
 def after_a_parallel_region():
-    """Each test begins with a pool of threads that a child would wait for."""
+    """Start each test with a thread pool, for which a child could wait forever."""
     assert answers.answer(THREADS).is_right(THREADS)
     yield
     lcfast.set_num_threads(None)
 
 
 class Child:
-    """A forked process that runs `work` and reports whether it was true."""
+    """A forked process that runs `work` and reports whether it returned true."""
 
     def __init__(self, work, fork=os.fork):
         self.process = fork()
@@ -48,7 +48,7 @@ class Child:
                 os._exit(status)
 
     def status(self, end):
-        """The exit status; the child is killed where it is still there at `end`."""
+        """The exit status; a child that still runs at `end` is killed."""
         while time.monotonic() < end:
             done, status = os.waitpid(self.process, os.WNOHANG)
             if done:
@@ -63,6 +63,7 @@ def answers_right(threads=THREADS):
     return answers.answer(threads).is_right(threads)
 
 
+@pytest.mark.thorough
 def test_two_hundred_forks_in_a_row_each_after_a_parallel_region():
     layer, x = answers.MODEL.layers[0], answers.X[:4]
     right = layer(x).tobytes()
@@ -79,7 +80,7 @@ def test_two_hundred_forks_in_a_row_each_after_a_parallel_region():
 
 
 def test_a_fork_of_which_python_knows_nothing_is_guarded_too():
-    # As a server in C does it; PyDLL keeps the interpreter's lock, which the child needs.
+    # As a server in C does it; PyDLL holds the GIL, which the child needs.
     fork = ctypes.PyDLL(None).fork
     child = Child(answers_right, fork)
     assert child.status(time.monotonic() + SECONDS) == 0
@@ -231,7 +232,7 @@ def test_a_command_that_is_started_by_subprocess_leaves_the_pool_as_it_is():
         pytest.skip("threads are counted in /proc")
     answers.MODEL.layers[0](answers.X)
     before = threads()
-    subprocess.run([sys.executable, "-c", ""], check=True)  # no fork hook runs, none is needed
+    subprocess.run([sys.executable, "-c", ""], check=True)  # no fork hook runs, and none is needed
     assert threads() == before
     assert answers_right()
 
@@ -249,6 +250,7 @@ def test_joblib_is_right(backend):
             assert answer.process != os.getpid()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("most", [1, 2])
 def test_the_processes_of_joblib_use_the_threads_that_it_grants_them(most, monkeypatch):
     joblib = pytest.importorskip("joblib")
@@ -256,7 +258,7 @@ def test_the_processes_of_joblib_use_the_threads_that_it_grants_them(most, monke
     monkeypatch.delenv("LCFAST_NUM_THREADS", raising=False)
     from joblib.externals.loky import get_reusable_executor
 
-    get_reusable_executor().shutdown()  # processes of the tests before have their environment
+    get_reusable_executor().shutdown()  # processes of earlier tests have another environment
     with joblib.parallel_config(backend="loky", inner_max_num_threads=most):
         given = joblib.Parallel(n_jobs=2)(joblib.delayed(answers.limits)() for _ in range(4))
     get_reusable_executor().shutdown()

@@ -1,4 +1,4 @@
-"""KeyboardInterrupt during a long predict: it returns within a second, and can be called again."""
+"""KeyboardInterrupt ends a long predict within a second; predict can be called again."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="times are read in /proc"),
 ]
 SECONDS, TRIES = 120, 2
-# Each is much longer than a second, and has blocks as large as `predict` makes them by itself.
+# Each takes much longer than a second, with the default block size of `predict`.
 MODELS = {
     "one wide layer": "[lcfast.Dense(8192, input_shape=(8192,))]",
     "wide layers": "[lcfast.Dense(4096, input_shape=(4096,)), lcfast.Dense(4096)]",
@@ -54,13 +54,13 @@ class Nowhere:
 
 
 def processor_time(process):
-    """Seconds of the processor's time, which other processes do not prolong, in steps of 0.01 s."""
+    """CPU seconds, which other processes do not affect, in steps of 0.01 s."""
     after_the_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, after_the_name[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def seconds_until_interrupted(layers, after):
-    """Processor time that `predict` took after an interrupt, which came `after` seconds."""
+    """CPU time that `predict` took after an interrupt at `after` seconds."""
     code = NOWHERE + SCRIPT.format(layers=layers)
     with subprocess.Popen(
         [sys.executable, "-c", code],
@@ -69,7 +69,7 @@ def seconds_until_interrupted(layers, after):
         env={
             **os.environ,
             "LCFAST_NUM_THREADS": "1",
-        },  # the slowest, and the time of one is the clock's
+        },  # the slowest; one step is the resolution of the clock
     ) as process:
         try:
             assert process.stdout.readline() == "begun\n"

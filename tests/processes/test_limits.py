@@ -1,4 +1,4 @@
-"""A limit that OpenMP was given in a thread, as threadpoolctl gives it, holds for calls there."""
+"""Calls respect OpenMP's thread limit of the calling thread, as set by threadpoolctl."""
 
 import concurrent.futures
 import ctypes
@@ -14,7 +14,7 @@ from lcfast.local_conv.threads import limited_threads
 from tests.support import answers
 
 pytestmark = pytest.mark.skipif(not _openmp.HAS_OPENMP, reason="built without OpenMP")
-# OpenMP reads its environment when it is loaded, so each case has an interpreter of its own.
+# OpenMP reads its environment when it is loaded, so each case runs in a new interpreter.
 BEGIN = (
     "import ctypes, threading, lcfast\n"
     "from lcfast.local_conv import _openmp\n"
@@ -23,7 +23,7 @@ BEGIN = (
 
 
 def python(code, **environment):
-    """What a new interpreter prints for `code`."""
+    """The output of `code` in a new interpreter."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -34,8 +34,7 @@ def python(code, **environment):
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=os.path.dirname(__file__),
-        env={**inherited, **environment},
+        env={**inherited, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split()
@@ -103,7 +102,8 @@ for most in (1, 3):
 def test_threadpoolctl_sees_the_pool_and_limits_it():
     pytest.importorskip("threadpoolctl")
     code = """
-import answers, threadpoolctl
+import threadpoolctl
+from tests.support import answers
 pools = [p for p in threadpoolctl.threadpool_info() if p["user_api"] == "openmp"]
 print(len(pools), pools[0]["num_threads"])
 lcfast.set_num_threads(4)

@@ -1,4 +1,4 @@
-"""A short version of the long run, and what it takes for growth."""
+"""A short version of the long run, and its definition of growth."""
 
 import os
 import subprocess
@@ -13,11 +13,11 @@ import pytest
     ("samples", "expected"),
     [
         ([100] * 20, 0),
-        ([10, 30, 60, 90, 95, *[100] * 15], 0),  # warming up is no growth
+        ([10, 30, 60, 90, 95, *[100] * 15], 0),  # warm-up is not growth
         ([*[100] * 15, *[102] * 5], 0.02),
         ([100 + i for i in range(20)], 117 / 107 - 1),
         ([*[100] * 15, *[99] * 5], -0.01),
-        ([*[100] * 12, 500, 100, 100, 100, 300, 100, 100, 100], 0),  # peaks are no growth
+        ([*[100] * 12, 500, 100, 100, 100, 300, 100, 100, 100], 0),  # peaks are not growth
     ],
 )
 def test_growth_is_that_from_the_second_quarter_to_the_last(samples, expected):

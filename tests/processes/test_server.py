@@ -1,4 +1,4 @@
-"""A real gunicorn that preloads a model serves right bits over loopback, under load."""
+"""A gunicorn server that preloads a model returns bit-identical results under load."""
 
 import concurrent.futures
 import http.client
@@ -26,7 +26,7 @@ WORKERS, CLIENTS, REQUESTS, SECONDS = 3, 8, 60, 60
 
 @pytest.fixture(params=[[], ["--threads", "4"], ["--max-requests", "40"]], ids=" ".join)
 def address(request, tmp_path):
-    """Where a gunicorn listens that was started with these options, and its log."""
+    """Start gunicorn with some options; return its address and its log."""
     log = tmp_path / "log"
     command = [
         *(sys.executable, "-m", "gunicorn", "--preload", "--workers", str(WORKERS)),
@@ -48,7 +48,7 @@ def address(request, tmp_path):
 
 
 def listening(log, server):
-    """Host and port, once the server has written them down."""
+    """Wait for the address in the server's log; return host and port."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and server.poll() is None:
         found = re.search(r"Listening at: http://([\d.]+):(\d+)", read(log))
@@ -63,7 +63,7 @@ def read(log):
 
 
 def request_all(host, port, x):
-    """(answer, process, threads) of each request of a client."""
+    """Send requests as one client; return (answer, process, threads) of each."""
     given = []
     for _ in range(REQUESTS):
         connection = http.client.HTTPConnection(host, port, timeout=SECONDS)

@@ -1,4 +1,4 @@
-"""Many threads share a model while its weights are set: each answer is of one whole set."""
+"""Threads share a model while its weights are set: each result uses one complete set."""
 
 import sys
 import threading
@@ -21,7 +21,7 @@ def threads_take_turns_often():
 
 
 def answers_amid_set_weights(shared, call, calls=CALLS):
-    """Which set of weights each answer of all callers was computed with; None: with no one set."""
+    """The set of weights that each result of all callers used; None if it mixed several."""
     sets = [answers.weights_of(shared, seed) for seed in range(SETS)]
     right = {}
     for number, one in enumerate(sets):
@@ -36,7 +36,7 @@ def answers_amid_set_weights(shared, call, calls=CALLS):
             begin.wait()
             while len(seen[caller]) < calls or not swapped.is_set():
                 seen[caller].append(right.get(call(len(seen[caller]))))
-        except Exception as error:  # in a thread pytest would only warn
+        except Exception as error:  # pytest would only warn of an error in a thread
             errors.append(error)
 
     def swap():
@@ -59,7 +59,7 @@ def answers_amid_set_weights(shared, call, calls=CALLS):
 
 
 def bits_of(y, pullback):
-    """The bytes of an output and of all its gradients."""
+    """The bytes of an output and its gradients."""
     dx, dweights = pullback(np.ones_like(y) - 2 * y)
     return b"".join(array.tobytes() for array in (y, dx, *dweights))
 
@@ -83,7 +83,7 @@ OUTS = threading.local()
 
 
 def into_the_callers_own_array(shared):
-    """The output of a call that is given `out`, as a caller without time to spare makes it."""
+    """The output of a call with `out`, one array per thread."""
     if not hasattr(OUTS, "y"):
         OUTS.y = np.empty((4, *shared.compute_output_shape((4, 20, 6))[1:]), np.float32)
     return shared(X, out=OUTS.y).tobytes()
@@ -94,18 +94,19 @@ def into_the_callers_own_array(shared):
 def test_an_answer_of_a_layer_is_of_one_whole_set(way, implementation):
     layer = layer_of(implementation=implementation)
     calls = {
-        "call": lambda turn: layer(X).tobytes(),  # by the short cut, where there is one
+        "call": lambda turn: layer(X).tobytes(),  # by the fast path, where there is one
         "out": lambda turn: into_the_callers_own_array(layer),
         "vjp": lambda turn: bits_of(*layer.vjp(X)),
     }
     OUTS.__dict__.clear()
     numbers = answers_amid_set_weights(layer, calls[way])
-    took_the_short_cut = "_ways" in vars(layer.geometry)
-    assert took_the_short_cut == (implementation == 1)
+    took_the_fast_path = "_ways" in vars(layer.geometry)
+    assert took_the_fast_path == (implementation == 1)
     assert set(numbers) <= set(range(SETS))
     assert len(set(numbers)) > 1  # weights were set meanwhile
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", ["call", "predict", "blocks", "vjp"])
 def test_an_answer_of_a_model_is_of_one_whole_set_of_all_its_layers(way):
     made = small_model()

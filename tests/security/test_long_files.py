@@ -1,4 +1,4 @@
-"""Files that are merely long: the time to read them grows with them, not with their square."""
+"""Long files: the time to read them grows linearly with their size, not quadratically."""
 
 import time
 import zipfile

@@ -1,7 +1,7 @@
-"""Every attack on model files that was published, as a harmless file: refused, and nothing ran.
+"""Every published attack on model files, as a harmless file: it is refused and runs nothing.
 
-All files are read in one process that writes down each event of Python's audit hooks, while
-inotify tells who touches the directory that they point to.
+One process reads all files and records the events of Python's audit hooks, while inotify reports
+all access to the directory that the files refer to.
 """
 
 import re
@@ -20,7 +20,7 @@ from tests.support.watching import read_watched, touched
 
 LONGEST = 5  # seconds
 MEMORY = re.compile(r"MemoryError|nable to allocate|an't allocate|memory allocation failed")
-# numpy parses the header of an array with ast.literal_eval, which compiles to a tree and no code.
+# numpy parses array headers with ast.literal_eval, which compiles to a syntax tree, not to code.
 HARMLESS = {"mmap.__new__", "os.listdir", "os.scandir", "tempfile.mkstemp", "tempfile.mkdtemp"}
 OWN = {"lcfast", "numpy", "h5py", "encodings"}
 
@@ -40,7 +40,7 @@ TRUSTING = ("trusting_open", "trusting_import", "trusting_exec")
 
 
 def write_outside(outside: Path) -> None:
-    """What hostile files point to: a text, a model file, a module that leaves a trace."""
+    """What hostile files refer to: a text, a model file, and a module that creates a file."""
     (outside / "secret").write_bytes(bytes(range(48)))
     with h5py.File(outside / "other.h5", "w") as file:
         file["x"] = np.ones((3, 2), np.float32)
@@ -50,7 +50,7 @@ def write_outside(outside: Path) -> None:
 
 
 def write_hostile(directory: Path, outside: Path) -> tuple[dict, dict]:
-    """Write every file; how each is read, and what its refusal says."""
+    """Write every file; return how each is read, and a part of its error message."""
     requests, said = {}, {}
     for name, (config, found) in configs(outside).items():
         for container, write in CONTAINERS.items():
@@ -67,7 +67,7 @@ def write_hostile(directory: Path, outside: Path) -> tuple[dict, dict]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Each file's report, where it lies, what is to be said of it; and what was touched outside."""
+    """Each file's report, its path and expected message; and the files touched outside."""
     directory, outside = tmp_path_factory.mktemp("files"), tmp_path_factory.mktemp("outside")
     write_outside(outside)
     requests, said = write_hostile(directory, outside)
@@ -94,7 +94,7 @@ def test_nothing_outside_was_opened_or_made(run):
 
 
 def is_harmless(event: list, path: Path) -> bool:
-    """Whether it is what reading this file takes."""
+    """Whether an event belongs to a normal read of this file."""
     kind, arguments = event
     if kind == "open":
         return arguments[0] == tempfile.gettempdir() or is_inside(arguments[0], path)
@@ -151,7 +151,7 @@ def test_text_of_variable_length_is_read_where_its_length_is_right(tmp_path, lay
     path = tmp_path / "model.h5"
     text = hostile_files.text_of(hostile_configs.sequential())
     with h5py.File(path, "w", libver=layout, userblock_size=1024) as file:
-        for number in range(6):  # so that the header goes on somewhere else
+        for number in range(6):  # so that the header continues elsewhere
             file.attrs[f"padding_{number}"] = "x" * number
         file.attrs["model_config"] = text
         names = h5py.string_dtype()

@@ -1,1 +1,1 @@
-"""What several tests share: cases, goldens, oracles, files made by hand."""
+"""Code that several tests share: cases, goldens, oracles, handmade files."""

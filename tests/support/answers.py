@@ -1,6 +1,6 @@
-"""What all processes of these tests compute: a digest of answers that take several threads.
+"""A digest of results computed on several threads, for tests with several processes.
 
-In a module of its own, because a spawned process imports what it is to run.
+A separate module, because a spawned process imports the function it runs.
 """
 
 import hashlib
@@ -17,21 +17,21 @@ ROWS = 32
 
 
 class Answer(NamedTuple):
-    """The digest of the bits, and what computed them."""
+    """A digest of the results, and how they were computed."""
 
     digest: str
     process: int
     threads: int
-    elsewhere: float  # of the processor's time, what was spent in other threads than the caller's
+    elsewhere: float  # share of the CPU time that other threads than the caller's used
 
     def is_right(self, threads):
-        """Whether the bits are right, and that many threads shared the work."""
+        """Whether the digest is right, and `threads` threads shared the work."""
         shared = threads == 1 or self.elsewhere > 0.2
         return self.digest == EXPECTED and self.threads >= threads and shared
 
 
 def model():
-    """A locally connected model; one row is worth a few threads."""
+    """A locally connected model; one row is enough work for a few threads."""
     layers = [
         lcfast.LocallyConnected2D(16, 3, activation="tanh", input_shape=(34, 34, 8)),
         lcfast.Flatten(),
@@ -43,7 +43,7 @@ def model():
 
 
 def weights_of(made, seed):
-    """A whole set of weights, another one for each seed."""
+    """A complete set of weights, different for each seed."""
     draw = np.random.default_rng(seed)
     return [draw.standard_normal(w.shape, np.float32) / 8 for w in made.weights]
 
@@ -59,7 +59,7 @@ def digest_of(made, x):
 
 
 def digest_of_call(made, x, *others):
-    """A digest of what one call gives, the outputs and all gradients, and of other arrays."""
+    """A digest of one call's outputs and gradients, and of further arrays."""
     digest = hashlib.sha256()
     y, pullback = made.vjp(x)
     dx, dweights = pullback(np.ones_like(y) - 2 * y)
@@ -72,13 +72,13 @@ MODEL, X = model(), rows()
 
 
 def answer(threads):
-    """The answer of this process, on so many threads."""
+    """The answer of this process, on a given number of threads."""
     lcfast.set_num_threads(threads)
     return answer_by_default()
 
 
 def answer_by_default():
-    """The answer of this process, on the threads that it uses by itself."""
+    """The answer of this process, on its default number of threads."""
     before, here = time.process_time(), time.thread_time()
     digest = digest_of(MODEL, X)
     MODEL.layers[0](X)  # the pool keeps as many threads as the last call used
@@ -88,19 +88,19 @@ def answer_by_default():
 
 
 def threads_of_this_process():
-    """How many there are; enough where the system does not say."""
+    """How many threads this process has; a large number if the system does not report it."""
     tasks = "/proc/self/task"
     return len(os.listdir(tasks)) if os.path.isdir(tasks) else sys.maxsize
 
 
 def limits():
-    """The number of threads that calls use here by default."""
+    """The default number of threads of a call in this process."""
     lcfast.set_num_threads(None)
     return lcfast.get_num_threads()
 
 
 def expected():
-    """The digest that one thread gives."""
+    """The digest of one thread's results."""
     before = lcfast.get_num_threads()
     lcfast.set_num_threads(1)
     digest = digest_of(MODEL, X)

@@ -1,4 +1,4 @@
-"""One list of awkward geometries, one generator of awkward arrays, and what compares results."""
+"""Difficult geometries, a generator of difficult arrays, and comparisons of results."""
 
 from functools import cache
 from typing import NamedTuple
@@ -49,7 +49,7 @@ _LOCAL = (  # input size, channels, filters, kernel size, strides; in both data 
     ((9,), 2, 3, (2,), (2,)),  # stride == kernel
     ((5,), 4, 7, (5,), (1,)),  # kernel == input
     ((8,), 1, 15, (3,), (1,)),
-    ((7,), 2, 16, (1,), (3,)),  # inputs that no window sees
+    ((7,), 2, 16, (1,), (3,)),  # inputs that no receptive field contains
     ((6,), 3, 17, (4,), (1,)),
     ((8,), 3, 31, (2,), (2,)),
     ((9,), 2, 33, (3,), (3,)),
@@ -66,29 +66,30 @@ _LOCAL = (  # input size, channels, filters, kernel size, strides; in both data 
     ((6, 1), 3, 1, (5, 1), (1, 3)),
     ((4, 4), 2, 64, (2, 2), (1, 1)),
     ((4, 3), 1, 81, (2, 2), (1, 1)),
-    # More than 256 taps, and a rest of filters that fills no vector.  A long reduction is cut
-    # there: within a run of more than 256, exactly at 512, between runs, at both.
+    # More than 256 taps, and a remainder of filters that fills no vector. A long reduction is split
+    # into segments: within a run of more than 256, exactly at 512, between runs, at both.
     ((3,), 150, 17, (2,), (1,)),
     ((1,), 512, 5, (1,), (1,)),
     ((3, 3), 40, 7, (3, 3), (1, 1)),
     ((2, 3), 140, 3, (2, 2), (1, 1)),
-    # One window, which leaves inputs out: the filters lie alike in both formats, the channels not.
+    # One position that reads only some inputs: filters are laid out alike in both data formats,
+    # channels are not.
     ((4,), 3, 3, (3,), (2,)),
     ((4, 5), 2, 5, (3, 3), (2, 3)),
-    # Rows of the batch that fall upon each other in a cache: the gradient of the kernel packs them,
-    # with vectors along filters, and along taps.
+    # Rows of the batch conflict in a cache set: the gradient of the kernel packs them, with vectors
+    # along filters and along taps.
     ((8,), 16, 64, (3,), (1,)),
     ((8,), 32, 16, (3,), (1,)),
-    # Two positions with more than 256 KB of kernel each: the filters are cut between the tasks.
+    # Two positions with more than 256 KB of kernel each: tasks share the filters of a position.
     ((2,), 520, 130, (1,), (1,)),
 )
-_SHARED = (  # ordinary convolutions; channels_last alone
+_SHARED = (  # ordinary convolutions; channels_last only
     ((7,), 3, 3, (3,), (1,)),
     ((9,), 2, 17, (2,), (2,)),
     ((5, 6), 3, 7, (3, 2), (1, 2)),
     ((4, 4), 2, 64, (2, 2), (1, 1)),
     ((3, 4), 30, 5, (3, 3), (1, 1)),
-    ((5, 13), 2, 16, (2, 3), (2, 1)),  # rows of 8 and more windows are the rows of a tile
+    ((5, 13), 2, 16, (2, 3), (2, 1)),  # rows of 8 or more positions are the rows of a tile
     ((29,), 1, 5, (3,), (2,)),
     ((3, 31), 1, 33, (2, 4), (1, 3)),
 )
@@ -102,7 +103,7 @@ _SAME = (  # padding "same"; kernels even and odd, wider than the input, strides
     ((7,), 2, 5, (3,), (3,)),
     ((3,), 2, 2, (7,), (2,)),
     ((8,), 1, 17, (5,), (2,)),
-    ((6,), 2, 3, (1,), (3,)),  # inputs that no window sees
+    ((6,), 2, 3, (1,), (3,)),  # inputs that no receptive field contains
     ((5, 4), 2, 3, (3, 2), (1, 1)),
     ((4, 6), 1, 16, (2, 4), (2, 1)),
     ((3, 5), 3, 2, (5, 3), (1, 3)),
@@ -138,7 +139,7 @@ SAME_GEOMETRIES = {
     for row in _SAME
     for geometry in (_same(*row, CHANNELS_LAST), _same(*row, CHANNELS_FIRST))
 }
-FEW = (  # where a test is too slow for all of them: one of each kind
+FEW = (  # for tests too slow for all of them: one of each kind
     "7x3-1of3-s1-last",
     "6x3-17of4-s1-first",
     "7x5x1-33of3x3-s1x2-last",
@@ -157,7 +158,7 @@ FEW = (  # where a test is too slow for all of them: one of each kind
 
 
 def numbers(shape, dtype, seed):
-    """Normal numbers of several magnitudes, with zeros of both signs among them; read-only."""
+    """Normal random numbers of several magnitudes, including zeros of both signs; read-only."""
     generator = np.random.default_rng(seed)
     values = generator.standard_normal(shape) * 2.0 ** generator.integers(-4, 2, shape)
     values[generator.random(shape) < 1 / 16] = 0.0
@@ -219,7 +220,7 @@ LAYOUTS = {
     "big-endian": lambda array: array.astype(array.dtype.newbyteorder(">")),
     "part-of-a-larger-array": lambda array: np.concatenate([array[:1], array, array[:1]])[1:-1],
 }
-"""Functions that give an array of the same values in another layout of memory."""
+"""Functions that return an array with the same values in another memory layout."""
 
 
 # ---------------------------------------------------------------- comparisons
@@ -238,11 +239,11 @@ def assert_same_bits(got, expected):
 
 
 def rounding_of_chains(length, magnitude):
-    """Bound of the error of chains of `length` products whose absolute values sum to `magnitude`.
+    """Bound the rounding error of a sum of `length` products whose magnitudes sum to `magnitude`.
 
-    A chain of n products and a bias is rounded n + 1 times (2 n + 1 without FMA, but each product
-    only once more), its reference once; eps is twice the unit roundoff.  Below the normal numbers
-    a rounding costs up to one subnormal.
+    A chain of n products and a bias has n + 1 roundings (without FMA, one more for each product),
+    its reference one; eps is twice the unit roundoff. Below the normal range a rounding error is
+    at most one subnormal.
     """
     limits = np.finfo(magnitude.dtype)
     wide = magnitude.astype(np.longdouble)
@@ -250,7 +251,7 @@ def rounding_of_chains(length, magnitude):
 
 
 def assert_within(got, expected, tolerance):
-    """|got - expected| <= tolerance, element by element, all of it finite."""
+    """Assert that |got - expected| <= tolerance in every element, and that all are finite."""
     assert got.dtype == expected.dtype
     assert got.shape == expected.shape
     error = np.abs(got.astype(np.longdouble) - expected.astype(np.longdouble))

@@ -1,4 +1,4 @@
-"""Checkpoints written by hand: what TensorFlow would not write, and what nobody should."""
+"""Handmade checkpoints, including ones that TensorFlow would never write."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def varint(value: int) -> bytes:
 
 
 def field(number: int, value: int | bytes | str) -> bytes:
-    """One field of a message: a number, or bytes."""
+    """A field of a protobuf message: a number or bytes."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     content = value.encode() if isinstance(value, str) else value
@@ -64,7 +64,7 @@ def handle(offset: int, size: int) -> bytes:
 
 
 def table_of_blocks(blocks: Sequence[bytes], kind: int = 0) -> bytes:
-    """A table of blocks as `block` gives them, right or wrong."""
+    """A table of the blocks that `block` returns, valid or not."""
     content, handles = b"", []
     for number, data in enumerate(blocks):
         handles.append((bytes([number + 1]), handle(len(content), len(data))))
@@ -98,21 +98,21 @@ def entry(
     size: int | None = None,
     crc: int | None = None,
 ) -> bytes:
-    """An entry of a checkpoint for these bytes, right where nothing else is given."""
+    """A checkpoint entry for these bytes, valid unless other fields are given."""
     stored = masked(crc32c(data) if crc is None else crc)
     places = (3, shard), (4, offset), (5, len(data) if size is None else size)
     return message((1, type_number), (2, shape_of(shape)), *places) + fixed_32(6, stored)
 
 
 def string(text: bytes) -> tuple[bytes, int]:
-    """A text as it is stored, and its checksum."""
+    """A string as it is stored, and its checksum."""
     length = len(text).to_bytes(4, "little")
     check = masked(crc32c(length)).to_bytes(4, "little")
     return varint(len(text)) + check + text, crc32c(length + check + text)
 
 
 def write_checkpoint(prefix: Path, entries: dict[str, bytes], data: bytes) -> str:
-    """Write an index of these entries, and one file of data."""
+    """Write an index with these entries, and one data file."""
     named = {key.encode(): value for key, value in entries.items()}
     Path(f"{prefix}.index").write_bytes(table({b"": header(), **named}))
     Path(f"{prefix}.data-00000-of-00001").write_bytes(data)
@@ -120,7 +120,7 @@ def write_checkpoint(prefix: Path, entries: dict[str, bytes], data: bytes) -> st
 
 
 def write_arrays(prefix: Path, arrays: dict[str, np.ndarray], objects: Sequence[bytes] = ()) -> str:
-    """Write arrays of float32, and the graph of objects where there is one."""
+    """Write float32 arrays, and the object graph if there is one."""
     entries, data = {}, b""
     for key, array in arrays.items():
         numbers = array.astype("<f4").tobytes()
@@ -134,7 +134,7 @@ def write_arrays(prefix: Path, arrays: dict[str, np.ndarray], objects: Sequence[
 
 
 def tracked_object(children: dict[str, int] | None = None, key: str = "", name: str = "") -> bytes:
-    """One object of the graph: what it holds, and for a variable its key and its name."""
+    """An object of the graph: its children, and for a variable its key and name."""
     held = [(1, message((1, child), (2, edge))) for edge, child in (children or {}).items()]
     value = message((1, "VARIABLE_VALUE"), (2, name), (3, key))
     return message(*held, *([(2, value)] if key else []))

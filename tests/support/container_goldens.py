@@ -1,6 +1,6 @@
-"""Which golden files hold a whole model or its weights, and what Keras itself predicts with it.
+"""The golden files that hold a model or its weights, with the predictions of Keras.
 
-The table of docs/keras.md is made of this list, and tests/test_containers.py reads each of them.
+The table in docs/keras.md is generated from this list; tests/test_containers.py reads each file.
 """
 
 import csv
@@ -30,7 +30,7 @@ WEIGHTS_ALONE = ("HDF5 weights", ".weights.h5", "checkpoint")
 
 OLDER_DIALECTS = ("model_sequential_1d_keras_2_3.h5", "model_list_config.h5")
 MANIFEST = goldens.DIRECTORY / "container_manifest.csv"
-# What tests/golden/every_container.py writes, and the .h5 file of each that is there already.
+# Written by tests/golden/every_container.py, beside an existing .h5 file of each.
 IN_EVERY_CONTAINER = {
     "words_and_numbers": "companions_words_and_numbers",
     "pixels": "companions_pixels",
@@ -39,7 +39,7 @@ IN_EVERY_CONTAINER = {
     "recurrent_text": "model_recurrent_text",
     "activations": "container_activations",
 }
-# Goldens that hold no model whose predictions could be compared; other tests read them.
+# Goldens without a model to compare predictions with; other tests read them.
 NO_PREDICTIONS = {
     "saved_model_subclassed": "has no config",
     "saved_model_keras_3": "has no config",
@@ -49,15 +49,15 @@ NO_PREDICTIONS = {
 
 @dataclass(frozen=True)
 class Reading:
-    """A golden file that is read, and Keras's predictions in the .npz file that is named.
+    """A golden file, and the .npz file with the predictions of Keras.
 
-    A file of weights alone is read into the model that `config` describes, another golden.
+    A file that holds only weights is read into the model of another golden, `config`.
     """
 
     container: str
     golden: str
     predictions: str
-    case: str = ""  # before the slash of its arrays, in a file of several
+    case: str = ""  # the prefix of its arrays, if the .npz file holds several cases
     config: str | None = None
 
     @property
@@ -65,13 +65,13 @@ class Reading:
         return goldens.DIRECTORY / self.golden
 
     def model_config(self) -> dict[str, Any]:
-        """The config of the model, as the golden has it."""
+        """The config of the model, as stored in the golden."""
         if self.container == "JSON + npz":
             return json.loads(network_json())
         return io.read_model(goldens.DIRECTORY / (self.config or self.golden)).config
 
     def model(self) -> lcfast.Model:
-        """The model, read from this container."""
+        """The model, loaded from this file."""
         if self.container not in (*WEIGHTS_ALONE, "JSON + npz"):
             return lcfast.load_model(self.path)
         model = lcfast.model_from_json(json.dumps(self.model_config()))
@@ -82,14 +82,14 @@ class Reading:
         return model
 
     def arrays(self, key: str) -> list[np.ndarray]:
-        """x or y: one array for each input or output of the model."""
+        """One array for each input (x) or output (y) of the model."""
         found = goldens.arrays(self.predictions)
         stem = f"{self.case}/{key}" if self.case else key
         names = [stem] if stem in found else [f"{stem}{i}" for i in range(len(found))]
         return [found[name] for name in names if name in found]
 
     def layers(self) -> set[str]:
-        """The classes of the layers that are read; of weights alone, those that have any."""
+        """The classes of all layers that are read; in a weights file, of those with weights."""
         config = self.model_config()
         kinds = set(classes_in(config))
         if self.container in WEIGHTS_ALONE:
@@ -102,15 +102,15 @@ class Reading:
 
 
 def network_json() -> str:
-    """The config in the manifest of MHCflurry's form."""
+    """The config in a manifest of MHCflurry."""
     with open(MANIFEST, newline="", encoding="utf-8") as file:
         return json.loads(next(csv.DictReader(file))["config_json"])["network_json"]
 
 
 def classes_in(entry: Any, of: set[str] | None = None) -> Iterator[str]:
-    """The classes of a model and of all layers in it, of wrapped ones and of models inside too.
+    """The classes of a model and all its layers, including wrapped layers and nested models.
 
-    With `of`, those of the model's own layers of these names, and of what they hold.
+    With `of`, only those of the named layers and of what they contain.
     """
     config = entry.get("config")
     parts = config if isinstance(config, list) else config.get("layers", [])

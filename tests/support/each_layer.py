@@ -1,4 +1,4 @@
-"""One layer of each kind, for what holds for all of them."""
+"""One layer of each class, for tests of what all layers have in common."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ WITHOUT_WEIGHTS += [
     one(lcfast.ZeroPadding1D, (4, 5), (1, 0)),
     one(lcfast.ZeroPadding2D, (3, 4, 5), (1, 2)),
 ]
-MOVERS = [  # layers that give the numbers that they were given
+MOVERS = [  # layers that return their input values unchanged
     one(lcfast.Activation, (4, 5), "linear"),
     one(lcfast.Dropout, (4, 5), 0.5),
     one(lcfast.Flatten, (4, 5)),
@@ -85,7 +85,7 @@ def random(shape, dtype="float32", seed=3):
 
 
 def positive_weights(layer, seed=4):
-    """Weights in the shapes of the layer's; above 0, because a variance must be."""
+    """Random weights for a layer; positive, because a variance must be."""
     rng = np.random.default_rng(seed)
     return [rng.uniform(0.1, 0.5, shape) for shape in layer.weight_shapes()]
 

@@ -1,6 +1,6 @@
-"""The golden files, read once and never written.
+"""Read the golden files, once each.
 
-`golden/generate.py` made them with tf_keras; a file or a case that is missing is an error here.
+`golden/generate.py` made them with tf_keras. A missing file or case is an error.
 """
 
 import json
@@ -39,7 +39,7 @@ NESTED_MODELS = (
 
 @dataclass(frozen=True)
 class LayerCase:
-    """A layer of tf_keras: its config, its weights, and what it computed both ways."""
+    """A layer of tf_keras: its config, weights, outputs and gradients."""
 
     class_name: str
     config: dict
@@ -53,7 +53,7 @@ class LayerCase:
 
 @dataclass(frozen=True)
 class ModelCase:
-    """A model of tf_keras: its file, and what it computed both ways, in lists."""
+    """A model of tf_keras: its file, outputs and gradients, as lists."""
 
     path: Path
     x: list[np.ndarray]

@@ -1,4 +1,4 @@
-"""The newest layout of HDF5, whose structures end with a checksum: damage behind a right one."""
+"""Damage structures of HDF5's newest file format, and correct their checksums."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import random
 import re
 from collections.abc import Callable, Iterator
 
-# Bytes ahead of the checksum of what has always as many; the first block of a file is one.
+# Bytes before the checksum of structures of fixed size; the superblock is one.
 _SIZES = {b"\x89HDF": 44, b"BTHD": 34, b"FRHP": 142, b"FAHD": 24, b"EAHD": 68}
 _MARKS = re.compile(b"|".join([*map(re.escape, _SIZES), b"OHDR"]))
 _CONTINUATION = 16
 
 Part = tuple[int, int, int]
-"""Where a structure begins, where it ends, and where its checksum is."""
+"""Where a structure starts and ends, and where its checksum is."""
 
 
 def damaged(
     data: bytes, chance: random.Random, damage: Callable[[bytes, random.Random], bytes]
 ) -> bytes:
-    """Damage one structure that has a checksum, and make that right."""
+    """Damage one structure that has a checksum, and correct the checksum."""
     found = list(_parts(data))
     if not found:
         return damage(data, chance)
     start, end, place = chance.choice(found)
     inside = bytearray(damage(data[start:end], chance)[: end - start].ljust(end - start, b"\0"))
-    if place < end:  # within what it sums up, where it counts as zeros
+    if place < end:  # inside the summed bytes, where it counts as zeros
         inside[place - start : place - start + 4] = bytes(4)
     checksum = lookup3(inside).to_bytes(4, "little")
     changed = data[:start] + bytes(inside) + data[end:]
@@ -32,7 +32,7 @@ def damaged(
 
 
 def lookup3(data: bytes) -> int:
-    """Bob Jenkins' checksum of some bytes, as HDF5 takes it."""
+    """Bob Jenkins' lookup3 checksum, as HDF5 computes it."""
     a = b = c = 0xDEADBEEF + len(data) & 0xFFFFFFFF
     padded = data + bytes(-len(data) % 12)
     for at in range(0, len(padded), 12):
@@ -87,7 +87,7 @@ def _whole(data: bytes, start: int, size: int, mark: bytes) -> Iterator[Part]:
 
 
 def _blocks(data: bytes, start: int) -> Iterator[Part]:
-    """The blocks of the header of an object, each with the messages in it."""
+    """The blocks of an object header, each with its messages."""
     flags = _number(data, start + 5, 1)
     size_at = start + 6 + (16 if flags & 32 else 0) + (4 if flags & 16 else 0)
     width = 1 << (flags & 3)
@@ -106,13 +106,13 @@ def _blocks(data: bytes, start: int) -> Iterator[Part]:
 
 
 def _records(data: bytes, tree: int) -> Iterator[Part]:
-    """The only node of a tree, where it has no more."""
+    """The single node of a tree that has no other."""
     size = _number(data, tree + 10, 2) * _number(data, tree + 24, 2)
     yield from _whole(data, _number(data, tree + 16, 8), 6 + size, b"BTLF")
 
 
 def _of_heap(data: bytes, heap: int) -> Iterator[Part]:
-    """The only block of a heap, where it has no more; its checksum lies within."""
+    """The single block of a heap that has no other; its checksum is inside the block."""
     start, size = _number(data, heap + 132, 8), _number(data, heap + 112, 8)
     place = start + 13 + (_number(data, heap + 128, 2) + 7) // 8
     if data.startswith(b"FHDB", start) and place + 4 <= start + size <= len(data):

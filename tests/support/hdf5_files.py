@@ -1,4 +1,4 @@
-"""Right HDF5 files as Keras lays them out, and ways to damage them."""
+"""Valid HDF5 model files in the layout of Keras, and ways to damage them."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Damage = Callable[[h5py.File], None]
 
 
 def fixed(names: list[str]) -> np.ndarray:
-    """Names as strings of one length, as h5py once stored them; a list gives variable length."""
+    """Names as fixed-length strings, as old h5py stored them; a list stores variable length."""
     return np.array([name.encode() for name in names], "S")
 
 
@@ -35,7 +35,7 @@ def write_weights(root: h5py.Group) -> None:
 
 
 def write_model(path: Path, damage: Damage = lambda _: None) -> Path:
-    """Write a right model file as Keras lays it out, then damage it."""
+    """Write a valid model file in the layout of Keras, then damage it."""
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = np.bytes_(json.dumps(CONFIG))
         file.attrs["keras_version"] = np.bytes_("2.15.0")
@@ -52,7 +52,7 @@ def write_weights_file(path: Path) -> Path:
 
 
 def refusal(path: Path, read: Callable[[Path], object] = read_model) -> str:
-    """The one sentence that reading ends in, without the path it begins with."""
+    """The message of the ModelFileError that reading raises, without the leading path."""
     with pytest.raises(ModelFileError) as caught:
         read(path)
     message = str(caught.value)

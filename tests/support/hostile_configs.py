@@ -1,6 +1,6 @@
-"""Configs that would run code, or read a file, in a reader that trusted them; all are harmless.
+"""Configs that would run code or read files in a reader that trusts them; all are harmless.
 
-Each would leave a trace in the directory `outside`, which the tests watch.
+Each would leave a file in the directory `outside`, which the tests watch.
 """
 
 import base64
@@ -8,7 +8,7 @@ import marshal
 from pathlib import Path
 
 SHAPE = [None, 3]
-MODULE = "canary_module"  # importable in the watched process; importing it leaves a trace
+MODULE = "canary_module"  # importable in the watched process; importing it creates a file
 
 
 def dense(**changes: object) -> dict[str, object]:
@@ -25,7 +25,7 @@ def sequential(*layers: dict[str, object]) -> dict[str, object]:
 
 
 def functional(*layers: tuple[dict[str, object], list[str]]) -> dict[str, object]:
-    """Layers named layer_0, layer_1, ..., each with the names of those it is called on."""
+    """Layers named layer_0, layer_1, ...; each has the names of its input layers."""
     start = {"class_name": "InputLayer", "config": {"batch_input_shape": SHAPE, "name": "start"}}
     entries = [{**start, "name": "start", "inbound_nodes": []}]
     for number, (entry, sources) in enumerate(layers):
@@ -45,7 +45,7 @@ def nested(levels: int) -> object:
 
 
 def configs(outside: Path) -> dict[str, tuple[dict[str, object], str]]:
-    """Every hostile config by a name, and what its refusal says."""
+    """Every hostile config by name, and a part of its error message."""
     trace = str(outside / "owned")
     code = compile(f"open({trace!r}, 'w').close()", "attack", "exec")
     marshalled = base64.b64encode(marshal.dumps(code)).decode()
@@ -158,4 +158,4 @@ LARGE = {
         },
     ),
 }
-"""Configs of far more weights than any file holds."""
+"""Configs with far more weights than any file holds."""

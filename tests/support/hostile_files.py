@@ -1,7 +1,7 @@
-"""Files that would reach beyond themselves, or be far more than they are; all are harmless.
+"""Files that refer to other files, or claim far more data than they hold; all are harmless.
 
-Each function writes one into an empty directory and says what reads it; `outside` is a directory
-that nothing may touch.
+Each function writes a file into an empty directory and says which function reads it. `outside` is a
+directory that nothing may touch.
 """
 
 import io
@@ -23,15 +23,15 @@ from tests.support import checkpoint_files, goldens
 from tests.support.checkpoint_files import message
 from tests.support.hostile_configs import LARGE, dense, sequential
 
-Request = tuple[str, Path]  # what reads it: load_model, read_weights or model_from_json; the file
-Built = tuple[Request, str]  # and what its refusal says
+Request = tuple[str, Path]  # the name of the reading function, such as load_model; the file
+Built = tuple[Request, str]  # and a part of its error message
 NUMBERS = np.arange(6, dtype=np.float32).reshape(3, 2)
 KERNEL = "model_weights/attack/attack/kernel:0"
 OF_KERAS = "layers/dense/vars/0"
 
 
 class Leaves:
-    """What a pickle makes of this leaves a trace."""
+    """Unpickling this creates a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -118,7 +118,7 @@ def write_archive(
     pairs = members.items() if isinstance(members, dict) else members
     path = directory / name
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w", packing) as archive:
-        warnings.simplefilter("ignore")  # zipfile warns of names that are there twice
+        warnings.simplefilter("ignore")  # zipfile warns of duplicate names
         for member, content in pairs:
             archive.writestr(member, content)
     return ("load_model" if name.endswith(".keras") else "read_weights"), path
@@ -128,7 +128,7 @@ def write_archive(
 
 
 def hdf5_files(directory: Path, outside: Path) -> Iterator[tuple[str, Callable[[h5py.File], None]]]:
-    """What is written in the place of a kernel, by a name that begins with what is said of it."""
+    """What replaces a kernel, by name; the name starts with a part of the error message."""
     secret = str(outside / "secret")
     other = str(outside / "other.h5")
 
@@ -192,7 +192,7 @@ SAID = {
 
 
 def write_h5(path: Path, write: Callable[[h5py.File], None]) -> Path:
-    """A model of one Dense layer, whose kernel `write` writes."""
+    """A model of one Dense layer whose kernel is written by `write`."""
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = json.dumps(sequential(dense(use_bias=False)))
         weights = file.create_group("model_weights")
@@ -206,7 +206,7 @@ def write_h5(path: Path, write: Callable[[h5py.File], None]) -> Path:
 
 
 def write_weights_h5(path: Path, write: Callable[[h5py.File], None]) -> Path:
-    """Weights alone, as Keras 3 lays them out, with the same thing in the place of a kernel."""
+    """A weights file in the layout of Keras 3, with the same replacement of a kernel."""
     with h5py.File(path, "w") as file:
         file.require_group(KERNEL.rpartition("/")[0])
         write(file)
@@ -217,7 +217,7 @@ def write_weights_h5(path: Path, write: Callable[[h5py.File], None]) -> Path:
 
 
 def length_of_text(path: Path, length: int) -> Path:
-    """A model file whose config of variable length claims another length."""
+    """A model file whose variable-length config claims another length."""
     text = json.dumps(sequential(dense()))
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = text
@@ -230,7 +230,7 @@ def length_of_text(path: Path, length: int) -> Path:
 
 
 def shared_text(path: Path) -> Path:
-    """Four thousand names that are one text of a heap: together 4 GB in a file of 1 MB."""
+    """Four thousand names that share one string of a heap: 4 GB in total in a file of 1 MB."""
     with h5py.File(path, "w") as file:
         kind = h5py.string_dtype()
         file.attrs.create("layer_names", np.array(["a" * 10**6], object), dtype=kind)
@@ -246,7 +246,7 @@ def shared_text(path: Path) -> Path:
 
 
 def linked_many_times(path: Path) -> Path:
-    """One group that many names link to: every name of a weight counts once for each."""
+    """One group with many links to it: each weight name counts once per link."""
     layers = [f"l{i}".encode() for i in range(2000)]
     weights = [f"w{i}".ljust(900, "x").encode() for i in range(60)]
     with h5py.File(path, "w") as file:

@@ -1,4 +1,4 @@
-"""Whole models for tests: those of the goldens with rows for them, and two made by hand."""
+"""Models for tests: those of the goldens with input rows, and two handmade ones."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def as_list(value):
 
 
 def as_given(arrays):
-    """One array alone, several in a list: as a model takes and gives them."""
+    """A single array, or a list of several, as models take and return them."""
     return arrays if len(arrays) > 1 else arrays[0]
 
 
@@ -28,7 +28,7 @@ def part(x, where):
 
 
 def small(**options):
-    """Three numbers in, three out."""
+    """A model with three input values and three output values per row."""
     inputs = lcfast.Input((3,), name="given")
     hidden = lcfast.Dense(4, activation="tanh", name="hidden")(inputs)
     outputs = lcfast.Dense(3, name="last")(hidden)
@@ -39,7 +39,7 @@ def small(**options):
 
 
 def forked():
-    """Two inputs, two outputs, one layer that is called twice."""
+    """A model with two inputs, two outputs and a shared layer."""
     left, right = lcfast.Input((3,), name="left"), lcfast.Input((4, 3), name="right")
     shared = lcfast.Dense(2, activation="tanh", name="shared")
     flat = lcfast.Flatten()(shared(right))

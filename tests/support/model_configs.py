@@ -1,4 +1,4 @@
-"""Configs of whole models, changed, damaged, and put into files."""
+"""Change and damage the configs of model files."""
 
 import copy
 import json
@@ -25,7 +25,7 @@ def copied(name, folder):
 
 
 def with_config(config, path):
-    """Put another config into a file, beside the weights that it holds."""
+    """Replace the config of a file, and keep its weights."""
     with h5py.File(path, "r+") as file:
         del file.attrs["model_config"]
         file.attrs["model_config"] = config if isinstance(config, str) else json.dumps(config)
@@ -45,7 +45,7 @@ def layer_named(config, name):
 
 
 def refusal(load, *arguments):
-    """The message of the ModelFileError in which loading ends."""
+    """The message of the ModelFileError that loading raises."""
     with pytest.raises(ModelFileError) as caught:
         load(*arguments)
     assert type(caught.value) is ModelFileError
@@ -57,12 +57,12 @@ def refused_json(config):
 
 
 def calls(*sources):
-    """One call of a layer on (name, call) pairs, as a config writes it."""
+    """One call of a layer on (name, call) pairs, in the form of a config."""
     return [[[name, call, 0, {}] for name, call in sources]]
 
 
 def accepts_only_a_model_or_a_refusal(load, given):
-    """Load; what loads must also score."""
+    """Load a model; if it loads, it must also score."""
     try:
         model = load(given)
     except ModelFileError:
@@ -89,7 +89,7 @@ JUNK = [
 
 
 def places(node):
-    """Every (container, key) of a JSON value."""
+    """Every (container, key) pair in a JSON value."""
     items = node.items() if isinstance(node, dict) else enumerate(node)
     for key, value in items:
         yield node, key
@@ -98,7 +98,7 @@ def places(node):
 
 
 def damage(config, rng):
-    """Replace, delete, duplicate or exchange one to three random parts of a config."""
+    """Replace, delete, duplicate or swap one to three random parts of a config."""
     for _ in range(rng.randint(1, 3)):
         found = list(places(config))
         if not found:

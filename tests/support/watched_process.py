@@ -1,7 +1,7 @@
-"""Run in a process of its own: read files, and write down all that Python does meanwhile.
+"""A script that reads files and records every audit event of Python meanwhile.
 
-Standard input is JSON: the files to warm up with, the file of events of each request. What is
-imported and opened for the first file of a kind is no matter; what a hostile file causes is.
+Standard input is JSON: files to warm up with, and for each request its file and its event file. The
+warm-up performs the imports and opens that any file of a kind causes; only further events count.
 """
 
 import json
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 MOST_MEMORY = 2**30
-# Python's own reflection, which opens, imports and runs nothing.
+# Python's own introspection, which opens, imports and runs nothing.
 _QUIET = {"object.__getattr__", "sys._getframe", "builtins.id", "sys._getframemodulename"}
 
 
@@ -23,7 +23,7 @@ def reader(name):
         "load_model": lcfast.load_model,
         "read_weights": lambda path: dict(lcfast.read_weights(path)),
         "model_from_json": lambda path: lcfast.model_from_json(Path(path).read_text()),
-        # What the watch must see: readers that trust a file.
+        # What the recording must show: readers that trust a file.
         "trusting_open": lambda path: open(os.path.realpath(path)).close(),
         "trusting_import": lambda path: __import__(Path(path).read_text()),
         "trusting_exec": lambda path: exec(Path(path).read_text()),

@@ -1,4 +1,4 @@
-"""Watch a process that reads files: what Python does, and who touches a directory, C code too."""
+"""Watch a process that reads files: Python's audit events, and all access to a directory."""
 
 import ctypes
 import json
@@ -17,7 +17,7 @@ _IS_DIRECTORY = 0x40000000
 def read_watched(
     requests: dict[str, tuple[str, Path]], warm_up: list[tuple[str, Path]], importable: Path
 ) -> dict[str, dict]:
-    """Read every file in one process; what each ended in, and the events on the way."""
+    """Read every file in one process; return the outcome and the audit events of each."""
     asked = {
         "warm_up": [(call, str(path)) for call, path in warm_up],
         "requests": [(name, call, str(path)) for name, (call, path) in requests.items()],
@@ -36,7 +36,7 @@ def read_watched(
 
 @contextmanager
 def touched(directory: Path) -> Iterator[list[str]]:
-    """The names of files that anyone opens, makes, writes or removes meanwhile (inotify)."""
+    """Collect the names of files that any process opens, creates, writes or removes (inotify)."""
     system = ctypes.CDLL(None, use_errno=True)
     watch = system.inotify_init1(os.O_NONBLOCK)
     assert watch >= 0, os.strerror(ctypes.get_errno())
@@ -51,7 +51,7 @@ def touched(directory: Path) -> Iterator[list[str]]:
             return
         while data:
             _, kind, _, size = struct.unpack_from("iIII", data)
-            if not (kind & _IS_DIRECTORY and kind & _OPENED):  # listing what there is
+            if not (kind & _IS_DIRECTORY and kind & _OPENED):  # listing the directory
                 names.append(data[16 : 16 + size].rstrip(b"\0").decode())
             data = data[16 + size :]
     finally:

@@ -1,4 +1,4 @@
-"""What activations are held against: numpy's long double, where it is wider than the type."""
+"""The reference for activations: numpy's long double, if it is wider than the type."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from tests.support.cases import DTYPES, PATHS, UNSIGNED
 
 ULPS = 4
-"""Units in the last place that an activation of our own may be off by."""
+"""The largest error of an activation of lcfast, in units in the last place."""
 every_path = pytest.mark.parametrize("path", PATHS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
@@ -24,7 +24,7 @@ def wide(values):
 
 
 def numbers_of_all_sizes(dtype):
-    """Finite numbers: every exponent of the type, and densely where the functions bend."""
+    """Finite numbers: every exponent of the type, and many where the functions curve."""
     unsigned = UNSIGNED[dtype]
     step = np.iinfo(unsigned).max // 100_000
     bits = np.arange(100_000, dtype=unsigned) * unsigned(step)

@@ -92,7 +92,9 @@ def test_numbers_and_callables_are_added_and_callables_are_called_each_time():
     close(local.losses, [1.28, 0.24, 0.08, 3, 8, 9])
 
 
-@pytest.mark.parametrize("loss", ["a", np.ones(2), object(), 1j, {}], ids=repr)
+@pytest.mark.parametrize(
+    "loss", ["a", np.ones(2), object(), 1j, {}], ids=["text", "array", "object", "complex", "dict"]
+)
 def test_a_loss_that_is_no_number_is_refused(loss):
     with pytest.raises(TypeError, match="A loss must be a number, an array without axes, or a"):
         layer().add_loss(loss)
