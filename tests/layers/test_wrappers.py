@@ -211,7 +211,7 @@ def test_penalties_inside_are_losses():
     np.testing.assert_allclose(layer.losses, [0.04], rtol=1e-6)
     inner = lcfast.Dense(1, activity_regularizer="l1", name="penalised")
     model = lcfast.Sequential([lcfast.TimeDistributed(inner, input_shape=(2, 1))])
-    with pytest.raises(TypeError, match="The activity_regularizer of penalised has no gradients"):
+    with pytest.raises(TypeError, match="penalised"):
         model.regularization_gradients(np.ones((1, 2, 1)))
 
 
