@@ -29,11 +29,11 @@ lint: $(VENV)/.extra-test $(VENV)/.extra-lint ## ruff, mypy, and the C with warn
 docs: $(VENV)/.extra-docs ## the documentation as HTML, in build/docs
 	$(python) -m sphinx -W -b html docs build/docs
 wheel: $(VENV)/.extra-wheel ## the sdist and a manylinux wheel of this Python, in dist/
-	rm -rf build/wheel
+	rm -rf build/wheel dist
 	$(python) -m build --outdir build/wheel .
 	PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" auditwheel repair --wheel-dir dist build/wheel/*.whl
 	cp build/wheel/*.tar.gz dist
-wheels: $(VENV)/.extra-wheel ## the wheels of all Pythons for this architecture, in dist/ (needs docker)
+wheels: $(VENV)/.extra-release ## the wheels of all Pythons for this architecture, in dist/ (needs docker)
 	$(python) -m cibuildwheel --output-dir dist
 test-c: ## the kernels in C: each compiler found, sanitizers, aarch64 under qemu
 	sh tests/c/run.sh
