@@ -22,7 +22,7 @@ test: $(VENV)/.extra-test ## run the fast tests, in about three minutes
 test-all: $(VENV)/.extra-test ## run all tests: servers, interrupts and a minute of the long run too
 	$(python) -m pytest --full
 	$(python) -m pytest --full -m slow
-build: $(VENV)/.installed ## compile lcfast and install it into .venv, where its sources changed
+build: $(VENV)/.installed ## install lcfast into .venv, or compile the extension modules that changed
 lint: $(VENV)/.extra-test $(VENV)/.extra-lint ## ruff, mypy, and the C with warnings as errors
 	$(python) -m ruff check . && $(python) -m ruff format --check . && $(python) -m mypy
 	sh lcfast/local_conv/c/check.sh
@@ -33,7 +33,9 @@ wheel: $(VENV)/.extra-wheel ## the sdist and a manylinux wheel of this Python, i
 	$(python) -m build --outdir build/wheel .
 	PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" auditwheel repair --wheel-dir dist build/wheel/*.whl
 	cp build/wheel/*.tar.gz dist
-wheels: $(VENV)/.extra-release ## the wheels of all Pythons for this architecture, in dist/ (needs docker)
+wheels: $(VENV)/.extra-release ## the sdist and the wheels of all Pythons for this architecture, in dist/ (needs docker)
+	rm -rf dist
+	$(python) -m build --sdist --outdir dist .
 	$(python) -m cibuildwheel --output-dir dist
 test-c: ## the kernels in C: each compiler found, sanitizers, aarch64 under qemu
 	sh tests/c/run.sh
@@ -67,6 +69,11 @@ need = @{ $(1); } >/dev/null 2>&1 || { echo '$(2)' >&2; exit 1; }
 is_usable = $(python) -c 'import sys, importlib.metadata as m; sys.exit(sys.version_info < (3, 10) or not m.files("pip"))'
 cc = $$($(python) -c 'import os, sysconfig; print(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")')
 include = "$$($(python) -c 'import sysconfig; print(sysconfig.get_path("include"))')"
+install = echo "Compiling lcfast and installing it into $(VENV), once: this takes a minute or two." && \
+	$(python) -m pip install --quiet --editable .
+compile = echo "Compiling the changed extension modules in place." && \
+	$(python) -m pip install --quiet 'setuptools>=77' 'Cython>=3.1' && \
+	$(python) setup.py --quiet build_ext --inplace
 
 $(VENV)/.made: # a virtual environment that is there already is kept; a broken one is made again
 	$(call need,"$(PYTHON)" -c "import sys",There is no $(PYTHON) here: install Python 3.10 or later or name one with PYTHON=/path/to/python3.)
@@ -79,8 +86,7 @@ $(VENV)/.made: # a virtual environment that is there already is kept; a broken o
 $(VENV)/.installed: pyproject.toml setup.py $(sources) | $(VENV)/.made
 	$(call need,echo "#include <stdio.h>" | $(cc) -E -,There is no working C compiler here: install gcc or clang (Debian: apt install gcc libc6-dev) or name one with CC=/path/to/cc.)
 	$(call need,echo "#include <Python.h>" | $(cc) -I$(include) -E -,The C headers of $(PYTHON) (Python.h) are missing: install them (Debian: apt install python3-dev).)
-	@echo "Compiling lcfast and installing it into $(VENV), once: this takes a minute or more."
-	@$(python) -m pip install --quiet --editable .
+	@$(if $(filter-out $(sources),$?),$(install),$(compile))
 	@touch $@
 
 $(VENV)/.extra-%: pyproject.toml | $(VENV)/.installed # lcfast itself is installed: pip adds the rest
