@@ -8,7 +8,6 @@ sources = $(wildcard lcfast/local_conv/*.pyx lcfast/local_conv/*.pxd lcfast/loca
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .NOTPARALLEL: # two pips must not write into one environment
-.SECONDARY:
 .PHONY: help demo test test-all build lint docs wheel wheels test-c sanitize coverage mutants fuzz \
 	bits differential long-run bench bench-compare bench-peers golden table
 
