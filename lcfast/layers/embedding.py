@@ -152,9 +152,9 @@ class Embedding(Layer):
         exact = inputs.astype(np.float64) if inputs.dtype.kind == "f" else inputs
         inside = (exact > -1) & (exact < self.input_dim)  # False for NaN too
         if not inside.all():
-            place = tuple(int(i) for i in np.argwhere(~inside)[0])
+            index = tuple(int(i) for i in np.argwhere(~inside)[0])
             raise ValueError(
-                f"Layer {self.name} (Embedding) was given indices{list(place)} = {inputs[place]}, "
+                f"Layer {self.name} (Embedding) was given indices{list(index)} = {inputs[index]}, "
                 f"which is not in [0, {self.input_dim})."
             )
         return inputs.astype(np.intp)

@@ -194,11 +194,13 @@ def _neighbours(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The lower and upper neighbour of each new position, and its distance from the lower."""
     scale = dtype.type(1) / dtype.type(factor)
-    place = (np.arange(size * factor).astype(dtype) + dtype.type(0.5)) * scale - dtype.type(0.5)
-    floor = np.floor(place)
+    coordinate = (np.arange(size * factor).astype(dtype) + dtype.type(0.5)) * scale - dtype.type(
+        0.5
+    )
+    floor = np.floor(coordinate)
     lower = np.maximum(floor.astype(np.int64), 0)
-    upper = np.minimum(np.ceil(place).astype(np.int64), size - 1)
-    return lower, upper, place - floor
+    upper = np.minimum(np.ceil(coordinate).astype(np.int64), size - 1)
+    return lower, upper, coordinate - floor
 
 
 def _enlarged(layer: Layer, input_shape: Any, factors: dict[int, int], rank: int) -> Shape:
