@@ -1,4 +1,4 @@
-"""What the extension gives Python; activation.py is the only one that calls it."""
+"""Python interface of the extension; activation.py is its only caller."""
 
 from typing import Any
 

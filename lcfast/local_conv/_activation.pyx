@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""Activations of whole arrays: which block, which thread.  All is trusted, see activation.py."""
+"""Activations of whole arrays, split over threads.  Arguments are trusted, see activation.py."""
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 
@@ -40,7 +40,7 @@ def activate(real[::1] y, int activation, double alpha, int path, int threads):
 
 def activation_gradient(const real[::1] value, const real[::1] dy, real[::1] dz, int activation,
                         double alpha, int path, int threads):
-    """dz[i] = dy[i] * activation'(z[i]); `value` is y or z, as the activation wants it."""
+    """dz[i] = dy[i] * activation'(z[i]); `value` is y or z, depending on the activation."""
     cdef int64_t count = value.shape[0]
     cdef const real *value_start = &value[0]
     cdef const real *dy_start = &dy[0]

@@ -1,4 +1,4 @@
-"""What the extension gives ops.py."""
+"""Python interface of the extension; ops.py is its only caller."""
 
 from typing import Any
 

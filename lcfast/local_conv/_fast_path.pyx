@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
-"""The gate's short cut for forward calls of microseconds, where Python would take most of the time.
+"""The cached fast path of ops.py, for forward calls of a few microseconds.
 
-It takes arrays that need a look and no more, and a call that was made before, whose way it keeps
-with the geometry.  Everything else it leaves to ops.py, which does the same in words.
+It applies to arrays that need no conversion and to calls whose choices (loops, threads, plan) were
+cached with the geometry by an earlier call.  For all others ops.py computes the same.
 """
 from numpy import empty, ndarray
 
@@ -14,20 +14,20 @@ from lcfast.local_conv import threads
 from lcfast.local_conv._activation import ELEMENTWISE
 
 cdef enum:
-    REMEMBERED = 64 # ways that a geometry keeps before it forgets them all
+    REMEMBERED = 64 # most cached calls of a geometry; then the cache is emptied
 
 
 cdef class Way:
-    """How a call computed that was made before."""
+    """The choices made for an earlier call: loops, threads, SIMD path, plan."""
 
     cdef int path, threads, activation
     cdef double alpha
-    cdef long vectors, splits # 0: vectors along filters
+    cdef long vectors, splits # 0: vectors run along filters
     cdef tuple shape          # of the output
 
 
 def remember(geometry, rows, dtype, activation, call, int path, int thread_count, plan):
-    """Let later calls like this one take the short cut."""
+    """Cache the choices of this call for later calls with the same arguments."""
     cdef Way way = Way()
     cdef dict ways = geometry.__dict__.setdefault("_ways", {})
     if len(ways) >= REMEMBERED:
@@ -41,7 +41,7 @@ def remember(geometry, rows, dtype, activation, call, int path, int thread_count
 
 
 def forward(x, kernel, bias, geometry, activation, out, call):
-    """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]), or None: not this way."""
+    """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]), or None if it does not apply."""
     cdef dict ways = (<dict>geometry.__dict__).get("_ways")
     if ways is None or type(x) is not ndarray or type(kernel) is not ndarray:
         return None

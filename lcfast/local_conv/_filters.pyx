@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""The direct engine's loops: which tile, which thread.  Everything here is trusted, see ops.py.
+"""The direct engine with vectors along filters.  Arguments are trusted, see ops.py.
 
-All arrays are C-contiguous, aligned and of one native real type.  Work is cut into tasks
-whose order is fixed by the sizes; a thread takes one contiguous range of them.  No output is
-shared by two tasks and no sum is cut between two threads, so the bits do not depend on `threads`.
+All arrays are C-contiguous, aligned and of one native real type.  Work is split into tasks whose
+order depends on the sizes only; a thread takes one contiguous range of tasks.  Tasks share no output
+and no sum is split between tasks, so results are bit-identical for any `threads`.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uintptr_t
@@ -20,17 +20,17 @@ from lcfast.local_conv._simd_paths cimport (
 from lcfast.local_conv._tiles cimport ceiling, empty_tile
 
 cdef enum:
-    ROW_BLOCK = 48               # rows of the batch in a tile: their windows stay in L1 and L2
-    FULL_TILE = 8                # rows that keep the processor's multipliers busy
-    KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 while the rows pass by
-    STREAM_BYTES = 1 << 25       # of an output that no cache holds until it is read
+    ROW_BLOCK = 48               # batch rows in a tile: their receptive fields stay in L1 and L2
+    FULL_TILE = 8                # rows that keep the multipliers busy
+    KERNEL_BLOCK_BYTES = 1 << 18 # kernel bytes in a task: stay in L2 for all rows
+    STREAM_BYTES = 1 << 25       # output bytes beyond which stores bypass the caches
     PACKED_TAPS = 512            # rows of a wide kernel that are packed at a time
-    COLUMN_BLOCK = 64            # the least that a wide kernel (Dense) is cut into
-    FEW_ROWS = 6                 # of the batch, that do not pay for packing it
-    STEP_TAPS = 64               # of a wide kernel that few rows meet at a time
-    STEP_NUMBERS = 1 << 21       # of a kernel that no cache near a core holds
-    STEP_COLUMNS = 1 << 13       # whose sums stay in L1 meanwhile
-    STEP_AHEAD = 256             # numbers that are fetched before they are read
+    COLUMN_BLOCK = 64            # columns of a wide kernel (Dense) per block
+    FEW_ROWS = 6                 # batch rows for which packing does not pay
+    STEP_TAPS = 64               # taps of a wide kernel per step, for few rows
+    STEP_NUMBERS = 1 << 21       # elements of a kernel too large for L2
+    STEP_COLUMNS = 1 << 13       # columns whose sums stay in L1
+    STEP_AHEAD = 256             # prefetch distance in elements
 
 PACKED_FROM_ROWS = FEW_ROWS
 
@@ -45,20 +45,20 @@ cdef inline void lone(int path, const lc_tile *tile, const real *a, const real *
 
 # ---------------------------------------------------------------- forward
 
-# How the forward product is cut: (groups of positions) x (blocks of columns) x (blocks of rows).
+# Tasks of the forward product: (groups of positions) x (blocks of columns) x (blocks of rows).
 cdef struct ForwardTasks:
     int64_t group, column_block, row_block
     int64_t groups, column_blocks, row_blocks
-    bint stream # the output, past the caches
+    bint stream # stores bypass the caches
 
 
 cdef inline bint positions_are_rows(const FlatGeometry *g) noexcept nogil:
-    # Whether the windows along a row of pixels, which share a kernel, are the rows of a tile.
+    # Whether the receptive fields along a row of pixels, which share a kernel, are rows of a tile.
     return g.kernel_position == 0 and g.output_columns >= FULL_TILE and g.y_filter == 1
 
 
 cdef inline bint in_steps(const FlatGeometry *g, int64_t rows) noexcept nogil:
-    # Whether a wide kernel is read as it lies, a few taps at a time: nothing is read twice.
+    # Whether a wide kernel is read unpacked, a few taps at a time, so that it is read only once.
     return g.positions == 1 and g.runs == 1 and rows < FEW_ROWS \
         and g.filters >= 2 * COLUMN_BLOCK and g.patch * g.filters >= STEP_NUMBERS
 
@@ -90,9 +90,9 @@ cdef int64_t forward_of_one_row(const FlatGeometry *g, lc_tile tile, int path, i
                                 int64_t last, int64_t column, const real *x, const real *kernel,
                                 const real *bias, real *y) noexcept nogil:
     # y[p,f] = sum_k x[p,k] kernel[p,k,f] + bias[p,f], several positions at once.  Returns the first
-    # position that is left: where a vector would reach beyond the end of the kernel.
+    # remaining position: there a vector load would over-read the end of the kernel.
     if path == LC_AVX512 and tile.columns * <int64_t>sizeof(real) <= vector_bytes(LC_AVX2):
-        path = LC_AVX2 # half a vector holds them, and lies in one cache line more often
+        path = LC_AVX2 # they fit half a vector, which crosses cache lines less often
     cdef int64_t lanes = vector_bytes(path) // sizeof(real)
     cdef int64_t beyond = ceiling(tile.columns, lanes) * lanes - tile.columns
     cdef int64_t position = first
@@ -163,7 +163,7 @@ cdef void forward_task(const FlatGeometry *g, const ForwardTasks *cut, int64_t t
     tile.c_row_step = g.y_row
     tile.c_column_step = g.y_filter
     tile.stream = cut.stream
-    if row == 0: # later rows find it in L2
+    if row == 0: # later rows read it from L2
         tile.b_ahead = g.kernel_position
     x += row * g.x_row
     y += row * g.y_row + column * g.y_filter
@@ -205,7 +205,7 @@ cdef void forward_of_columns(const FlatGeometry *g, int path, int activation, do
                              int64_t rows, int64_t column, const real *x, const real *kernel,
                              const real *bias, real *packed, real *y) noexcept nogil:
     # y[n,f] = activation(sum_k x[n,k] kernel[k,f] + bias[f]) for some columns of a wide kernel,
-    # which are packed: rows of the kernel far apart fall upon each other in the cache.
+    # which are packed: distant rows of the kernel cause cache-set conflicts.
     cdef int64_t k = 0, row, n
     cdef int64_t start = 0
     cdef lc_tile tile = empty_tile(&start, &start)
@@ -246,7 +246,7 @@ def forward_wide(geometry, int64_t rows, const real[::1] x, const real[::1] kern
     cdef int64_t tasks = ceiling(g.filters, COLUMN_BLOCK)
     cdef int64_t task
     cdef int thread
-    # Zeros: the last columns may end before a vector does.
+    # Zeros, because the last vector load may over-read.
     cdef real *packed = <real *>calloc(threads * PACKED_TAPS * COLUMN_BLOCK, sizeof(real))
     if packed == NULL:
         raise MemoryError("no memory for one packed block of the kernel")
@@ -271,7 +271,7 @@ cdef int forward_all(const FlatGeometry *g, int64_t rows, const real *x_start,
         and cut.column_block * sizeof(real) % vector == 0
     cdef int64_t task
     cdef int thread
-    if threads == 1: # a parallel region takes a quarter of a microsecond even so
+    if threads == 1: # a parallel region with one thread still costs 0.25 us
         with nogil:
             for task in range(tasks):
                 forward_task(g, &cut, task, path, activation, alpha, rows,
@@ -289,7 +289,7 @@ cdef int forward_all(const FlatGeometry *g, int64_t rows, const real *x_start,
 
 
 def forward_blocks(geometry, int64_t rows, int item_bytes, int threads):
-    """Positions, filters and rows of the batch in a task of `forward`, at most."""
+    """Most positions, filters and batch rows in a task of `forward`."""
     cdef FlatGeometry g = flat_geometry(geometry)
     cdef ForwardTasks cut = forward_tasks(&g, rows, item_bytes, threads)
     return min(cut.group, g.positions), min(cut.column_block, g.filters), min(cut.row_block, rows)

@@ -17,7 +17,7 @@ cdef class CachedFlatGeometry:
 
 
 cdef FlatGeometry flat_geometry(geometry):
-    cdef dict cached = geometry.__dict__ # where its cached properties are too
+    cdef dict cached = geometry.__dict__ # which also holds its cached properties
     flat = cached.get("_flat_geometry")
     if flat is None:
         flat = cached["_flat_geometry"] = CachedFlatGeometry(geometry)

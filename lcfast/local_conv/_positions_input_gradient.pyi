@@ -1,4 +1,4 @@
-"""What the extension gives Python; ops.py is the only one that calls its kernels."""
+"""Python interface of the extension; ops.py is the only caller of its kernels."""
 
 from typing import Any
 

@@ -1,11 +1,11 @@
-"""What the extension gives Python; sparse.py is the only one that calls it."""
+"""Python interface of the extension; sparse.py is its only caller."""
 
 from typing import Any
 
 import numpy as np
 
 class Matrix:
-    """A CSR pattern, cut into families of rows with the same columns and strips of families."""
+    """A CSR pattern, split into families of rows with the same columns, and strips of families."""
 
     def __init__(self, starts: np.ndarray, indices: np.ndarray, columns: int) -> None: ...
 

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""The sparse engine's loops: which rows of the CSR matrix, which rows of the batch, which thread.
+"""The sparse engine's loops over rows of the CSR matrix and of the batch.
 
-All is trusted, see ops.py.  A thread takes one contiguous range of tasks; no output is shared by
-two tasks and no sum is cut between two threads, so the bits do not depend on `threads`.
+Arguments are trusted, see ops.py.  A thread takes one contiguous range of tasks.  Tasks share no
+output and no sum is split between tasks, so results are bit-identical for any `threads`.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t, uintptr_t
@@ -14,22 +14,22 @@ from lcfast.local_conv._kernels cimport LC_SPARSE_HELD, LC_SPARSE_LANES, lc_csr
 from lcfast.local_conv._simd_paths cimport real, table_f32, table_f64
 
 cdef enum:
-    STRIP_NUMBERS = 1 << 15 # stored numbers in a strip: they stay in L2 while the batch passes by
+    STRIP_NUMBERS = 1 << 15 # stored values in a strip: they stay in L2 for the whole batch
     STRIP_COLUMNS = 512     # of the input in a strip, unless its numbers use each often: so does its panel
     OFTEN = 16
-    LEAST_NUMBERS = 1 << 12 # below, a strip is not cut for the sake of more threads
-    STRIPS = 16             # of a small matrix, for the threads to share
+    LEAST_NUMBERS = 1 << 12 # strips with fewer values are not split for more threads
+    STRIPS = 16             # strips of a small matrix, shared by the threads
     ALIGNMENT = 64          # bytes of the widest vector
-    FEWEST_FOR_PANEL = 4    # rows of the batch from which on a panel saves more than it costs
+    FEWEST_FOR_PANEL = 4    # least batch rows for which a panel pays
 
 
 cdef struct Strip:
     int64_t first, last             # families
-    int64_t first_column, columns   # the range that they touch
+    int64_t first_column, columns   # the range of columns that they read
 
 
 cdef class Matrix:
-    """A CSR pattern, cut into families of rows with the same columns and strips of families."""
+    """A CSR pattern, split into families of rows with the same columns, and strips of families."""
 
     cdef lc_csr csr
     cdef Strip *strips
@@ -39,7 +39,7 @@ cdef class Matrix:
     def __cinit__(self, const int64_t[::1] starts, const int32_t[::1] indices, int64_t columns):
         cdef int64_t rows = starts.shape[0] - 1
         cdef int64_t *families
-        self.arrays = starts.base, indices.base # alive as long as the pointers into them
+        self.arrays = starts.base, indices.base # keeps the memory of the pointers alive
         self.csr.rows = rows
         self.csr.columns = columns
         self.csr.start = &starts[0]
@@ -170,7 +170,7 @@ def product(Matrix matrix, const real[::1] numbers, int64_t batch, const real[::
 
 cdef void gradient_task(int path, const lc_csr *csr, const Strip *strip, int64_t batch,
                         const real *x, const real *dy, real *ddata) noexcept nogil:
-    # ddata[r] += dy[n,o] x[n,index[r]]: one chain over n ascending, a block of n after the other
+    # ddata[r] += dy[n,o] x[n,index[r]]: one ascending chain over n, block by block
     cdef int64_t n = 0
     cdef int64_t size
     while n == 0 or n < batch:

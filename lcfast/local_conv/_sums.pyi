@@ -1,4 +1,4 @@
-"""What the extension gives Python; ops.py is the only one that calls it."""
+"""Python interface of the extension; ops.py is its only caller."""
 
 from typing import Any
 

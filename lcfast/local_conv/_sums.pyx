@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""Sums over the rows of the batch, as products with ones.  Everything here is trusted, see ops.py."""
+"""Sums over the batch, as products with ones.  Arguments are trusted, see ops.py."""
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 
@@ -30,7 +30,7 @@ cdef void sum_block(int path, int64_t rows, int64_t columns, int64_t first, int6
 
 def sum_rows(int64_t rows, int64_t columns, const real[::1] values, real[::1] total,
              int path, int threads):
-    """total[j] = sum_n values[n,j], one chain over n ascending."""
+    """total[j] = sum_n values[n,j], one ascending chain over n."""
     cdef const real *values_start = &values[0]
     cdef real *total_start = &total[0]
     cdef int64_t tasks = ceiling(columns, COLUMN_BLOCK)

@@ -1,4 +1,4 @@
-/* Activations and their gradients, from functions.template.c, once for every real type and
+/* Activations and their gradients, from functions.template.h, once for every real type and
    instruction set. */
 
 #define LC_SELU_SCALE ((LC_REAL)1.05070098735548049342)
@@ -185,7 +185,7 @@ static LC_TARGET void LC_NAME(activation_gradient)(int activation, LC_REAL alpha
 }
 
 /* Sums along a row, the same in every instruction set: from 64 columns on 16 sums of every 16th
-   column, which are nearer to the truth than one chain and not as slow. */
+   column, which are more accurate and faster than one chain. */
 #define LC_SUMS 16
 #define LC_MANY_COLUMNS 64
 
@@ -292,7 +292,7 @@ static LC_TARGET void LC_NAME(row_gradient)(int activation, int64_t rows, int64_
 #undef LC_FINITE
 #undef LC_ABS
 #undef LC_EACH
-/* and those of functions.template.c */
+/* and those of functions.template.h */
 #undef LC_POLYNOMIAL
 #undef LC_LOG2E
 #undef LC_LN2_HIGH

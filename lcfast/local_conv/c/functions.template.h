@@ -1,9 +1,9 @@
 /* Functions of one number, once for every real type and instruction set: what the activations
-   of activation.template.c are made of.
-   kernels.c defines LC_REAL, LC_IS_DOUBLE, LC_NAME, LC_TARGET, LC_FMA and LC_ALWAYS_INLINE.
+   of activation.template.h are made of.
+   The including file defines LC_REAL, LC_IS_DOUBLE, LC_NAME, LC_TARGET, LC_FMA and LC_ALWAYS_INLINE.
 
    No libm: an element goes through one fixed sequence of IEEE operations without a branch, so its
-   bits depend neither on its place in the array nor on the width of the vectors. */
+   bits depend neither on its index in the array nor on the vector width. */
 
 /* Own fits, minimax or nearly: coefficients rounded from the lowest up, the rest refitted after
    each.

@@ -1,7 +1,7 @@
 /* Vectors along output positions, once for every real type and instruction set: for few filters
-   with windows of their own, each of whose weights a row of the batch meets once.
+   that are not shared, so that a batch row uses each weight once.
 
-   What lies `count` numbers a position is unzipped into `count` rows of positions, and zipped back.
+   Arrays with `count` elements per position are unzipped into `count` rows of positions, and zipped.
    The bits rule: each output is one chain of fused multiply-adds over k ascending, started from 0
    (the gradient of the kernel: over n), then the bias.  The last vector reaches back over the one
    before it, so that nothing behind the last position is read or written. */
@@ -74,10 +74,10 @@ LC_NAME(zip_vectors)(const int count, const LC_NAME(vector) *from, LC_NAME(vecto
     }
 }
 
-/* Where the vector of positions ends that starts at p: at the end of all, over the one before. */
+/* The start of the vector at p, moved back to end at the last position; it may overlap the previous. */
 #define LC_REACHING_BACK(p, positions, width) ((p) > (positions) - (width) ? (positions) - (width) : (p))
 
-/* The same for all positions, `count` of them side by side; `count` is a literal, 2, 3 or 4. */
+/* The same for all positions, `count` elements each; `count` is a literal, 2, 3 or 4. */
 static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(unzip_few)(const int count, int64_t positions,
                                                           int64_t width, const LC_REAL *x,
                                                           LC_REAL *panel) {
@@ -133,7 +133,7 @@ LC_NAME(unzip_rows)(const int most, int64_t positions, int64_t width, int64_t co
     }
 }
 
-/* A row is written as a vector, and what is too much of it is overwritten by the next rows. */
+/* Each row is stored as a whole vector; the next rows overwrite the excess. */
 static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(zip_rows)(const int most, int64_t positions,
                                                          int64_t width, int64_t count,
                                                          const LC_REAL *panel, LC_REAL *y) {
@@ -183,7 +183,7 @@ static LC_TARGET void LC_NAME(unzip)(int64_t positions, int64_t width, int64_t c
             for (int64_t first = 0; first < count; first += LC_LANES) {
                 const int64_t j = LC_REACHING_BACK(first, count, LC_LANES);
                 const LC_REAL *from = x + p * x_step + j;
-                /* The next vector of positions; as an integer, for it may lie behind the last. */
+                /* The next vector of positions; integer arithmetic, as it may be past the last. */
                 LC_UNROLL for (int i = 0; i < LC_LANES; i++)
                     __builtin_prefetch((const void *)((uintptr_t)from +
                                                       sizeof(LC_REAL) *
@@ -373,8 +373,8 @@ LC_NAME(positions_gradient_filters)(const int filters, const lc_positions *tile,
         LC_NAME(positions_gradient_block)(1, filters, tile, k, x, dy, dw);
 }
 
-/* dw[w_offset[k] + f * w_filter + p] (+)= sum_n x[n, x_offset[k] + p] dy[n,f,p].  What the last
-   vector adds to must not be added to twice: of dw it has a vector of its own. */
+/* dw[w_offset[k] + f * w_filter + p] (+)= sum_n x[n, x_offset[k] + p] dy[n,f,p].  The last
+   vector overlaps the previous one, so it adds to a copy of dw. */
 static LC_TARGET void LC_NAME(positions_gradient)(const lc_positions *tile, const LC_REAL *x,
                                                   const LC_REAL *dy, LC_REAL *dw) {
     for (int64_t next = 0; next < tile->positions; next += LC_LANES) {

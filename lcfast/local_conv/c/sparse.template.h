@@ -1,6 +1,6 @@
 /* Products with a sparse matrix in CSR form, once for every real type and instruction set.
-   The bits rule: each number of the answer is one chain of fused multiply-adds, over the stored
-   numbers of its row in their order (gradient of the matrix: over the batch), started from 0; then
+   The bits rule: each output is one chain of fused multiply-adds over the stored values
+   of its row in their order (gradient of the matrix: over the batch), started from 0; then
    the bias, then the activation. */
 
 enum {
@@ -9,7 +9,7 @@ enum {
 
 /* ---------------------------------------------------------------- many rows of the batch */
 
-/* The rows of one family from some row on: the columns are those of all. */
+/* Some rows of one family; all have the same columns. */
 typedef struct {
     int64_t taps;
     const int32_t *index; /* [taps] */
@@ -57,7 +57,7 @@ LC_NAME(sparse_lanes)(const int rows, const int vectors, const LC_NAME(sparse_fa
         LC_NAME(sparse_block)(rows, 1, family, first_column, panel + lane, lanes, held + lane);
 }
 
-/* The same for as many of `left` rows as go together; how many they were. */
+/* The same for as many of the `left` rows as fit one block; returns their number. */
 static LC_TARGET int LC_NAME(sparse_some)(int64_t left, const LC_NAME(sparse_family) *family,
                                           int64_t first_column, const LC_REAL *panel,
                                           int64_t lanes, LC_REAL *held) {
@@ -80,7 +80,7 @@ static LC_TARGET int LC_NAME(sparse_some)(int64_t left, const LC_NAME(sparse_fam
 /* y[n, o] = activation(sum_r data[r] x[n, index[r]] (+ bias[o])), r in row o, for families
    first..last of the matrix and at most LC_SPARSE_LANES rows n.  The families' columns are
    first_column..first_column + columns - 1; the panel holds LC_SPARSE_LANES numbers for each of
-   them and for each of LC_SPARSE_HELD rows of answers, which leave together. */
+   them and for each of LC_SPARSE_HELD output rows, which are written together. */
 static LC_TARGET void LC_NAME(sparse_panel)(const lc_csr *matrix, int64_t first, int64_t last,
                                             int64_t first_column, int64_t columns,
                                             const LC_REAL *data, const LC_REAL *bias,
@@ -132,7 +132,7 @@ static LC_TARGET void LC_NAME(sparse_squares)(int64_t rows, const LC_NAME(sparse
     }
     if (r < taps) {
         LC_REAL rest[LC_LANES * LC_LANES];
-        const int64_t from = taps >= LC_LANES ? taps - LC_LANES : 0; /* no load behind the row */
+        const int64_t from = taps >= LC_LANES ? taps - LC_LANES : 0; /* no load past the row */
         LC_NAME(transpose_square)(LC_LANES, LC_LANES, family->data + from, taps, rest, LC_LANES);
         for (; r < taps; r++)
             sum = LC_NAME(fused)(x[family->index[r]], LC_LOAD(rest + (r - from) * LC_LANES), sum);
@@ -148,10 +148,10 @@ static LC_TARGET void LC_NAME(sparse_squares)(int64_t rows, const LC_NAME(sparse
 }
 
 /* sum + sum_t data[j, t] x[index[j, t]], t < taps <= most, for a vector of rows j whose columns are
-   contiguous: the windows are transposed just as the numbers are, but where each starts one behind
-   the one before it (`sliding`).  `most` and `sliding` are literals. */
+   contiguous: the inputs are transposed like the values, unless each row starts one column
+   after the previous one (`sliding`).  `most` and `sliding` are literals. */
 static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
-LC_NAME(sparse_windows_step)(const int most, const int sliding, int64_t taps, int64_t row_step,
+LC_NAME(sparse_contiguous_step)(const int most, const int sliding, int64_t taps, int64_t row_step,
                              const int32_t *index, const LC_REAL *data, const LC_REAL *x,
                              LC_NAME(vector) sum) {
     LC_NAME(vector) numbers[LC_LANES], windows[LC_LANES];
@@ -171,22 +171,22 @@ LC_NAME(sparse_windows_step)(const int most, const int sliding, int64_t taps, in
 /* The same as sparse_squares for a vector of rows of any families with `taps` contiguous columns
    each.  `sliding` is a literal. */
 static LC_ALWAYS_INLINE LC_TARGET void
-LC_NAME(sparse_windows)(const int sliding, int64_t taps, const int32_t *index, const LC_REAL *data,
+LC_NAME(sparse_contiguous)(const int sliding, int64_t taps, const int32_t *index, const LC_REAL *data,
                         const LC_REAL *bias, const LC_REAL *x, LC_REAL *y) {
     LC_NAME(vector) sum = {0};
     for (int64_t r = 0; r < taps; r += LC_LANES) {
         const int64_t left = taps - r;
         if (LC_LANES > 4 && left <= 4)
-            sum = LC_NAME(sparse_windows_step)(LC_LANES > 4 ? 4 : LC_LANES, sliding, left, taps,
+            sum = LC_NAME(sparse_contiguous_step)(LC_LANES > 4 ? 4 : LC_LANES, sliding, left, taps,
                                                index + r, data + r, x, sum);
         else
-            sum = LC_NAME(sparse_windows_step)(LC_LANES, sliding, left, taps, index + r, data + r, x,
+            sum = LC_NAME(sparse_contiguous_step)(LC_LANES, sliding, left, taps, index + r, data + r, x,
                                                sum);
     }
     LC_STORE(y, bias ? sum + LC_LOAD(bias) : sum);
 }
 
-enum { LC_NAME(no_windows), LC_NAME(any_windows), LC_NAME(sliding_windows) };
+enum { LC_NAME(not_contiguous), LC_NAME(contiguous_columns), LC_NAME(sliding_columns) };
 
 /* Whether a vector of rows has `taps` contiguous columns each, with a whole vector of the input
    from each of the last taps on. */
@@ -194,7 +194,7 @@ static LC_TARGET int LC_NAME(windows)(int64_t taps, const int64_t *start, const 
                                       int64_t columns) {
     int64_t others = 0, gaps = 0, slides = 0;
     if (taps == 0 || start[LC_LANES] - start[0] != LC_LANES * taps)
-        return LC_NAME(no_windows);
+        return LC_NAME(not_contiguous);
     index += start[0];
     const int64_t first = index[0];
     for (int j = 0; j < LC_LANES; j++, index += taps) {
@@ -203,8 +203,8 @@ static LC_TARGET int LC_NAME(windows)(int64_t taps, const int64_t *start, const 
         gaps |= index[0] + taps + LC_LANES > columns;
         slides |= index[0] - first - j;
     }
-    return others | gaps ? LC_NAME(no_windows) : slides ? LC_NAME(any_windows)
-                                                        : LC_NAME(sliding_windows);
+    return others | gaps ? LC_NAME(not_contiguous) : slides ? LC_NAME(contiguous_columns)
+                                                        : LC_NAME(sliding_columns);
 }
 
 /* y[o] = activation(sum_r data[r] x[index[r]] (+ bias[o])), r in row o, for families first..last */
@@ -228,11 +228,11 @@ static LC_TARGET void LC_NAME(sparse_vector)(const lc_csr *matrix, int64_t first
                 continue;
             }
             switch (LC_NAME(windows)(taps, start + o, index, matrix->columns)) {
-            case LC_NAME(sliding_windows):
-                LC_NAME(sparse_windows)(1, taps, index + from, data + from, bias_here, x, y + o);
+            case LC_NAME(sliding_columns):
+                LC_NAME(sparse_contiguous)(1, taps, index + from, data + from, bias_here, x, y + o);
                 continue;
-            case LC_NAME(any_windows):
-                LC_NAME(sparse_windows)(0, taps, index + from, data + from, bias_here, x, y + o);
+            case LC_NAME(contiguous_columns):
+                LC_NAME(sparse_contiguous)(0, taps, index + from, data + from, bias_here, x, y + o);
                 continue;
             }
         }
