@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from multiprocessing import get_start_method
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ PACKAGE = Path("lcfast/local_conv")
 # bits.  The two -fno options drop errno and trap flags, which nobody reads.  Debug information
 # would make up five sixths of the installed size.
 FLAGS = "-std=c11 -O3 -g0 -ffp-contract=off -fno-math-errno -fno-trapping-math -fvisibility=hidden"
+
+CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 
 PROBE = """
 #include <omp.h>
@@ -72,9 +75,8 @@ class ParallelBuild(build_ext):
     """Compiles the C sources of all extension modules in parallel, one per core."""
 
     def build_extensions(self) -> None:
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
         compile_files = self.compiler.compile
-        with ThreadPool(cores) as pool:
+        with ThreadPool(CORES) as pool:
 
             def compile_parallel(sources: list[str], **options: Any) -> list[str]:
                 objects = pool.map(lambda source: compile_files([source], **options), sources, 1)
@@ -111,6 +113,7 @@ others = sorted({path.stem for path in PACKAGE.glob("*.pyx")} - {"_simd_paths"})
 modules = cythonize(
     [extension(name) for name in ("_simd_paths", *others, "_cyutility")],
     build_dir="build",
+    nthreads=CORES if get_start_method() == "fork" else 0,  # others would run this file again
     shared_utility_qualified_name="lcfast.local_conv._cyutility",
 )
 setup(ext_modules=modules, cmdclass={"build_ext": ParallelBuild})

@@ -39,59 +39,73 @@ LC_NAME(store_first)(int64_t count, LC_NAME(vector) values, LC_REAL *to) {
 static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
 LC_NAME(load_first)(int64_t count, const LC_REAL *from) {
     const int first = (int)count;
-    LC_NAME(vector) values;
+    LC_NAME(vector) values = {0};
     _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
         values[lane] = lane < first ? from[lane] : 0;
     return values;
 }
 
-/* What of c lies in a block whose columns are not whole vectors side by side: part[i,:] = c[i,:]. */
-static LC_TARGET void LC_NAME(load_part)(int rows, int width, int64_t columns, const lc_tile *tile,
-                                         const LC_REAL *c, LC_REAL *part) {
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < width; j++)
-            part[i * width + j] =
-                j < columns ? c[i * tile->c_row_step + j * tile->c_column_step] : 0;
+/* part[i,:] = c[i,:] and zeros up to `width`, for a block that is not whole vectors of c. */
+static LC_TARGET void LC_NAME(load_part)(int64_t rows, int64_t width, int64_t columns,
+                                         const lc_tile *tile, const LC_REAL *c, LC_REAL *part) {
+    for (int64_t i = 0; i < rows; i++, part += width, c += tile->c_row_step)
+        for (int64_t j = 0; j < width; j += LC_LANES) {
+            if (tile->c_column_step == 1) {
+                LC_STORE(part + j, LC_NAME(load_first)(columns - j, c + j));
+                continue;
+            }
+            for (int64_t k = j; k < j + LC_LANES; k++)
+                part[k] = k < columns ? c[k * tile->c_column_step] : 0;
+        }
 }
 
-/* And back: c[i,:] = part[i,:] + bias. */
-static LC_TARGET void LC_NAME(store_part)(int rows, int width, int64_t columns,
+/* c[i,:] = part[i,:] (+ bias), the first `columns` of each row. */
+static LC_TARGET void LC_NAME(store_part)(int64_t rows, int64_t width, int64_t columns,
                                           const lc_tile *tile, const LC_REAL *bias,
                                           const LC_REAL *part, LC_REAL *c) {
-    for (int i = 0; i < rows; i++, part += width, c += tile->c_row_step)
-        for (int64_t j = 0; j < columns; j++)
-            c[j * tile->c_column_step] =
-                bias ? part[j] + bias[i * tile->bias_row_step +
-                                      (tile->bias_row_step ? 0 : j * tile->c_column_step)]
-                     : part[j];
+    const int64_t step = tile->c_column_step;
+    for (int64_t i = 0; i < rows; i++, part += width, c += tile->c_row_step) {
+        const LC_REAL *shift = bias ? bias + i * tile->bias_row_step : NULL;
+        for (int64_t j = 0; j < columns; j += LC_LANES) {
+            const int64_t count = columns - j;
+            LC_NAME(vector) sum = LC_LOAD(part + j);
+            if (step != 1) {
+                for (int64_t k = j; k < j + LC_LANES && k < columns; k++)
+                    c[k * step] =
+                        shift ? part[k] + shift[tile->bias_row_step ? 0 : k * step] : part[k];
+                continue;
+            }
+            if (shift && tile->bias_row_step)
+                sum += *shift;
+            else if (shift)
+                sum += LC_NAME(load_first)(count, shift + j);
+            if (count < LC_LANES)
+                LC_NAME(store_first)(count, sum, c + j);
+            else if (tile->stream)
+                LC_STREAM(c + j, sum);
+            else
+                LC_STORE(c + j, sum);
+        }
+    }
 }
 
-/* c[i,j] (+)= sum_r a[i,r] b[r,j] for rows x (vectors * lanes) sums held in registers; the first
-   `columns` of them are stored. `rows`, `vectors` and `unit`, which says that the rows of a are one
-   number apart, are literals where this is called. */
+/* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias) for rows x (vectors * lanes) sums held in registers, of
+   which the first `columns` are stored; the columns of c are contiguous, and whole vectors if the
+   tile accumulates.  `rows`, `vectors` and `unit`, which says that the rows of a are one number
+   apart, are literals where this is called. */
 static LC_ALWAYS_INLINE LC_TARGET void
 LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile *tile,
                const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias, LC_REAL *c,
                const int64_t columns) {
     LC_NAME(vector) sums[LC_ROWS_OF_A_BLOCK][LC_MOST_VECTORS];
     const int64_t a_row_step = unit ? 1 : tile->a_row_step;
-    const int contiguous = tile->c_column_step == 1;
-    const int whole = columns == (int64_t)vectors * LC_LANES;
-    LC_NAME(vector) part[LC_ROWS_OF_A_BLOCK * LC_MOST_VECTORS];
-
     LC_UNROLL for (int i = 0; i < rows; i++)
         LC_UNROLL for (int v = 0; v < vectors; v++)
             sums[i][v] = (LC_NAME(vector)){0};
-    if (tile->accumulate && contiguous && whole) {
+    if (tile->accumulate)
         LC_UNROLL for (int i = 0; i < rows; i++)
             LC_UNROLL for (int v = 0; v < vectors; v++)
                 sums[i][v] = LC_LOAD(c + i * tile->c_row_step + v * LC_LANES);
-    } else if (tile->accumulate) {
-        LC_NAME(load_part)(rows, vectors * LC_LANES, columns, tile, c, (LC_REAL *)part);
-        LC_UNROLL for (int i = 0; i < rows; i++)
-            LC_UNROLL for (int v = 0; v < vectors; v++)
-                sums[i][v] = part[i * vectors + v];
-    }
 
     const int64_t a_step = tile->a_step, b_row_step = tile->b_row_step;
     const uintptr_t ahead = (uintptr_t)tile->a_ahead * sizeof(LC_REAL);
@@ -121,16 +135,10 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
         }
     }
 
-    if (!contiguous) {
-        LC_UNROLL for (int i = 0; i < rows; i++)
-            LC_UNROLL for (int v = 0; v < vectors; v++)
-                part[i * vectors + v] = sums[i][v];
-        LC_NAME(store_part)(rows, vectors * LC_LANES, columns, tile, bias, (LC_REAL *)part, c);
-        return;
-    }
     /* Each choice is made once for all sums: made for each of them, it takes time here and doubles
        that of the compiler. */
     const int64_t c_row_step = tile->c_row_step, bias_row_step = tile->bias_row_step;
+    const int whole = columns == (int64_t)vectors * LC_LANES;
     const int64_t in_last = columns - (vectors - 1) * LC_LANES;
     if (bias && bias_row_step) {
         LC_UNROLL for (int i = 0; i < rows; i++) {
@@ -149,22 +157,16 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
                 sums[i][v] += shift;
         }
     }
-    if (!whole) {
-        LC_UNROLL for (int i = 0; i < rows; i++) {
-            LC_UNROLL for (int v = 0; v < vectors - 1; v++)
-                LC_STORE(c + i * c_row_step + v * LC_LANES, sums[i][v]);
-            LC_NAME(store_first)(in_last, sums[i][vectors - 1],
-                                 c + i * c_row_step + (vectors - 1) * LC_LANES);
-        }
-    } else if (tile->stream) {
+    LC_UNROLL for (int i = 0; i < rows; i++)
+        LC_UNROLL for (int v = 0; v < vectors - 1; v++)
+            LC_STORE(c + i * c_row_step + v * LC_LANES, sums[i][v]);
+    c += (vectors - 1) * LC_LANES;
+    if (whole)
         LC_UNROLL for (int i = 0; i < rows; i++)
-            LC_UNROLL for (int v = 0; v < vectors; v++)
-                LC_STREAM(c + i * c_row_step + v * LC_LANES, sums[i][v]);
-    } else {
+            LC_STORE(c + i * c_row_step, sums[i][vectors - 1]);
+    else
         LC_UNROLL for (int i = 0; i < rows; i++)
-            LC_UNROLL for (int v = 0; v < vectors; v++)
-                LC_STORE(c + i * c_row_step + v * LC_LANES, sums[i][v]);
-    }
+            LC_NAME(store_first)(in_last, sums[i][vectors - 1], c + i * c_row_step);
 }
 
 /* One function for each number of rows (as many as the registers take), of vectors, and `unit`. */
@@ -192,17 +194,37 @@ static void (*const LC_NAME(blocks)[2][LC_MOST_VECTORS][LC_ROWS_OF_A_BLOCK])(
     {LC_NAMES_OF(1, 0), LC_NAMES_OF(2, 0), LC_NAMES_OF(3, 0), LC_NAMES_OF(4, 0)},
     {LC_NAMES_OF(1, 1), LC_NAMES_OF(2, 1), LC_NAMES_OF(3, 1), LC_NAMES_OF(4, 1)}};
 
-/* All rows of a few vectors of columns, in blocks of nearly equal height. */
+/* All rows of a few vectors of columns, in blocks of nearly equal height.  What blocks cannot store
+   themselves, or start from, passes through `part`. */
 static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                      const LC_REAL *bias, LC_REAL *c, int64_t columns) {
     const int vectors = (int)((columns + LC_LANES - 1) / LC_LANES);
     const int most = LC_MOST_ROWS(vectors) < LC_ROWS_OF_A_BLOCK ? LC_MOST_ROWS(vectors)
                                                                 : LC_ROWS_OF_A_BLOCK;
+    const int64_t width = vectors * LC_LANES;
+    const int direct = tile->c_column_step == 1 && !tile->stream &&
+                       (!tile->accumulate || columns == width);
+    LC_NAME(vector) part[LC_ROWS_OF_A_BLOCK * LC_MOST_VECTORS];
+    lc_tile of_part;
+    if (!direct) {
+        of_part = *tile;
+        of_part.c_row_step = width;
+        of_part.c_column_step = 1;
+    }
     int64_t rows = tile->rows;
     for (int64_t blocks = (rows + most - 1) / most; blocks > 0; blocks--) {
         const int64_t height = (rows + blocks - 1) / blocks;
-        LC_NAME(blocks)[tile->a_row_step == 1][vectors - 1][height - 1](tile, a, b, bias, c,
-                                                                        columns);
+        void (*const block)(const lc_tile *, const LC_REAL *, const LC_REAL *, const LC_REAL *,
+                            LC_REAL *, int64_t) =
+            LC_NAME(blocks)[tile->a_row_step == 1][vectors - 1][height - 1];
+        if (direct) {
+            block(tile, a, b, bias, c, columns);
+        } else {
+            if (tile->accumulate)
+                LC_NAME(load_part)(height, width, columns, tile, c, (LC_REAL *)part);
+            block(&of_part, a, b, NULL, (LC_REAL *)part, width);
+            LC_NAME(store_part)(height, width, columns, tile, bias, (LC_REAL *)part, c);
+        }
         rows -= height;
         a += height * tile->a_row_step;
         c += height * tile->c_row_step;
@@ -298,17 +320,6 @@ LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, cons
         }
     }
     const int64_t c_row_step = tile->c_row_step;
-    if (tile->c_column_step != 1) {
-        LC_NAME(vector) part[LC_MOST_VECTORS];
-        LC_UNROLL for (int i = 0; i < rows; i++) {
-            LC_UNROLL for (int v = 0; v < vectors; v++)
-                part[v] = sums[i][v];
-            LC_NAME(store_part)(1, vectors * LC_LANES, columns, tile,
-                                bias ? bias + i * c_row_step : NULL, (LC_REAL *)part,
-                                c + i * c_row_step);
-        }
-        return;
-    }
     const int whole = columns == (int64_t)vectors * LC_LANES;
     const int64_t in_last = columns - (vectors - 1) * LC_LANES;
     LC_UNROLL for (int i = 0; i < rows; i++) {
@@ -351,17 +362,34 @@ static void (*const LC_NAME(lone_blocks)[LC_MOST_VECTORS][LC_LONE_ROWS])(
    last columns must not end before a vector does, or `b_overrun` be set. */
 static LC_TARGET void LC_NAME(lone)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                     const LC_REAL *bias, LC_REAL *c) {
+    const int contiguous = tile->c_column_step == 1;
+    LC_NAME(vector) part[LC_LONE_ROWS * LC_MOST_VECTORS];
+    lc_tile of_part;
+    if (!contiguous)
+        of_part = *tile;
     for (int64_t rows = tile->rows, height; rows > 0; rows -= height) {
         int64_t vectors = tile->columns / LC_LANES, columns, done = 0;
         const int most = vectors > 2 ? 2 : LC_LONE_ROWS;
         height = rows < most ? rows : most;
         for (int64_t left = tile->columns; left > 0; left -= columns, done += columns) {
-            const int64_t width = vectors > LC_MOST_VECTORS ? LC_MOST_VECTORS : vectors;
+            int64_t width = vectors > LC_MOST_VECTORS ? LC_MOST_VECTORS : vectors;
             columns = width ? width * LC_LANES : left;
             vectors -= width;
-            LC_NAME(lone_blocks)[width ? width - 1 : 0][height - 1](
-                tile, a, b + done, bias ? bias + done * tile->c_column_step : NULL,
-                c + done * tile->c_column_step, columns);
+            width = width ? width : 1;
+            const LC_REAL *bias_here = bias ? bias + done * tile->c_column_step : NULL;
+            LC_REAL *to = c + done * tile->c_column_step;
+            void (*const block)(const lc_tile *, const LC_REAL *, const LC_REAL *, const LC_REAL *,
+                                LC_REAL *, int64_t) = LC_NAME(lone_blocks)[width - 1][height - 1];
+            if (contiguous) {
+                block(tile, a, b + done, bias_here, to, columns);
+                continue;
+            }
+            of_part.c_row_step = width * LC_LANES;
+            block(&of_part, a, b + done, NULL, (LC_REAL *)part, width * LC_LANES);
+            for (int64_t i = 0; i < height; i++)
+                LC_NAME(store_part)(1, width * LC_LANES, columns, tile,
+                                    bias ? bias_here + i * tile->c_row_step : NULL,
+                                    (LC_REAL *)(part + i * width), to + i * tile->c_row_step);
         }
         a += height * tile->a_row_step;
         b += height * tile->b_apart;
