@@ -1,4 +1,4 @@
-"""What the extension gives Python; arrays.py is the only one that calls it."""
+"""Fast checks of arrays; only arrays.py calls them."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""A look at arrays that costs less than a microsecond: do they fit, where do their numbers lie.
+"""Checks of arrays, and pointers to their data, in less than a microsecond.
 
-The buffer protocol without a format says it all but the dtype, several times faster than a typed
-memoryview is made.  A pointer holds as long as somebody holds the array.
+The buffer protocol without a format gives everything but the dtype, several times faster than
+creating a typed memoryview.  A pointer is valid as long as the array is alive.
 """
 from cpython.buffer cimport (
     PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
@@ -13,29 +13,29 @@ from numpy import may_share_memory, ndarray
 
 
 cdef void *start_of(array, Py_ssize_t item_bytes) except NULL:
-    """Where the numbers of a C-contiguous array start."""
+    """A pointer to the data of a C-contiguous array."""
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
     cdef void *start = view.buf
     cdef Py_ssize_t found = view.itemsize
-    PyBuffer_Release(&view) # the array keeps its memory, and the caller the array
-    if found != item_bytes: # reading on would leave the memory
-        raise ValueError(f"an array has numbers of {found} bytes; expected {item_bytes}")
+    PyBuffer_Release(&view) # the array owns its memory, and the caller holds the array
+    if found != item_bytes: # the loops would read out of bounds
+        raise ValueError(f"an array has items of {found} bytes; expected {item_bytes}")
     return start
 
 
 def fits(value, dtype, tuple row_shape):
-    """Whether `value` is an array (N, *row_shape) that the kernels can take as it is."""
+    """Whether `value` is an array (N, *row_shape) that the kernels can read without a copy."""
     return is_plain(value, dtype, row_shape, 1, False)
 
 
 def fits_output(out, dtype, tuple shape):
-    """Whether `out` is an array of this shape that the kernels can write to as it is."""
+    """Whether `out` is an array of this shape that the kernels can write to directly."""
     return is_plain(out, dtype, shape, 0, True)
 
 
 cdef bint is_plain(value, dtype, tuple shape, int batch_axes, bint writable) except -1:
-    # numpy's own class and dtype, C-contiguous, aligned; `shape` without the first `batch_axes`.
+    # An exact ndarray of this dtype, C-contiguous, aligned; `shape` is without the batch axes.
     cdef int flags = PyBUF_ND | PyBUF_WRITABLE if writable else PyBUF_ND
     cdef Py_buffer view
     cdef Py_ssize_t axis
@@ -56,7 +56,7 @@ cdef bint is_plain(value, dtype, tuple shape, int batch_axes, bint writable) exc
 
 
 def takes_answer(out, x):
-    """Whether an answer can be written to `out` while the contiguous `x` is read."""
+    """Whether a result can be written to `out` while the contiguous `x` is read."""
     cdef Py_buffer view
     try:
         PyObject_GetBuffer(out, &view, PyBUF_SIMPLE)
@@ -68,12 +68,12 @@ def takes_answer(out, x):
 
 
 cpdef bint may_overlap(first, second) except -1:
-    """Whether two arrays may share memory; False is certain."""
+    """Whether two arrays may share memory; False means that they do not."""
     cdef Py_buffer one, other
     cdef bint apart
     try:
         PyObject_GetBuffer(first, &one, PyBUF_SIMPLE)
-    except (BufferError, TypeError, ValueError): # not contiguous, or no array
+    except (BufferError, TypeError, ValueError): # not contiguous, or not an array
         return may_share_memory(first, second)
     try:
         PyObject_GetBuffer(second, &other, PyBUF_SIMPLE)

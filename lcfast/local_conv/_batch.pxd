@@ -1,4 +1,4 @@
-# What the short cut takes.
+# What the cached fast path calls.
 from libc.stdint cimport int64_t
 
 cpdef forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int activation,

@@ -1,4 +1,4 @@
-"""What the extension gives Python; ops.py is the only one that calls its kernels."""
+"""The batch regime; only ops.py calls it."""
 
 from typing import Any
 

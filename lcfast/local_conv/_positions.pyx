@@ -1,12 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""The direct engine with vectors along output positions: few filters, each weight met once a row.
+"""The positions regime of the direct engine: y[n,f,p] = sum_k x[n,k,p] w[k,f,p], vectors along p.
 
-A task is a group of positions side by side in one row of them.  Their weights are unzipped once
-into rows of positions and stay in cache while the batch passes by.  Where windows slide by one
-number, the input is such a row already; else it is unzipped too, into as many rows as a window
-steps numbers (phases).  Everything here is trusted, see ops.py.  Tasks share no output and no sum
-is cut between two, so the bits do not depend on `threads`.
+It is for few filters, where each row of the batch reads each weight once.  A task is a group of
+consecutive positions of one row of them.  Their weights are unzipped once into rows of positions
+and stay in cache for the whole batch.  If receptive fields step by one number, the input is such a
+row already; otherwise it is unzipped too, into one row for each number of the step (phases).
+Arguments are validated in ops.py.  Tasks share no output and no sum is split between two, so
+results are bit-identical for any number of threads.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
@@ -22,8 +23,8 @@ from lcfast.local_conv._simd_paths cimport activate_block, lanes_of, real, table
 from lcfast.local_conv._tiles cimport ALIGNMENT, aligned
 
 cdef enum:
-    TILE_ROWS = 4 # of the batch, of which the kernels compute so many at once
-    FAR_BYTES = 32 << 20 # of input and output: the next rows are fetched ahead of their use
+    TILE_ROWS = 4 # rows of the batch that the kernels compute at once
+    FAR_BYTES = 32 << 20 # from this size of input and output on, the next rows are prefetched
 
 
 cdef inline void gradient_product(int path, const lc_positions *tile, const real *x,
@@ -36,10 +37,10 @@ cdef inline void gradient_product(int path, const lc_positions *tile, const real
 
 # ---------------------------------------------------------------- the input of a group
 
-# How a group sees the input: rows of positions, in place or unzipped.
+# How a group reads the input: rows of positions, in place or unzipped.
 cdef struct Inputs:
     bint in_place
-    int64_t phases, width # unzipped: numbers from one window to the next, and slots for each
+    int64_t phases, width # unzipped: the step in numbers, and slots for each phase
     int64_t row           # numbers from a row of the batch to the next
 
 
@@ -55,7 +56,7 @@ cdef inline Inputs inputs_of(const FlatGeometry *g, int64_t positions,
 
 cdef void tap_offsets(const FlatGeometry *g, const Inputs *inputs, int64_t w_step,
                       int64_t *x_offset, int64_t *w_offset) noexcept nogil:
-    # Where each tap of a window starts, in the input of a group and in its weights.
+    # Where each tap starts, in the input of a group and in its weights.
     cdef int64_t run, tap, k = 0
     for run in range(g.runs):
         for tap in range(g.run_length):
@@ -69,9 +70,9 @@ cdef void tap_offsets(const FlatGeometry *g, const Inputs *inputs, int64_t w_ste
 
 cdef void unzip_inputs(const FlatGeometry *g, const Inputs *inputs, int path, int64_t rows,
                        int64_t positions, const real *x, real *panel) noexcept nogil:
-    # panel[n, run, phase, slot] = x[n, run, slot * along + phase], of all that the windows see
+    # panel[n, run, phase, slot] = x[n, run, slot * along + phase], for all inputs of the group
     cdef int64_t seen = (positions - 1) * g.along + g.run_length
-    # Of overlapping windows the last slot may hold the first phases alone.
+    # If receptive fields overlap, the last slot may hold only the first phases.
     cdef int64_t whole = positions if g.run_length <= g.along else seen // g.along
     cdef int64_t n, run, phase
     cdef const real *from_run
@@ -238,7 +239,7 @@ cdef void kernel_gradient_task(const FlatGeometry *g, int path, int64_t lanes, i
         gradient_product(path, &tile, x_here, dy_here, weights)
         row += tile.rows
     zip_rows(path, whole, width, count, weights, dkernel + first * count)
-    if whole < positions: # a vector of its own, which reaches back over the one before it
+    if whole < positions: # a vector of its own, which overlaps the one before it
         zip_rows(path, lanes, width, count, weights + whole,
                  dkernel + (first + positions - lanes) * count)
 

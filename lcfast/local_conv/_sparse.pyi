@@ -1,4 +1,4 @@
-"""What the extension gives Python; sparse.py is the only one that calls it."""
+"""Products with a CSR matrix; only sparse.py calls them."""
 
 from typing import Any
 

@@ -133,7 +133,7 @@ def test_a_geometry_forgets_ways_before_it_holds_too_many():
     geometry = small()
     for rows in range(1, 200):
         ops.forward(*arrays(geometry, rows), geometry)
-    assert len(geometry.__dict__["_ways"]) <= 64
+    assert len(geometry.__dict__["_cached_calls"]) <= 64
 
 
 def test_the_number_of_threads_is_part_of_what_is_remembered(taken):
