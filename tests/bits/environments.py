@@ -117,7 +117,9 @@ def write() -> None:
     for path, digests in found.items():
         wrong = [case for case, digest in digests.items() if digest.startswith("differs")]
         if wrong:
-            raise SystemExit(f"Nothing is written: path {path} gives different digests for {', '.join(wrong)}.")
+            raise SystemExit(
+                f"Nothing is written: path {path} gives different digests for {', '.join(wrong)}."
+            )
     if len({tuple(digests.values()) for digests in fused.values()}) != 1:
         raise SystemExit("Nothing is written: the fused paths differ, or there is none.")
     digest_file.write(next(iter(fused.values())), found["generic"])
@@ -127,7 +129,7 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("pythons", nargs="*", default=[sys.executable], metavar="PYTHON")
-    parser.add_argument("--write", action="store_true", help="rewrite digests.csv from this environment")
+    parser.add_argument("--write", action="store_true", help="rewrite digests.csv")
     options = parser.parse_args()
     if options.write:
         write()
