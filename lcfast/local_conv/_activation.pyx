@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""Activations of whole arrays, split over threads.  Arguments are trusted, see activation.py."""
+"""Activations of whole arrays, in blocks.  Arguments are validated in activation.py."""
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 
@@ -16,7 +16,8 @@ cdef enum:
     ELEMENT_BLOCK = 1 << 14 # elements in a task
 
 ELEMENTWISE = {"linear": LC_LINEAR, "relu": LC_RELU, "tanh": LC_TANH, "sigmoid": LC_SIGMOID,
-               "elu": LC_ELU, "selu": LC_SELU, "exponential": LC_EXPONENTIAL, "softplus": LC_SOFTPLUS,
+               "elu": LC_ELU, "selu": LC_SELU, "exponential": LC_EXPONENTIAL,
+               "softplus": LC_SOFTPLUS,
                "softsign": LC_SOFTSIGN, "hard_sigmoid": LC_HARD_SIGMOID, "relu6": LC_RELU6,
                "leaky_relu": LC_LEAKY_RELU, "swish": LC_SWISH, "mish": LC_MISH, "gelu": LC_GELU,
                "gelu_approximate": LC_GELU_APPROXIMATE}

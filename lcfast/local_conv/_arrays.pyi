@@ -1,4 +1,4 @@
-"""Python interface of the extension; arrays.py is its only caller."""
+"""Fast checks of arrays; only arrays.py calls them."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Check arrays and get their pointers in less than a microsecond.
+"""Checks of arrays, and pointers to their data, in less than a microsecond.
 
-The buffer protocol without a format tells everything but the dtype, several times faster than a
-typed memoryview.  A pointer is valid as long as the array is referenced.
+The buffer protocol without a format gives everything but the dtype, several times faster than
+creating a typed memoryview.  A pointer is valid as long as the array is alive.
 """
 from cpython.buffer cimport (
     PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
@@ -13,29 +13,29 @@ from numpy import may_share_memory, ndarray
 
 
 cdef void *start_of(array, Py_ssize_t item_bytes) except NULL:
-    """Pointer to the first element of a C-contiguous array."""
+    """A pointer to the data of a C-contiguous array."""
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
     cdef void *start = view.buf
     cdef Py_ssize_t found = view.itemsize
-    PyBuffer_Release(&view) # the caller keeps the array alive
-    if found != item_bytes: # reads would be out of bounds
-        raise ValueError(f"an array has numbers of {found} bytes; expected {item_bytes}")
+    PyBuffer_Release(&view) # the array owns its memory, and the caller holds the array
+    if found != item_bytes: # the loops would read out of bounds
+        raise ValueError(f"an array has items of {found} bytes; expected {item_bytes}")
     return start
 
 
 def fits(value, dtype, tuple row_shape):
-    """Whether the kernels accept `value` as an array (N, *row_shape) without conversion."""
+    """Whether `value` is an array (N, *row_shape) that the kernels can read without a copy."""
     return is_plain(value, dtype, row_shape, 1, False)
 
 
 def fits_output(out, dtype, tuple shape):
-    """Whether the kernels can write to `out`, an array of this shape, directly."""
+    """Whether `out` is an array of this shape that the kernels can write to directly."""
     return is_plain(out, dtype, shape, 0, True)
 
 
 cdef bint is_plain(value, dtype, tuple shape, int batch_axes, bint writable) except -1:
-    # Exactly numpy.ndarray, C-contiguous, aligned; `shape` excludes the first `batch_axes`.
+    # An exact ndarray of this dtype, C-contiguous, aligned; `shape` is without the batch axes.
     cdef int flags = PyBUF_ND | PyBUF_WRITABLE if writable else PyBUF_ND
     cdef Py_buffer view
     cdef Py_ssize_t axis
@@ -56,7 +56,7 @@ cdef bint is_plain(value, dtype, tuple shape, int batch_axes, bint writable) exc
 
 
 def takes_answer(out, x):
-    """Whether `out` can be written while the contiguous `x` is read."""
+    """Whether a result can be written to `out` while the contiguous `x` is read."""
     cdef Py_buffer view
     try:
         PyObject_GetBuffer(out, &view, PyBUF_SIMPLE)

@@ -1,4 +1,4 @@
-# Used by the cached fast path.
+# What the cached fast path calls.
 from libc.stdint cimport int64_t
 
 cpdef forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int activation,

@@ -1,4 +1,4 @@
-"""Python interface of the extension; ops.py is the only caller of its kernels."""
+"""The batch regime; only ops.py calls it."""
 
 from typing import Any
 

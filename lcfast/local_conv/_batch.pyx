@@ -1,10 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""The direct engine with the batch innermost: vectors run along rows of the batch.
+"""The batch regime of the direct engine: y[p,f,n] = sum_k w[p,k,f] x[p,k,n], vectors along n.
 
-A task transposes the inputs that its positions read into a panel and broadcasts single weights, so
-the kernel needs no packing.  Arguments are trusted, see ops.py.  Tasks share no output and no sum
-is split between tasks, so results are bit-identical for any `threads`.
+A task transposes the inputs of its positions into a panel, batch innermost, and broadcasts single
+numbers of the kernel, so the kernel needs no packing.  Arguments are validated in ops.py.  Tasks
+share no output and no sum is split between two, so results are bit-identical for any number of
+threads.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
@@ -19,7 +20,7 @@ from lcfast.local_conv._simd_paths cimport (
 from lcfast.local_conv._tiles cimport ALIGNMENT, aligned, ceiling, empty_tile
 
 cdef enum:
-    GROUP_NUMBERS = 64 # sums of one batch row that are copied from a panel together
+    GROUP_NUMBERS = 64 # sums of a row of the batch that are transposed back together
 
 
 # ---------------------------------------------------------------- forward
@@ -42,7 +43,7 @@ cdef void forward_task(const FlatGeometry *g, int path, int64_t width, int activ
     tile.a_step = g.filters
     tile.b_row_step = width
     tile.bias_row_step = g.y_filter
-    # Prefetch the kernel of the next position.
+    # The kernel of the next position is prefetched.
     tile.a_ahead = g.kernel_position
     for start in range(g.runs):
         panel_run_offset[start] = g.run_offset[start] * width
@@ -51,7 +52,7 @@ cdef void forward_task(const FlatGeometry *g, int path, int64_t width, int activ
     start = first
     while start < last:
         count = min(group, last - start)
-        # The sums of a group have the order of the output: channels_first is filter by filter.
+        # The sums of a group are in the order of the output: filter by filter for channels_first.
         tile.c_row_step = width if g.y_filter == 1 else count * width
         for position in range(start, start + count):
             here = (position - start) * (g.filters if g.y_filter == 1 else 1)
@@ -90,7 +91,7 @@ cdef int forward_all(const FlatGeometry *g, int64_t rows, const real *x_start,
     panel_numbers *= width
     cdef int64_t scratch = panel_numbers + group * g.filters * width
     cdef void *memory = malloc(threads * scratch * sizeof(real) + ALIGNMENT)
-    # One more: without channels there are no runs, and malloc(0) may return NULL.
+    # One more, because without channels there are no runs, and malloc(0) may return NULL.
     cdef int64_t *offsets = <int64_t *>malloc((threads * g.runs + 1) * sizeof(int64_t))
     cdef real *panels = <real *>aligned(memory)
     cdef real *panel
@@ -137,21 +138,21 @@ cpdef forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int ac
 
 # ---------------------------------------------------------------- gradient of the input
 
-cdef inline int64_t first_window(int64_t index, int64_t kernel, int64_t stride) noexcept nogil:
-    # The first position along one dimension whose receptive field reads an input, or one before it.
+cdef inline int64_t first_position(int64_t index, int64_t kernel, int64_t stride) noexcept nogil:
+    # The first position along one dimension that reads an input, or one before it.
     return max(ceiling(index - kernel + 1, stride), <int64_t>0) if index >= kernel else 0
 
 
 cdef inline void positions_of_pixels(const FlatGeometry *g, int64_t low, int64_t high,
                                      int64_t *first, int64_t *last) noexcept nogil:
-    # A range of positions that contains all whose receptive fields read a pixel in low..high.
+    # A range that contains every position that reads a pixel in low..high.
     cdef int64_t top = low // g.input_columns, bottom = (high - 1) // g.input_columns
     cdef int64_t output_rows = g.positions // g.output_columns
-    cdef int64_t row = first_window(top, g.kernel_rows, g.row_stride)
+    cdef int64_t row = first_position(top, g.kernel_rows, g.row_stride)
     cdef int64_t last_row = min(bottom // g.row_stride, output_rows - 1)
     cdef int64_t column = 0, last_column = g.output_columns - 1
     if top == bottom:
-        column = first_window(low % g.input_columns, g.kernel_columns, g.column_stride)
+        column = first_position(low % g.input_columns, g.kernel_columns, g.column_stride)
         last_column = min((high - 1) % g.input_columns // g.column_stride, last_column)
     first[0] = min(row * g.output_columns + column, g.positions)
     last[0] = max(last_row * g.output_columns + last_column + 1, first[0])
@@ -163,7 +164,7 @@ cdef void input_gradient_task(const FlatGeometry *g, int path, int64_t width, in
                               real *dx_panel, real *dx) noexcept nogil:
     # dx[n,i] = sum of dy[n,p,f] kernel[p,k,f] over p, then f, where tap k of p is i: one chain for
     # each channel of the pixels low..high.
-    # With one position the filters are contiguous in both data formats.
+    # Two separate tests: with one position the filters are contiguous in either data format.
     cdef bint channels_last = g.x_channel == 1, filters_last = g.y_filter == 1
     cdef int64_t output_rows = g.positions // g.output_columns
     cdef int64_t first, last, pixel, y, x, row, column, first_column, last_column, position, tap, f
@@ -187,10 +188,10 @@ cdef void input_gradient_task(const FlatGeometry *g, int path, int64_t width, in
     for pixel in range(low, high):
         y = pixel // g.input_columns
         x = pixel % g.input_columns
-        first_column = first_window(x, g.kernel_columns, g.column_stride)
+        first_column = first_position(x, g.kernel_columns, g.column_stride)
         last_column = min(x // g.column_stride, g.output_columns - 1)
         tile.runs = 0
-        for row in range(first_window(y, g.kernel_rows, g.row_stride),
+        for row in range(first_position(y, g.kernel_rows, g.row_stride),
                          min(y // g.row_stride, output_rows - 1) + 1):
             for column in range(first_column, last_column + 1):
                 position = row * g.output_columns + column

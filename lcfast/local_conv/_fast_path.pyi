@@ -1,10 +1,10 @@
-"""Python interface of the extension; ops.py is its only caller."""
+"""The cached fast path of forward calls; only ops.py calls it."""
 
 from typing import Any
 
 import numpy as np
 
-remember: Any  # see the .pyx for the arguments
+remember: Any  # the .pyx names the arguments
 
 def forward(
     x: Any,

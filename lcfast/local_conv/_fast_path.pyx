@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
-"""The cached fast path of ops.py, for forward calls of a few microseconds.
+"""The cached fast path of forward calls that take microseconds, most of which Python would take.
 
-It applies to arrays that need no conversion and to calls whose choices (loops, threads, plan) were
-cached with the geometry by an earlier call.  For all others ops.py computes the same.
+A call that was made before, with arrays that need no conversion, runs with the plan cached in its
+geometry.  For every other call it returns None, and ops.py takes the checked path.
 """
 from numpy import empty, ndarray
 
@@ -14,11 +14,11 @@ from lcfast.local_conv import threads
 from lcfast.local_conv._activation import ELEMENTWISE
 
 cdef enum:
-    REMEMBERED = 64 # most cached calls of a geometry; then the cache is emptied
+    CACHED_CALLS = 64 # most cached calls of a geometry; then the cache is cleared
 
 
-cdef class Way:
-    """The choices made for an earlier call: loops, threads, SIMD path, plan."""
+cdef class CachedCall:
+    """How a call that was made before was computed."""
 
     cdef int path, threads, activation
     cdef double alpha
@@ -27,39 +27,39 @@ cdef class Way:
 
 
 def remember(geometry, rows, dtype, activation, call, int path, int thread_count, plan):
-    """Cache the choices of this call for later calls with the same arguments."""
-    cdef Way way = Way()
-    cdef dict ways = geometry.__dict__.setdefault("_ways", {})
-    if len(ways) >= REMEMBERED:
-        ways.clear()
-    name, way.alpha = activation
-    way.activation = ELEMENTWISE[name]
-    way.path, way.threads = path, thread_count
-    way.vectors, way.splits = plan.vectors, plan.splits
-    way.shape = (rows, *geometry.output_shape)
-    ways[rows, dtype, activation, call, threads.get_num_threads()] = way
+    """Let later calls like this one take the fast path."""
+    cdef CachedCall cached = CachedCall()
+    cdef dict calls = geometry.__dict__.setdefault("_cached_calls", {})
+    if len(calls) >= CACHED_CALLS:
+        calls.clear()
+    name, cached.alpha = activation
+    cached.activation = ELEMENTWISE[name]
+    cached.path, cached.threads = path, thread_count
+    cached.vectors, cached.splits = plan.vectors, plan.splits
+    cached.shape = (rows, *geometry.output_shape)
+    calls[rows, dtype, activation, call, threads.get_num_threads()] = cached
 
 
 def forward(x, kernel, bias, geometry, activation, out, call):
-    """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]), or None if it does not apply."""
-    cdef dict ways = (<dict>geometry.__dict__).get("_ways")
-    if ways is None or type(x) is not ndarray or type(kernel) is not ndarray:
+    """y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]), or None."""
+    cdef dict calls = (<dict>geometry.__dict__).get("_cached_calls")
+    if calls is None or type(x) is not ndarray or type(kernel) is not ndarray:
         return None
     dtype = kernel.dtype
     if not is_plain(x, dtype, geometry.input_shape, 1, False):
         return None
-    cdef Way way = ways.get((len(x), dtype, activation, call, threads.get_num_threads()))
-    if way is None:
+    cdef CachedCall cached = calls.get((len(x), dtype, activation, call, threads.get_num_threads()))
+    if cached is None:
         return None
     if out is None:
-        out = empty(way.shape, dtype)
-    elif not is_plain(out, dtype, way.shape, 0, True) or may_overlap(out, x):
+        out = empty(cached.shape, dtype)
+    elif not is_plain(out, dtype, cached.shape, 0, True) or may_overlap(out, x):
         return None
-    if way.splits:
-        forward_along_batch(geometry, way.shape[0], dtype.itemsize, x, kernel, bias, out,
-                            way.activation, way.alpha, way.path, way.threads, way.vectors,
-                            way.splits)
+    if cached.splits:
+        forward_along_batch(geometry, cached.shape[0], dtype.itemsize, x, kernel, bias, out,
+                            cached.activation, cached.alpha, cached.path, cached.threads,
+                            cached.vectors, cached.splits)
     else:
-        forward_along_filters(geometry, way.shape[0], dtype.itemsize, x, kernel, bias, out,
-                              way.activation, way.alpha, way.path, way.threads)
+        forward_along_filters(geometry, cached.shape[0], dtype.itemsize, x, kernel, bias, out,
+                              cached.activation, cached.alpha, cached.path, cached.threads)
     return out

@@ -1,10 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""The direct engine with vectors along filters.  Arguments are trusted, see ops.py.
+"""The filters regime of the direct engine: y[n,p,f] = sum_k x[n,p,k] w[p,k,f], vectors along f.
 
-All arrays are C-contiguous, aligned and of one native real type.  Work is split into tasks whose
-order depends on the sizes only; a thread takes one contiguous range of tasks.  Tasks share no output
-and no sum is split between tasks, so results are bit-identical for any `threads`.
+Arguments are validated in ops.py: all arrays are C-contiguous, aligned and of one native real type.
+The sizes alone determine how work is cut into tasks; each thread computes one contiguous range of
+them.  Tasks share no output and no sum is split between two, so results are bit-identical for any
+number of threads.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uintptr_t
@@ -20,17 +21,17 @@ from lcfast.local_conv._simd_paths cimport (
 from lcfast.local_conv._tiles cimport ceiling, empty_tile
 
 cdef enum:
-    ROW_BLOCK = 48               # batch rows in a tile: their receptive fields stay in L1 and L2
-    FULL_TILE = 8                # rows that keep the multipliers busy
-    KERNEL_BLOCK_BYTES = 1 << 18 # kernel bytes in a task: stay in L2 for all rows
-    STREAM_BYTES = 1 << 25       # output bytes beyond which stores bypass the caches
-    PACKED_TAPS = 512            # rows of a wide kernel that are packed at a time
-    COLUMN_BLOCK = 64            # columns of a wide kernel (Dense) per block
-    FEW_ROWS = 6                 # batch rows for which packing does not pay
-    STEP_TAPS = 64               # taps of a wide kernel per step, for few rows
-    STEP_NUMBERS = 1 << 21       # elements of a kernel too large for L2
-    STEP_COLUMNS = 1 << 13       # columns whose sums stay in L1
-    STEP_AHEAD = 256             # prefetch distance in elements
+    ROW_BLOCK = 48               # rows of the batch in a tile: their inputs stay in L1 and L2
+    FULL_TILE = 8                # rows of a tile that saturate the multipliers
+    KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 for all rows
+    STREAM_BYTES = 1 << 25       # from this output size on, streaming stores
+    PACKED_TAPS = 512            # rows of a wide kernel packed at a time
+    COLUMN_BLOCK = 64            # smallest block of filters of a wide kernel (Dense)
+    FEW_ROWS = 6                 # below so many rows of the batch, packing costs more than it saves
+    STEP_TAPS = 64               # taps of a wide kernel in one step, for few rows
+    STEP_NUMBERS = 1 << 21       # size of a kernel that no private cache holds
+    STEP_COLUMNS = 1 << 13       # filters whose sums stay in L1 during the steps
+    STEP_AHEAD = 256             # prefetch distance
 
 PACKED_FROM_ROWS = FEW_ROWS
 
@@ -49,16 +50,16 @@ cdef inline void lone(int path, const lc_tile *tile, const real *a, const real *
 cdef struct ForwardTasks:
     int64_t group, column_block, row_block
     int64_t groups, column_blocks, row_blocks
-    bint stream # stores bypass the caches
+    bint stream # streaming stores, which bypass the caches
 
 
 cdef inline bint positions_are_rows(const FlatGeometry *g) noexcept nogil:
-    # Whether the receptive fields along a row of pixels, which share a kernel, are rows of a tile.
+    # Whether the positions along a row of pixels, which share a kernel, are the rows of a tile.
     return g.kernel_position == 0 and g.output_columns >= FULL_TILE and g.y_filter == 1
 
 
 cdef inline bint in_steps(const FlatGeometry *g, int64_t rows) noexcept nogil:
-    # Whether a wide kernel is read unpacked, a few taps at a time, so that it is read only once.
+    # Whether a wide kernel is read in place, a few taps at a time: nothing is read twice.
     return g.positions == 1 and g.runs == 1 and rows < FEW_ROWS \
         and g.filters >= 2 * COLUMN_BLOCK and g.patch * g.filters >= STEP_NUMBERS
 
@@ -90,9 +91,9 @@ cdef int64_t forward_of_one_row(const FlatGeometry *g, lc_tile tile, int path, i
                                 int64_t last, int64_t column, const real *x, const real *kernel,
                                 const real *bias, real *y) noexcept nogil:
     # y[p,f] = sum_k x[p,k] kernel[p,k,f] + bias[p,f], several positions at once.  Returns the first
-    # remaining position: there a vector load would over-read the end of the kernel.
+    # position left to do: from there on the last vector load would over-read past the kernel.
     if path == LC_AVX512 and tile.columns * <int64_t>sizeof(real) <= vector_bytes(LC_AVX2):
-        path = LC_AVX2 # they fit half a vector, which crosses cache lines less often
+        path = LC_AVX2 # half a vector is enough, and it crosses fewer cache lines
     cdef int64_t lanes = vector_bytes(path) // sizeof(real)
     cdef int64_t beyond = ceiling(tile.columns, lanes) * lanes - tile.columns
     cdef int64_t position = first
@@ -205,7 +206,7 @@ cdef void forward_of_columns(const FlatGeometry *g, int path, int activation, do
                              int64_t rows, int64_t column, const real *x, const real *kernel,
                              const real *bias, real *packed, real *y) noexcept nogil:
     # y[n,f] = activation(sum_k x[n,k] kernel[k,f] + bias[f]) for some columns of a wide kernel,
-    # which are packed: distant rows of the kernel cause cache-set conflicts.
+    # which are packed: rows of a wide kernel conflict in the cache sets.
     cdef int64_t k = 0, row, n
     cdef int64_t start = 0
     cdef lc_tile tile = empty_tile(&start, &start)
@@ -246,7 +247,7 @@ def forward_wide(geometry, int64_t rows, const real[::1] x, const real[::1] kern
     cdef int64_t tasks = ceiling(g.filters, COLUMN_BLOCK)
     cdef int64_t task
     cdef int thread
-    # Zeros, because the last vector load may over-read.
+    # Zeros: the last vector load of a row may over-read its columns.
     cdef real *packed = <real *>calloc(threads * PACKED_TAPS * COLUMN_BLOCK, sizeof(real))
     if packed == NULL:
         raise MemoryError("no memory for one packed block of the kernel")
@@ -271,7 +272,7 @@ cdef int forward_all(const FlatGeometry *g, int64_t rows, const real *x_start,
         and cut.column_block * sizeof(real) % vector == 0
     cdef int64_t task
     cdef int thread
-    if threads == 1: # a parallel region with one thread still costs 0.25 us
+    if threads == 1: # a parallel region would cost a quarter of a microsecond
         with nogil:
             for task in range(tasks):
                 forward_task(g, &cut, task, path, activation, alpha, rows,
@@ -289,7 +290,7 @@ cdef int forward_all(const FlatGeometry *g, int64_t rows, const real *x_start,
 
 
 def forward_blocks(geometry, int64_t rows, int item_bytes, int threads):
-    """Most positions, filters and batch rows in a task of `forward`."""
+    """The largest numbers of positions, filters and rows of the batch in a task of `forward`."""
     cdef FlatGeometry g = flat_geometry(geometry)
     cdef ForwardTasks cut = forward_tasks(&g, rows, item_bytes, threads)
     return min(cut.group, g.positions), min(cut.column_block, g.filters), min(cut.row_block, rows)

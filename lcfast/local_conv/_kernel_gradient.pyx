@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""The direct engine's gradient of the kernel.  Arguments are trusted, see ops.py.
+"""The direct engine's gradient of the kernel: dw[p,k,f] = sum_n x[n,p,k] dy[n,p,f].
 
-Tasks share no output and no sum is split between tasks, so results are bit-identical for any
-`threads`.
+Vectors run along taps or filters.  Arguments are validated in ops.py.  Tasks share no output and no
+sum is split between two, so results are bit-identical for any number of threads.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
@@ -16,16 +16,16 @@ from lcfast.local_conv._simd_paths cimport from_panel, product, real, vector_byt
 from lcfast.local_conv._tiles cimport ceiling, empty_tile
 
 cdef enum:
-    ROW_BLOCK = 48         # batch rows per step of the chains: they stay in L1 and L2
-    COLUMN_BLOCK = 64      # filters in a task with one position
+    ROW_BLOCK = 48         # rows of the batch added to the sums at a time: they stay in L1 and L2
+    COLUMN_BLOCK = 64      # filters in a task if there is one position
     TAP_BLOCK = 192        # taps in a piece of a run
     GROUP_BYTES = 1 << 16  # bytes of packed rows of a group of positions
     PIECES_BYTES = 1 << 18 # bytes of sums of a group of positions
     PAGE = 1 << 12
 
 
-# Tasks of the kernel gradient: some pieces (blocks of taps of one run) and a block of filters, for
-# a group of positions in one row, or for all positions if they share a kernel.
+# How the gradient of the kernel is cut: a task owns some pieces (blocks of taps of one run) and a
+# block of filters, for a group of positions in one row, or for all if they share a kernel.
 cdef struct GradientTasks:
     int64_t group, groups_of_row, tap_block, tap_blocks, pieces, filter_block, filter_blocks
     int64_t x_step, dy_step # between rows of the batch, packed or not
@@ -34,12 +34,12 @@ cdef struct GradientTasks:
 
 
 cdef int64_t odd_lines(int64_t numbers, int64_t item_bytes) noexcept nogil:
-    # A row step that avoids cache-set conflicts.
+    # A step between rows that avoids cache-set conflicts.
     return (ceiling(numbers * item_bytes, LC_CACHE_LINE) | 1) * LC_CACHE_LINE // item_bytes
 
 
 cdef bint fall_together(int64_t step_bytes) noexcept nogil:
-    # Whether rows with this step map to few sets of a cache with page-sized ways.
+    # Whether rows with this step conflict in few sets of a cache whose ways are one page.
     cdef int64_t offset = step_bytes % PAGE
     return offset % (PAGE // 8) < LC_CACHE_LINE or offset % (PAGE // 8) > PAGE // 8 - LC_CACHE_LINE
 
@@ -61,7 +61,7 @@ cdef GradientTasks gradient_tasks(const FlatGeometry *g, int64_t item_bytes, int
     per_position = cut.filter_block * cut.tap_block * item_bytes
     cut.pieces = min(max(PIECES_BYTES // per_position, 1), g.runs * cut.tap_blocks)
     cut.group = 1
-    if g.kernel_position != 0: # a shared kernel needs one chain over all positions
+    if g.kernel_position != 0: # a shared kernel has one chain over positions
         row_bytes = ROW_BLOCK * max(g.along, cut.filter_block) * item_bytes
         cut.group = max(min(GROUP_BYTES // row_bytes,
                             PIECES_BYTES // (cut.pieces * per_position)), 1)
@@ -78,7 +78,7 @@ cdef GradientTasks gradient_tasks(const FlatGeometry *g, int64_t item_bytes, int
 
 cdef void pack_rows(int64_t rows, int64_t count, const real *values, int64_t step, real *packed,
                     int64_t packed_step) noexcept nogil:
-    # packed[n,i] = values[n,i], rows contiguous
+    # packed[n,i] = values[n,i], the rows contiguous
     cdef int64_t n
     for n in range(rows):
         memcpy(packed + n * packed_step, values + n * step, count * sizeof(real))
@@ -137,7 +137,7 @@ cdef void kernel_gradient_task(const FlatGeometry *g, const GradientTasks *cut, 
                 x_rows = xs
             for q in range(count):
                 if cut.along_taps:
-                    # Vector loads may over-read the run, but not the input.
+                    # Vectors may over-read the run, but not the input.
                     tile.b_overrun = cut.pack_x or row + tile.run_length < rows \
                         or offset + q * g.along + whole <= g.x_row
                     tile.rows = filters
@@ -158,7 +158,7 @@ cdef void kernel_gradient_task(const FlatGeometry *g, const GradientTasks *cut, 
                             <const real *>NULL,
                             dkernel + (first + q) * g.kernel_position
                             + tap_of_kernel * g.filters + filter)
-                if cut.along_taps and row + tile.run_length == rows: # its filters are the outer loop
+                if cut.along_taps and row + tile.run_length == rows: # its filters are outermost
                     target = sums + (q * cut.pieces + here - piece) * cut.sums_of_piece
                     from_panel(path, taps, whole, filters, target,
                                dkernel + (first + q) * g.kernel_position
@@ -188,7 +188,7 @@ def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] d
     if along_taps:
         scratch += cut.group * cut.pieces * cut.sums_of_piece
     cdef int thread
-    # Zeros, because vector loads may over-read the packed rows.
+    # Zeros: vectors may over-read what is packed.
     cdef real *memory = <real *>calloc(threads * scratch + 1, sizeof(real))
     cdef real *own
     if memory == NULL:

@@ -1,4 +1,4 @@
-# The contract of c/lc.h, as Cython sees it.
+# c/lc.h, declared for Cython.
 from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "lc.h":

@@ -1,4 +1,4 @@
-# Shared by the loops along positions: groups of adjacent positions, and their kernels.
+# What the loops of the positions regime share: groups of consecutive positions, and their kernels.
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
@@ -8,7 +8,7 @@ from lcfast.local_conv._simd_paths cimport real, table_f32, table_f64
 from lcfast.local_conv._tiles cimport ceiling
 
 cdef enum:
-    ROW_BLOCK = 8 # batch rows whose part of a group stays in cache
+    ROW_BLOCK = 8 # rows of the batch whose part of a group is in cache at the same time
 
 
 cdef inline void unzip(int path, int64_t positions, int64_t width, int64_t count, const real *x,
@@ -35,8 +35,8 @@ cdef inline void positions_product(int path, const lc_positions *tile, const rea
         table_f64(path).positions(tile, x, w, bias, y)
 
 
-# How rows of `columns` positions, or of phases of the input, are split into groups of whole vectors;
-# the last group also has the remainder.
+# How rows of `columns` positions, or of slots of the input, are cut into groups: whole vectors, and
+# in the last group the remainder as well.
 cdef struct Groups:
     int64_t columns, lanes, vectors, each
 
@@ -61,7 +61,7 @@ cdef inline int64_t most_positions(const Groups *cut) noexcept nogil:
 
 
 cdef inline int64_t panel_width(int64_t positions, int64_t lanes) noexcept nogil:
-    # An odd number of vectors: a power-of-two row step would cause cache-set conflicts.
+    # An odd number of vectors: rows a power of two apart would cause cache-set conflicts.
     return (ceiling(positions, lanes) | 1) * lanes
 
 
@@ -79,6 +79,6 @@ cdef inline void unzip_outputs(const FlatGeometry *g, int path, int64_t rows, in
                        positions * sizeof(real))
 
 
-# Scratch arrays of a thread, and their sizes in elements.
+# Sizes of the scratch arrays of one thread.
 cdef struct Scratch:
     int64_t weights, bias, x, y, total

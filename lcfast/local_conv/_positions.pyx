@@ -1,12 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""The direct engine with vectors along output positions, for few filters.
+"""The positions regime of the direct engine: y[n,f,p] = sum_k x[n,k,p] w[k,f,p], vectors along p.
 
-A task is a group of adjacent positions in one row.  Their weights are unzipped once into rows of
-positions and stay in cache for the whole batch.  If the stride is one element, the input is read in
-place; otherwise it is unzipped too, into one row per phase (as many phases as the stride has
-elements).  Arguments are trusted, see ops.py.  Tasks share no output and no sum is split between
-tasks, so results are bit-identical for any `threads`.
+It is for few filters, where each row of the batch reads each weight once.  A task is a group of
+consecutive positions of one row of them.  Their weights are unzipped once into rows of positions
+and stay in cache for the whole batch.  If receptive fields step by one number, the input is such a
+row already; otherwise it is unzipped too, into one row for each number of the step (phases).
+Arguments are validated in ops.py.  Tasks share no output and no sum is split between two, so
+results are bit-identical for any number of threads.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
@@ -22,8 +23,8 @@ from lcfast.local_conv._simd_paths cimport activate_block, lanes_of, real, table
 from lcfast.local_conv._tiles cimport ALIGNMENT, aligned
 
 cdef enum:
-    TILE_ROWS = 4 # batch rows that the kernels compute together
-    FAR_BYTES = 32 << 20 # bytes of input and output from which the next rows are prefetched
+    TILE_ROWS = 4 # rows of the batch that the kernels compute at once
+    FAR_BYTES = 32 << 20 # from this size of input and output on, the next rows are prefetched
 
 
 cdef inline void gradient_product(int path, const lc_positions *tile, const real *x,
@@ -36,11 +37,11 @@ cdef inline void gradient_product(int path, const lc_positions *tile, const real
 
 # ---------------------------------------------------------------- the input of a group
 
-# The input of a group: rows of positions, read in place or unzipped.
+# How a group reads the input: rows of positions, in place or unzipped.
 cdef struct Inputs:
     bint in_place
-    int64_t phases, width # unzipped: stride between receptive fields, and slots per phase
-    int64_t row           # step between batch rows
+    int64_t phases, width # unzipped: the step in numbers, and slots for each phase
+    int64_t row           # numbers from a row of the batch to the next
 
 
 cdef inline Inputs inputs_of(const FlatGeometry *g, int64_t positions,
@@ -55,7 +56,7 @@ cdef inline Inputs inputs_of(const FlatGeometry *g, int64_t positions,
 
 cdef void tap_offsets(const FlatGeometry *g, const Inputs *inputs, int64_t w_step,
                       int64_t *x_offset, int64_t *w_offset) noexcept nogil:
-    # The start of each tap of a receptive field, in the input of a group and in its weights.
+    # Where each tap starts, in the input of a group and in its weights.
     cdef int64_t run, tap, k = 0
     for run in range(g.runs):
         for tap in range(g.run_length):
@@ -69,9 +70,9 @@ cdef void tap_offsets(const FlatGeometry *g, const Inputs *inputs, int64_t w_ste
 
 cdef void unzip_inputs(const FlatGeometry *g, const Inputs *inputs, int path, int64_t rows,
                        int64_t positions, const real *x, real *panel) noexcept nogil:
-    # panel[n, run, phase, slot] = x[n, run, slot * along + phase], of all inputs of the receptive fields
+    # panel[n, run, phase, slot] = x[n, run, slot * along + phase], for all inputs of the group
     cdef int64_t seen = (positions - 1) * g.along + g.run_length
-    # With overlapping receptive fields the last slot may hold only the first phases.
+    # If receptive fields overlap, the last slot may hold only the first phases.
     cdef int64_t whole = positions if g.run_length <= g.along else seen // g.along
     cdef int64_t n, run, phase
     cdef const real *from_run
@@ -238,7 +239,7 @@ cdef void kernel_gradient_task(const FlatGeometry *g, int path, int64_t lanes, i
         gradient_product(path, &tile, x_here, dy_here, weights)
         row += tile.rows
     zip_rows(path, whole, width, count, weights, dkernel + first * count)
-    if whole < positions: # a separate last vector, which overlaps the one before it
+    if whole < positions: # a vector of its own, which overlaps the one before it
         zip_rows(path, lanes, width, count, weights + whole,
                  dkernel + (first + positions - lanes) * count)
 

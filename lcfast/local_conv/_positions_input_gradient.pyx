@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""The gradient of the input with vectors along positions: few filters, as in _positions.pyx.
+"""The gradient of the input in the positions regime, with vectors along positions.
 
-A task is a range of one row of pixels.  The weights and the output gradients of the positions that
-read it are unzipped into rows of positions.  Arguments are trusted, see ops.py.  Tasks share no
-input and no sum is split between tasks, so results are bit-identical for any `threads`.
+A task is a stretch of one row of pixels.  The weights and the upstream gradients of the positions
+that read it are unzipped into rows of positions.  Arguments are validated in ops.py.  Tasks share
+no output and no sum is split between two, so results are bit-identical for any number of threads.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
@@ -21,12 +21,12 @@ from lcfast.local_conv._simd_paths cimport lanes_of, real
 from lcfast.local_conv._tiles cimport ALIGNMENT, aligned, ceiling
 
 
-# The inputs of a row of pixels (of one channel if channels_first) are split into slots of one
-# stride each: input slot * along + phase is tap m * along + phase of the run of position slot - m,
-# in each row of positions that reads the row of pixels.
+# The inputs of a row of pixels (of one channel, if channels come first) are cut into slots of
+# `along` numbers, the step between receptive fields: input slot * along + phase is tap
+# m * along + phase of the run of position slot - m, in each row of positions that reads them.
 cdef struct Slots:
-    int64_t planes     # 1, or the number of channels if channels_first
-    int64_t row_inputs # elements in a row of pixels
+    int64_t planes     # 1, or the channels if they come first
+    int64_t row_inputs # numbers in a row of pixels
     int64_t rows       # most rows of positions that read a row of pixels
     int64_t steps      # the most taps of one run in one phase
     int64_t full       # phases with that many taps; the others have one less
@@ -113,7 +113,7 @@ cdef void input_gradient_task(const FlatGeometry *g, const Slots *slots, int pat
         tile.rows = min(<int64_t>ROW_BLOCK, rows - row)
         dy_here = dy + row * g.y_row + (top * g.output_columns + first) * g.y_position
         if not dy_in_place:
-            # Padding beyond the positions: -0.0 * 0.0 changes no sum, not even -0.0.
+            # Past the positions, -0.0 times a weight of 0.0 changes no sum, not even one of -0.0.
             if not inside:
                 for i in range(tile.rows * seen * panel):
                     dy_panel[i] = -0.0
@@ -126,7 +126,7 @@ cdef void input_gradient_task(const FlatGeometry *g, const Slots *slots, int pat
         target = dx_panel
         if dx_in_place:
             target = dx + row * g.x_row + low
-        elif g.run_length < g.along: # inputs that no receptive field reads
+        elif g.run_length < g.along: # inputs between the receptive fields
             memset(dx_panel, 0, tile.rows * tile.y_row * sizeof(real))
         slot_product(g, slots, path, &tile, seen, 0, slots.full, slots.steps, width, dy_row,
                      dy_filter, dy_offset, w_offset, dy_here, weights, target)

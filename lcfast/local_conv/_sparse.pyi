@@ -1,4 +1,4 @@
-"""Python interface of the extension; sparse.py is its only caller."""
+"""Products with a CSR matrix; only sparse.py calls them."""
 
 from typing import Any
 

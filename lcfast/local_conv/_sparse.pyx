@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""The sparse engine's loops over rows of the CSR matrix and of the batch.
+"""The sparse engine: products with a CSR matrix, y[n,o] = sum_r data[r] x[n,index[r]], r in row o.
 
-Arguments are trusted, see ops.py.  A thread takes one contiguous range of tasks.  Tasks share no
-output and no sum is split between tasks, so results are bit-identical for any `threads`.
+Arguments are validated in sparse.py.  A thread computes one contiguous range of tasks; tasks share
+no output and no sum is split between two, so results are bit-identical for any number of threads.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t, uintptr_t
@@ -14,18 +14,18 @@ from lcfast.local_conv._kernels cimport LC_SPARSE_HELD, LC_SPARSE_LANES, lc_csr
 from lcfast.local_conv._simd_paths cimport real, table_f32, table_f64
 
 cdef enum:
-    STRIP_NUMBERS = 1 << 15 # stored values in a strip: they stay in L2 for the whole batch
-    STRIP_COLUMNS = 512     # of the input in a strip, unless its numbers use each often: so does its panel
-    OFTEN = 16
-    LEAST_NUMBERS = 1 << 12 # strips with fewer values are not split for more threads
-    STRIPS = 16             # strips of a small matrix, shared by the threads
+    STRIP_NUMBERS = 1 << 15 # stored numbers in a strip: they stay in L2 for the whole batch
+    STRIP_COLUMNS = 512     # columns of a strip whose panel stays in L2; more if each is used
+    OFTEN = 16              # so often
+    LEAST_NUMBERS = 1 << 12 # a strip with fewer is not cut to feed more threads
+    STRIPS = 16             # strips of a small matrix, for the threads to share
     ALIGNMENT = 64          # bytes of the widest vector
-    FEWEST_FOR_PANEL = 4    # least batch rows for which a panel pays
+    FEWEST_FOR_PANEL = 4    # from so many rows of the batch on, a panel saves more than it costs
 
 
 cdef struct Strip:
     int64_t first, last             # families
-    int64_t first_column, columns   # the range of columns that they read
+    int64_t first_column, columns   # the range that they read
 
 
 cdef class Matrix:
@@ -39,7 +39,7 @@ cdef class Matrix:
     def __cinit__(self, const int64_t[::1] starts, const int32_t[::1] indices, int64_t columns):
         cdef int64_t rows = starts.shape[0] - 1
         cdef int64_t *families
-        self.arrays = starts.base, indices.base # keeps the memory of the pointers alive
+        self.arrays = starts.base, indices.base # keeps the memory behind the pointers alive
         self.csr.rows = rows
         self.csr.columns = columns
         self.csr.start = &starts[0]

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=True
-"""Sums over the batch, as products with ones.  Arguments are trusted, see ops.py."""
+"""Sums over the rows of the batch, as products with ones.  Arguments are validated in ops.py."""
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 

@@ -1,11 +1,11 @@
 """Compare the digests of many environments with those that are committed.
 
     python tests/bits/environments.py PYTHON...           # `make bits PYTHONS="python3.10 ..."`
-    python tests/bits/environments.py --write             # commit those of this one anew
+    python tests/bits/environments.py --write             # rewrite digests.csv from this one
 
-For each Python that is given and each C compiler (gcc, clang) that is here, lcfast is built from
-this folder into a new virtual environment, and its digests are computed on every SIMD path with
-the oldest numpy that lcfast supports and that Python has a wheel of, and with the newest one.
+For each given Python and each installed C compiler (gcc, clang), lcfast is built from this folder
+into a new virtual environment, and its digests are computed on every SIMD path, with the oldest
+numpy that lcfast supports and that has a wheel for that Python, and with the newest one.
 """
 
 import argparse
@@ -22,11 +22,11 @@ import digest_file
 ROOT = Path(__file__).resolve().parents[2]
 COMPILERS = ("gcc", "clang")
 OLDEST_WHEELS = {(3, 12): "1.26.0", (3, 13): "2.1.0", (3, 14): "2.3.2"}
-"""The oldest numpy with wheels for a Python, where that is newer than what lcfast asks for."""
+"""The oldest numpy with wheels for a Python, if newer than the oldest that lcfast supports."""
 
 
 def run(*command: str | Path, **environment: str) -> str:
-    """What a command prints; RuntimeError with all it said where it fails."""
+    """The output of a command; RuntimeError with the end of the output if it fails."""
     done = subprocess.run(
         [str(part) for part in command],
         env={**os.environ, **environment, "PYTHONPATH": "", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
@@ -48,14 +48,14 @@ def oldest_numpy(version: tuple[int, int]) -> str:
 
 
 def paths_of(python: Path) -> list[str]:
-    """The SIMD paths that lcfast has there."""
+    """The SIMD paths of lcfast in that environment."""
     return run(
         python, "-c", "from lcfast.local_conv import dispatch; print(*dispatch.PATHS)"
     ).split()
 
 
 def differences(python: Path) -> list[str]:
-    """What differs from the committed digests in one environment; each path is said."""
+    """Which cases differ from the committed digests in one environment, as `path: case`."""
     found = []
     for path in paths_of(python):
         expected = digest_file.committed(path)
@@ -65,11 +65,11 @@ def differences(python: Path) -> list[str]:
 
 
 def build(base: str, compiler: str, folder: Path) -> tuple[Path, tuple[int, int]]:
-    """The Python of a new environment that holds lcfast, made by a compiler; its version."""
+    """A new environment with lcfast, built by `compiler`: its Python, and the version of that."""
     run(base, "-m", "venv", folder)
     python = folder / "bin" / "python"
     said = run(python, "-c", "import sys; print(*sys.version_info[:2])").split()
-    source = folder / "source"  # a copy: builds leave files behind
+    source = folder / "source"  # a copy, as builds leave files
     source.mkdir()
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, source)
@@ -80,7 +80,7 @@ def build(base: str, compiler: str, folder: Path) -> tuple[Path, tuple[int, int]
 
 
 def compare(base: str, compiler: str) -> bool:
-    """Compare a Python and a compiler, with two versions of numpy; whether nothing differs."""
+    """Whether a Python and a compiler give the committed digests with two versions of numpy."""
     same = True
     with tempfile.TemporaryDirectory() as folder:
         python, version = build(base, compiler, Path(folder, "environment"))
@@ -108,7 +108,7 @@ def compare(base: str, compiler: str) -> bool:
 
 
 def write() -> None:
-    """Commit the digests of this environment, once its fused paths agree."""
+    """Write the digests of this environment to digests.csv if its fused paths agree."""
     found = {
         path: digest_file.finished(digest_file.start(path, ROOT), path)
         for path in paths_of(Path(sys.executable))
@@ -117,17 +117,19 @@ def write() -> None:
     for path, digests in found.items():
         wrong = [case for case, digest in digests.items() if digest.startswith("differs")]
         if wrong:
-            raise SystemExit(f"Nothing is written: path {path} is not sure of {', '.join(wrong)}.")
+            raise SystemExit(
+                f"Nothing is written: path {path} gives different digests for {', '.join(wrong)}."
+            )
     if len({tuple(digests.values()) for digests in fused.values()}) != 1:
         raise SystemExit("Nothing is written: the fused paths differ, or there is none.")
     digest_file.write(next(iter(fused.values())), found["generic"])
 
 
 def main() -> int:
-    """Compare what the command line names."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("pythons", nargs="*", default=[sys.executable], metavar="PYTHON")
-    parser.add_argument("--write", action="store_true", help="commit the digests of this one anew")
+    parser.add_argument("--write", action="store_true", help="rewrite digests.csv")
     options = parser.parse_args()
     if options.write:
         write()
@@ -136,7 +138,7 @@ def main() -> int:
     for base in options.pythons:
         for compiler in COMPILERS:
             if shutil.which(compiler) is None:
-                print(f"{compiler}: skipped, it is not here")
+                print(f"{compiler}: skipped, it is not installed")
                 continue
             try:
                 same = compare(base, compiler) and same

@@ -7,7 +7,7 @@ static REAL NAME(number)(void) {
     return (REAL)((double)((int64_t)(draw() >> 11) - (INT64_C(1) << 52)) * 0x1p-52);
 }
 
-/* Exactly so much memory: a sanitizer then sees each read beyond it. */
+/* Exactly this much memory, so that a sanitizer reports each read past it. */
 static REAL *NAME(numbers)(int64_t count) {
     REAL *array = allocate((size_t)count * sizeof *array);
     for (int64_t i = 0; i < count; i++)
@@ -22,7 +22,7 @@ static REAL *NAME(copy)(int64_t count, const REAL *array) {
     return other;
 }
 
-/* The bits of x; of all NaN the same, for processors differ in their sign. */
+/* The bits of x; the same for every NaN, as processors differ in the sign. */
 static BITS NAME(bits)(REAL x) {
     BITS bits = ~(BITS)0;
     if (!isnan(x))
@@ -30,7 +30,7 @@ static BITS NAME(bits)(REAL x) {
     return bits;
 }
 
-/* Stops where the answer and what was expected differ. */
+/* Exits at the first difference between result and expectation. */
 static void NAME(same)(const char *what, int64_t count, const REAL *got, const REAL *expected) {
     for (int64_t i = 0; i < count; i++) {
         if (NAME(bits)(got[i]) != NAME(bits)(expected[i])) {
@@ -48,7 +48,7 @@ static void NAME(into_digest)(int64_t count, const REAL *array) {
             digest = (digest ^ (NAME(bits)(array[i]) >> 8 * byte & 0xff)) * 0x100000001b3u;
 }
 
-/* A step of a chain: the contract of lc.h on a fused path; else the product is rounded as well. */
+/* One step of a chain: fused on a fused path; otherwise the product is rounded as well. */
 static REAL NAME(step)(REAL a, REAL b, REAL sum) {
     return fused ? FMA(a, b, sum) : a * b + sum;
 }
@@ -72,7 +72,7 @@ static void NAME(naive_product)(const lc_tile *t, const REAL *a, const REAL *b, 
     }
 }
 
-/* A tile of this size, all else drawn. */
+/* A tile of this size; everything else is random. */
 static void NAME(check_tile)(const NAME(table) *table, int64_t rows, int64_t columns) {
     int64_t a_offset[4], b_offset[4];
     lc_tile t = {.rows = rows, .columns = columns, .a_run_offset = a_offset, .b_run_offset = b_offset};
@@ -82,7 +82,7 @@ static void NAME(check_tile)(const NAME(table) *table, int64_t rows, int64_t col
     t.a_ahead = one_in(2) ? 0 : between(-100000, 100000);
     t.b_overrun = one_in(2);
 
-    /* Rows of a: side by side, or each a stretch of its own. */
+    /* Rows of a: one number apart, or each contiguous. */
     const int side_by_side = one_in(2);
     t.a_row_step = side_by_side ? 1 : t.run_length + between(0, 5) + 2;
     t.a_step = side_by_side ? rows + between(0, 5) : between(1, 2);
@@ -101,9 +101,9 @@ static void NAME(check_tile)(const NAME(table) *table, int64_t rows, int64_t col
     REAL *a = NAME(numbers)(t.runs ? (t.runs - 1) * a_run + a_span : 0);
     REAL *b = NAME(numbers)(b_size + beyond);
     for (int64_t i = b_size; i < b_size + beyond; i++)
-        b[i] = (REAL)NAN; /* read it may be, used it may not */
+        b[i] = (REAL)NAN; /* may be read, must not be used */
 
-    const int across = one_in(3); /* c transposed, or its columns apart */
+    const int across = one_in(3); /* c transposed, or its columns not contiguous */
     t.c_column_step = !across ? 1 : one_in(2) ? rows + between(0, 4) : between(2, 3);
     t.c_row_step = t.c_column_step >= rows && across ? 1 : columns * t.c_column_step + between(0, 4);
     const int64_t c_size =
@@ -128,13 +128,13 @@ static void NAME(check_tile)(const NAME(table) *table, int64_t rows, int64_t col
     free(a), free(b), free(c), free(expected), free(bias);
 }
 
-/* Rows that each have their own b and bias: each is a tile of one row. */
+/* Each row has its own b and bias: each is a tile of one row. */
 static void NAME(check_lone)(const NAME(table) *table, int64_t rows, int64_t columns) {
     int64_t offset[3];
     lc_tile t = {.rows = rows, .columns = columns, .a_run_offset = offset, .b_run_offset = offset};
     t.runs = between(1, 3);
     t.run_length = one_in(9) ? between(120, 200) : between(1, 12);
-    t.a_step = t.b_row_step = columns + between(0, 3); /* so that one list of offsets fits both */
+    t.a_step = t.b_row_step = columns + between(0, 3); /* so that both can use the same offsets */
     t.a_row_step = between(1, 5);
     t.c_column_step = one_in(2) ? 1 : rows;
     t.c_row_step = t.c_column_step == 1 ? columns + between(0, 4) : 1;
@@ -160,7 +160,7 @@ static void NAME(check_lone)(const NAME(table) *table, int64_t rows, int64_t col
     free(a), free(b), free(c), free(expected), free(bias);
 }
 
-/* Whole vectors stored past the caches: the same numbers. */
+/* Streaming stores write the same numbers. */
 static void NAME(check_stream)(const NAME(table) *table, int64_t rows, int64_t columns) {
     const int64_t start = 0;
     lc_tile t = {.rows = rows, .columns = columns, .runs = 1, .a_run_offset = &start,
@@ -176,7 +176,7 @@ static void NAME(check_stream)(const NAME(table) *table, int64_t rows, int64_t c
     int64_t first = GUARD; /* where a vector of any path is aligned */
     while ((uintptr_t)(memory + first) % (MOST_LANES * sizeof(float)))
         first++;
-    REAL *c = NAME(numbers)(c_size); /* what is added to does not depend on where that is */
+    REAL *c = NAME(numbers)(c_size); /* the initial values do not depend on the alignment */
     memcpy(memory + first, c, (size_t)c_size * sizeof *c);
     memcpy(expected + first, c, (size_t)c_size * sizeof *c);
     table->product(&t, a, b, bias, memory + first);
@@ -215,7 +215,7 @@ static void NAME(check_panels)(const NAME(table) *table, int64_t rows, int64_t c
 
 /* ---------------------------------------------------------------- activations */
 
-/* Numbers of every size, and what is no number. */
+/* Numbers of every magnitude, infinities and NaN. */
 static REAL *NAME(awkward)(int64_t count) {
     static const double special[] = {0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 6.0, 1e-30, -1e-30, 1e30,
                                      -1e30, 88.5, -103.5, 709.5, -745.0, 5e-324, 1e-40,
@@ -231,7 +231,7 @@ static REAL *NAME(awkward)(int64_t count) {
     return array;
 }
 
-/* Each stretch of an array must be answered as it is within the whole, wherever it lies. */
+/* A part of an array gives the same bits as within the whole array, at any offset. */
 static void NAME(check_activation)(const NAME(table) *table, int activation) {
     enum { COUNT = 600, MOST = 70 };
     const REAL alpha = (REAL)0.3;
@@ -258,7 +258,7 @@ static void NAME(check_activation)(const NAME(table) *table, int activation) {
     free(x), free(dy), free(y), free(dx);
 }
 
-/* Each row by itself must be the same as among the others. */
+/* A row by itself gives the same bits as among the others. */
 static void NAME(check_rows)(const NAME(table) *table, int activation, int64_t columns) {
     enum { ROWS = 5 };
     const int64_t count = ROWS * columns;
@@ -283,7 +283,7 @@ static void NAME(check_rows)(const NAME(table) *table, int activation, int64_t c
 
 /* ---------------------------------------------------------------- the sparse matrix */
 
-/* Rows in families, their columns drawn: some, or a window, which may slide from row to row. */
+/* Rows in families with random columns, or contiguous ones that may slide from row to row. */
 static void NAME(check_sparse)(const NAME(table) *table, int64_t rows, int64_t columns,
                                int64_t batch) {
     int64_t *start = allocate((size_t)(rows + 1) * sizeof *start);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# How many lines of the kernels the tests in C run, by gcov: a line of a template counts once it ran
-# in any of its instances.  `coverage.sh FOLDER` leaves what gcov wrote, line by line, in FOLDER.
+# Line coverage of the kernels by the tests in C, with gcov: a line of a template counts as covered
+# if any of its instances ran it.  `coverage.sh FOLDER` keeps the .gcov files in FOLDER.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)

@@ -1,6 +1,6 @@
-/* malloc, calloc and free for LD_PRELOAD.  Allocations whose caller lies in a watched range of
-   addresses are counted, and the one that was asked for fails; what is left of them is counted too.
-   Needs glibc, whose own functions do the work.  See tests/local_conv/test_allocation.py. */
+/* malloc, calloc and free for LD_PRELOAD.  Allocations by callers in a watched range of addresses
+   are counted, the n-th one fails, and those not yet freed are counted too.  Needs glibc, whose
+   functions it calls.  See tests/local_conv/test_allocation.py. */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
-/* The checks of vectors along positions; included as checks.template.c is, behind it. */
+/* The checks of position groups; included after checks.template.c, in the same way. */
 
-/* What lies side by side is unzipped into rows of positions, and zipped back. */
+/* Contiguous numbers are unzipped into rows of positions, and zipped back. */
 static void NAME(check_unzip)(const NAME(table) *table, int64_t positions, int64_t count) {
     const int64_t step = count + (one_in(2) ? 0 : between(1, 9));
     const int64_t width = positions + between(0, 9);
@@ -28,7 +28,7 @@ static void NAME(check_unzip)(const NAME(table) *table, int64_t positions, int64
 
 enum { NAME(most_taps) = 9 };
 
-/* Rows of positions of which each tap sees a stretch; the weights and dy are drawn. */
+/* Rows of positions, a contiguous part for each tap; random offsets and sizes. */
 static lc_positions NAME(drawn_positions)(int64_t positions, int64_t filters, int64_t *x_offset,
                                           int64_t *w_offset) {
     lc_positions t = {.filters = filters, .positions = positions, .x_offset = x_offset,
@@ -76,7 +76,7 @@ static void NAME(check_positions)(const NAME(table) *table, int64_t positions, i
     free(x), free(w), free(bias), free(y), free(expected);
 }
 
-/* The last vector of positions has a vector of dw for itself, so positions may lie there twice. */
+/* The last vector of positions has its own vector of dw, so positions may occur twice. */
 static void NAME(check_positions_gradient)(const NAME(table) *table, int64_t positions,
                                            int64_t filters) {
     int64_t x_offset[NAME(most_taps)], w_offset[NAME(most_taps)];
@@ -108,7 +108,7 @@ static void NAME(check_positions_gradient)(const NAME(table) *table, int64_t pos
     }
     table->positions_gradient(&t, x, dy, dw);
     NAME(same)("positions_gradient", size, dw, expected);
-    NAME(into_digest)(size, after); /* not dw, whose places depend on the lanes */
+    NAME(into_digest)(size, after); /* not dw, whose layout depends on the lanes */
     free(x), free(dy), free(before), free(after), free(dw), free(expected);
 }
 

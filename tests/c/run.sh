@@ -1,11 +1,11 @@
 #!/bin/sh
-# The kernels against plain loops, made by each compiler and for each architecture that can be had
-# here; says what was skipped.  `run.sh native` is for the machine's own compiler alone, quickly.
+# Test the kernels against plain loops, with each compiler and architecture available here; prints
+# what is skipped.  `run.sh native` uses only the machine's own compiler, and is quick.
 set -eu
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-flags=$(sed -n 's/^FLAGS = "\(.*\)"$/\1/p' setup.py) # of the build
+flags=$(sed -n 's/^FLAGS = "\(.*\)"$/\1/p' setup.py) # those of the build
 [ -n "$flags" ]
 warnings="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
 printf '#include <math.h>\n#include <stdio.h>\nint main(void) { return 0; }\n' >"$work/nothing.c"
@@ -15,11 +15,11 @@ attempt() {
     name=$1 runner=$2 compiler=$3
     shift 3
     for tool in "$compiler" $runner; do
-        command -v "$tool" >/dev/null || { echo "$name: skipped, no $tool here"; return; }
+        command -v "$tool" >/dev/null || { echo "$name: skipped, $tool is not installed"; return; }
     done
     if ! { "$compiler" "$@" "$work/nothing.c" -o "$work/$name" && $runner "$work/$name"; } \
         >/dev/null 2>&1; then
-        echo "$name: skipped, nothing made by $compiler $* runs here"
+        echo "$name: skipped, programs made by $compiler $* do not run here"
     elif "$compiler" $flags $warnings "$@" -Ilcfast/local_conv/c lcfast/local_conv/c/*.c \
         tests/c/test_kernels.c -o "$work/$name" -lm && $runner "$work/$name"; then
         echo "$name: passed"
@@ -32,7 +32,7 @@ attempt() {
 if [ "${1:-}" = native ]; then
     attempt native "" "${CC:-cc}" -O1
 else
-    { # Without optimizing: with it, the sanitizers keep a compiler busy for minutes.
+    { # -O0: with optimization, sanitizers make the compiler take minutes.
         attempt gcc-sanitized "" gcc -O0 -fsanitize=address,undefined -fno-sanitize-recover=all
         attempt clang "" clang -O2
     } >"$work/meanwhile" 2>&1 &

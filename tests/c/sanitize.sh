@@ -1,10 +1,10 @@
 #!/bin/sh
-# The Python tests on extensions that watch themselves, each sanitizer in a tree of its own.
+# Run the Python tests with sanitized extension modules, each sanitizer in its own copy of the tree.
 #   sanitize.sh address   gcc: addresses, leaks, undefined behaviour
-#   sanitize.sh thread    clang: data races, with libomp, whose tool archer explains it to TSan
-# Without an argument both, one after the other; says what is left out.  PYTHON names the Python,
-# whose environment must have what `pip install -e '.[test]'` brings; TESTS names other tests than
-# all, CLANG another clang, and PYTEST_ADDOPTS=-v shows which test a report belongs to.
+#   sanitize.sh thread    clang: data races, with libomp and its tool archer
+# Without an argument, both in turn; prints what is left out.  PYTHON is the Python to use, with the
+# packages of `pip install -e '.[test]'`; TESTS selects tests, CLANG another clang, and
+# PYTEST_ADDOPTS=-v shows which test a report belongs to.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 python=$("${PYTHON:-python3}" -c 'import sys; print(sys.executable)')
@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp "$root/tests/c/leaks.supp" "$work"
 
-# What must be reported, or the sanitizer proves nothing, and `sound`, which must not.
+# Mistakes that the sanitizer must report to prove anything, and `sound`, which it must not report.
 cat >"$work/mistakes.c" <<'C'
 #include <limits.h>
 #include <stdlib.h>
@@ -46,24 +46,24 @@ int sound(int threads) {
 }
 C
 
-# Run in the environment of the sanitizer, whose reports, of children too, become $work/report.*
+# Run a command under the sanitizer; its reports, and those of child processes, are $work/report.*
 watched() {
     rm -f "$work"/report.*
     $outside env $environment PYTHONPATH="$work/$name" PYTHONDONTWRITEBYTECODE=1 "$@"
 }
 
-reported() { # gcc's sanitizer of undefined behaviour knows stderr alone
+reported() { # gcc's UBSan writes to stderr only
     grep -Eqs '(ERROR|WARNING): (Address|Leak|Thread)Sanitizer: |runtime error: ' \
         "$work"/report.* "$work/log"
 }
 
-# call FUNCTION: two threads of Python do
+# call FUNCTION from two Python threads
 call() {
     watched "$python" -c "import ctypes, multiprocessing.pool as pool
 pool.ThreadPool(2).map(ctypes.CDLL('$work/mistakes.so').$1, [4, 4], 1)" >"$work/log" 2>&1
 }
 
-# sees MISTAKE...: whether each is reported, and what is sound is not
+# sees MISTAKE...: whether each is reported, and sound code is not
 sees() {
     $compiler $options -fopenmp -fPIC -shared "$work/mistakes.c" -o "$work/mistakes.so" || return 1
     for mistake in "$@"; do
@@ -71,12 +71,12 @@ sees() {
         reported || { echo "$name: $compiler does not report '$mistake' here"; return 1; }
     done
     if ! call sound || reported; then
-        echo "$name: $compiler reports what is sound"
+        echo "$name: $compiler reports sound code"
         return 1
     fi
 }
 
-# The tree with extensions made by this compiler, in $work/$name.
+# Build the tree with this compiler in $work/$name.
 build() {
     mkdir "$work/$name"
     (cd "$root" && git ls-files -z --cached --others --exclude-standard | tar -cf - --null -T -) |
@@ -86,7 +86,7 @@ build() {
         { cat "$work/log"; exit 1; }
 }
 
-# leave_out REASON TEST...: the sanitizer whose turn it is does not run these
+# leave_out REASON TEST...: the current sanitizer does not run these
 leave_out() {
     echo "$name: left out, $1:" && shift
     for test in "$@"; do
@@ -97,19 +97,19 @@ leave_out() {
 
 leave_out_by_both() {
     left_out=
-    leave_out "for they are sanitized by 'make test-c'" tests/local_conv/test_c.py
-    leave_out "for their allocator would hide the sanitizer's" tests/local_conv/test_allocation.py
-    leave_out "for they measure memory, of which the sanitizer takes more" \
+    leave_out "'make test-c' runs them sanitized" tests/local_conv/test_c.py
+    leave_out "their allocator would replace the sanitizer's" tests/local_conv/test_allocation.py
+    leave_out "they measure memory, and the sanitizer takes more" \
         tests/layers/test_memory.py \
         tests/models/test_scoring.py::test_scoring_a_file_takes_the_memory_of_a_block \
         tests/test_cli_predict.py::test_rows_of_many_times_the_memory_take_the_memory_of_a_block
-    leave_out "for it measures time, of which the sanitizer takes more" \
+    leave_out "it measures time, and the sanitizer takes more" \
         tests/test_import.py::test_importing_lcfast_takes_little_time_beyond_numpy_and_h5py
 }
 
 run() {
     started=$(date +%s) result=clean
-    # What a sanitizer says on its way out is for the terminal, not for a test to capture.
+    # Reports at exit go to the terminal, not into a captured stream of a test.
     (cd "$work/$name" && watched "$python" -m pytest -q --capture=sys -p no:faulthandler \
         $left_out ${TESTS:-} || touch "$work/failed.$name") 2>&1 | tee "$work/log"
     if reported; then
@@ -127,17 +127,17 @@ skip() {
 
 address() {
     name=address compiler=gcc outside=
-    # Unoptimized, the tests of the kernels take more than twice as long.
+    # At -O0 the tests of the kernels take more than twice as long.
     options="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all"
     command -v gcc >/dev/null || { skip "no gcc here"; return; }
-    # libstdc++ comes first too, or what scipy throws finds no interceptor.  Two frames of a stack
-    # say who allocated; with more of them every leak would have a frame of Python.
+    # libstdc++ is preloaded too, or exceptions of scipy find no interceptor.  Two stack frames show
+    # who allocated; with more, every leak would include a frame of Python.
     preloaded=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libstdc++.so)
     environment="LD_PRELOAD=$preloaded PYTHONMALLOC=malloc
         ASAN_OPTIONS=malloc_context_size=2:allocator_may_return_null=1:log_path=$work/report
         LSAN_OPTIONS=suppressions=$work/leaks.supp:print_suppressions=0
         UBSAN_OPTIONS=print_stacktrace=1"
-    sees overflow undefined leak || { skip "it would prove nothing"; return; }
+    sees overflow undefined leak || { skip "it does not report known mistakes"; return; }
     leave_out_by_both
     build
     run
@@ -145,9 +145,9 @@ address() {
 
 thread() {
     name=thread
-    outside="setarch -R" # addresses may be drawn where the sanitizer keeps its shadow
+    outside="setarch -R" # randomised addresses may collide with the sanitizer's shadow memory
     options="-O1 -g1 -fsanitize=thread -shared-libsan"
-    for compiler in ${CLANG:-clang clang-19}; do # clang 14's runtime crashes where it is preloaded
+    for compiler in ${CLANG:-clang clang-19}; do # clang 14's runtime crashes when preloaded
         command -v "$compiler" >/dev/null || continue
         environment="LD_PRELOAD=$("$compiler" -print-file-name="libclang_rt.tsan-$(uname -m).so")
             OMP_TOOL_LIBRARIES=$("$compiler" -print-file-name=libarcher.so)
@@ -165,7 +165,7 @@ thread() {
 for sanitizer in ${1:-address thread}; do
     case $sanitizer in
     address | thread) "$sanitizer" ;;
-    *) echo "There is no sanitizer '$sanitizer'; name address or thread, or none for both." && exit 2 ;;
+    *) echo "There is no sanitizer '$sanitizer'; choose address or thread." && exit 2 ;;
     esac
 done
 cat "$work/results"

@@ -1,5 +1,5 @@
-/* Every kernel of every path of the tables against a plain loop, to the bit, and one digest of all
-   that the fused paths answer: the same on x86-64 and on aarch64, whatever compiler made them.
+/* Compares every kernel of every SIMD path with a plain loop, bit by bit, and one digest of all
+   results of the fused paths, which is the same on x86-64 and aarch64 with any compiler.
 
    Prints a line for each path; returns 1 at the first difference. */
 #include "lc.h"
@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the fused paths answer.  Not to be changed but with a deliberate change of the arithmetic:
-   then the program prints the new one. */
+/* The digest of the fused paths.  Change it only with a deliberate change of the arithmetic; the
+   program prints the new one. */
 static const uint64_t EXPECTED_DIGEST = 0x7529932dfb17ae4b;
 
-static const char *where = ""; /* the path at hand */
+static const char *where = ""; /* the current path */
 static int fused;              /* whether it has a fused multiply-add */
 static uint64_t digest, drawn; /* FNV-1a; the state of the generator */
 
@@ -43,8 +43,8 @@ static void *allocate(size_t size) {
 }
 
 enum {
-    GUARD = 64,           /* numbers before and behind what a kernel writes */
-    MOST_LANES = 16,      /* of any path: a digest may not depend on their number */
+    GUARD = 64,           /* numbers before and after what a kernel writes */
+    MOST_LANES = 16,      /* of any path: the digest must not depend on their number */
     MOST_IN_A_FAMILY = 40 /* rows of a sparse matrix */
 };
 

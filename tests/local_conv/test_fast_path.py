@@ -135,7 +135,7 @@ def test_a_geometry_caches_a_limited_number_of_calls():
     geometry = small()
     for rows in range(1, 200):
         ops.forward(*arrays(geometry, rows), geometry)
-    assert len(geometry.__dict__["_ways"]) <= 64
+    assert len(geometry.__dict__["_cached_calls"]) <= 64
 
 
 def test_a_cached_call_belongs_to_a_number_of_threads(taken):

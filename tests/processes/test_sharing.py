@@ -100,8 +100,8 @@ def test_an_answer_of_a_layer_is_of_one_whole_set(way, implementation):
     }
     OUTS.__dict__.clear()
     numbers = answers_amid_set_weights(layer, calls[way])
-    took_the_fast_path = "_ways" in vars(layer.geometry)
-    assert took_the_fast_path == (implementation == 1)
+    took_the_short_cut = "_cached_calls" in vars(layer.geometry)
+    assert took_the_short_cut == (implementation == 1)
     assert set(numbers) <= set(range(SETS))
     assert len(set(numbers)) > 1  # weights were set meanwhile
 

@@ -1,5 +1,4 @@
-/* Activations and their gradients, from functions.template.h, once for every real type and
-   instruction set. */
+/* Activations y[i] = activation(y[i]) and their gradients, from functions.template.h. */
 
 #define LC_SELU_SCALE ((LC_REAL)1.05070098735548049342)
 #define LC_SELU_SCALE_ALPHA ((LC_REAL)1.75809934084737685994)
@@ -108,7 +107,7 @@ static LC_TARGET void LC_NAME(activate)(int activation, LC_REAL alpha, int64_t c
     const LC_REAL above = activation == LC_SELU ? LC_SELU_SCALE : 1;
     const LC_REAL below = activation == LC_SELU ? LC_SELU_SCALE_ALPHA : alpha;
     switch (activation) {
-    case LC_RELU: /* y < 0, said so that clang for aarch64 does not make 0 of -0 (LLVM issue 93414) */
+    case LC_RELU: /* y < 0, written so that clang for aarch64 keeps -0 (LLVM issue 93414) */
         LC_EACH(y, y[i] <= -LC_SMALLEST ? 0 : y[i]);
     case LC_TANH:
         LC_EACH(y, LC_NAME(tanh)(y[i]));
@@ -184,8 +183,8 @@ static LC_TARGET void LC_NAME(activation_gradient)(int activation, LC_REAL alpha
     }
 }
 
-/* Sums along a row, the same in every instruction set: from 64 columns on 16 sums of every 16th
-   column, which are more accurate and faster than one chain. */
+/* Sums along a row, the same on every SIMD path: from 64 columns on, 16 sums of every 16th column,
+   which are more accurate than one chain, and faster. */
 #define LC_SUMS 16
 #define LC_MANY_COLUMNS 64
 
@@ -241,7 +240,7 @@ static LC_TARGET void LC_NAME(activate_rows)(int activation, int64_t rows, int64
             y[i] = x[i] - top;
     }
     if (activation == LC_SOFTMAX)
-        for (int64_t i = 0; i < rows * columns; i++) /* over all rows: short ones fill no vector */
+        for (int64_t i = 0; i < rows * columns; i++) /* all rows: short ones fill no vector */
             y[i] = LC_NAME(exp)(y[i]);
     for (int64_t row = 0; row < rows * columns; row += columns) {
         LC_REAL sum = 0;

@@ -1,4 +1,4 @@
-/* AVX2 with FMA, for the real type that LC_IS_DOUBLE selects.  On other processors this is empty. */
+/* AVX2 with FMA, for the real type that LC_IS_DOUBLE selects.  Empty on other architectures. */
 #include "lc.h"
 
 #ifdef LC_X86

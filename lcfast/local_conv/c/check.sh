@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compile the kernels with every warning as an error, under each compiler that is installed.
+# Compile the kernels with warnings as errors, with each installed compiler.
 set -eu
 cd "$(dirname "$0")"
 for compiler in gcc clang; do

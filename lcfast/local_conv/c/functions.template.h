@@ -1,11 +1,9 @@
-/* Functions of one number, once for every real type and instruction set: what the activations
-   of activation.template.h are made of.
-   The including file defines LC_REAL, LC_IS_DOUBLE, LC_NAME, LC_TARGET, LC_FMA and LC_ALWAYS_INLINE.
+/* Elementary functions of one number, which activation.template.h uses.
 
-   No libm: an element goes through one fixed sequence of IEEE operations without a branch, so its
-   bits depend neither on its index in the array nor on the vector width. */
+   No libm: each element takes one fixed sequence of IEEE operations without a branch, so its bits
+   depend neither on its index in the array nor on the width of the vectors. */
 
-/* Own fits, minimax or nearly: coefficients rounded from the lowest up, the rest refitted after
+/* Our own fits, minimax or nearly: coefficients rounded from the lowest up, the rest refitted after
    each.
      e^r = 1 + r + r^2 P(r), |r| <= ln2/2: exp_p, error relative to e^r - 1
      log(1 + f) = f + f^2 P(f), -1/4 <= f <= 1/2: log_p

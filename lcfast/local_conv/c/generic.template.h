@@ -1,5 +1,5 @@
 /* The architecture's baseline, for the real type that LC_IS_DOUBLE selects: with fused multiply-add
-   on aarch64; elsewhere without, whatever flags the compiler is given, so that the path's name alone
+   on aarch64; elsewhere without, whatever the compiler's flags, so that the path's name alone
    determines the bits. */
 #include "lc.h"
 

@@ -34,7 +34,7 @@ typedef struct {
     int64_t b_apart;                   /* from the b of a row to that of the next: `lone` only */
     int64_t a_ahead, b_ahead;          /* distance from a and b to what is prefetched */
     int accumulate;
-    int stream;    /* c is aligned to whole vectors and too large for the caches: streaming stores */
+    int stream;    /* streaming stores: c is aligned to vectors and too large for the caches */
     int b_overrun; /* the last vector load of each row of b may over-read; stores are masked */
 } lc_tile;
 
@@ -85,8 +85,8 @@ typedef struct {
 } lc_csr;
 
 /* y[n,f,p] = sum_k x[n, x_offset[k] + p] w[w_offset[k] + f * w_filter + p] (+ bias), p < positions,
-   which is at least one vector.  Vectors run along p: x, y and the weights have positions innermost,
-   or were unzipped (de-interleaved) into that layout.  The bits rule is that of lc_tile. */
+   which is at least one vector.  Vectors run along p: x, y and the weights have positions
+   innermost, or were unzipped (de-interleaved) into that layout.  The bits rule of lc_tile holds. */
 typedef struct {
     int64_t rows, filters, positions, taps;
     const int64_t *x_offset, *w_offset; /* [taps] */
@@ -137,8 +137,8 @@ typedef struct {
 LC_KERNELS(float, f32)
 LC_KERNELS(double, f64)
 
-/* The SIMD paths, fastest first.  Every processor has the last one: on aarch64 it is named "neon" and
-   fuses as the first two do; elsewhere it is named "generic" and does not fuse. */
+/* The SIMD paths, fastest first.  Every processor has the last one: on aarch64 it is named "neon"
+   and fuses as the first two do; elsewhere it is named "generic" and does not fuse. */
 enum { LC_AVX512, LC_AVX2, LC_GENERIC, LC_PATHS };
 extern const char *const lc_path_names[LC_PATHS];
 int lc_path_supported(int path);

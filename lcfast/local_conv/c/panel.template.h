@@ -1,7 +1,7 @@
-/* Panels, once for every real type and instruction set: a few vectors of rows of the batch, with
-   the batch innermost.  `count` contiguous elements of a row become `count` rows of the panel. */
+/* Panels: panel[i,n] = x[n,i], a transposed block of a few vectors of rows n, batch innermost.
+   `count` contiguous numbers of a row of x are `count` rows of the panel. */
 
-/* One step of a transpose: exchange the off-diagonal b x b squares of two rows b apart. */
+/* Exchanges the off-diagonal b x b squares of two rows whose distance is b. */
 #define LC_LOW(lane, b) ((lane) & (b) ? (lane) - (b) + LC_LANES : (lane))
 #define LC_HIGH(lane, b) ((lane) & (b) ? (lane) + LC_LANES : (lane) + (b))
 #if LC_LANES == 16
@@ -35,8 +35,7 @@ typedef int32_t LC_NAME(lanes) __attribute__((vector_size(LC_VECTOR_BYTES)));
         }                                                                                          \
     }
 
-/* square[i][j] <-> square[j][i], in registers.  If only the first rows are used, the compiler
-   removes the code of the others. */
+/* square[i][j] <-> square[j][i], in registers.  The compiler drops the shuffles of unused rows. */
 static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(transpose)(LC_NAME(vector) *square) {
 #if LC_LANES > 8
     LC_EXCHANGE(8)
@@ -68,7 +67,7 @@ LC_NAME(transpose_square)(int64_t loaded, int64_t stored, const LC_REAL *from, i
 
 #define LC_AHEAD 384 /* bytes */
 
-/* The start of the square at i, moved back to end at the last element; it may overlap the previous. */
+/* Where the square that would start at i starts: the last one overlaps the one before it. */
 #define LC_WITHIN(i, size) ((i) > (size) - LC_LANES ? (size) - LC_LANES : (i))
 
 /* panel[i, n] = x[n, i], i < count, n < rows; 0 for n up to the panel's width */
@@ -84,7 +83,7 @@ static LC_TARGET void LC_NAME(to_panel)(int64_t rows, int64_t width, int64_t cou
         for (int64_t first = 0; first < count; first += LC_LANES) {
             const int64_t i = LC_WITHIN(first, count);
             const LC_REAL *from = x + n * x_step + i;
-            /* More rows than the hardware prefetches; integer arithmetic, as addresses may be past the end. */
+            /* More rows than hardware prefetches; integers, as they may be out of bounds. */
             LC_UNROLL for (int row = 0; row < LC_LANES; row++)
                 __builtin_prefetch((const void *)((uintptr_t)from +
                                                   sizeof(LC_REAL) * (uintptr_t)(row * x_step) + LC_AHEAD));

@@ -1,12 +1,12 @@
-/* Vectors along output positions, once for every real type and instruction set: for few filters
-   that are not shared, so that a batch row uses each weight once.
+/* Position groups: y[n,f,p] = sum_k x[n,k,p] w[k,f,p] (+ bias[f,p]), vectors along output positions
+   p, for few filters with weights of their own for each position.
 
-   Arrays with `count` elements per position are unzipped into `count` rows of positions, and zipped.
-   The bits rule: each output is one chain of fused multiply-adds over k ascending, started from 0
-   (the gradient of the kernel: over n), then the bias.  The last vector reaches back over the one
-   before it, so that nothing behind the last position is read or written. */
+   An array with `count` numbers for each position is unzipped into `count` rows of positions, and
+   zipped back.  The bits rule: each output is one chain of fused multiply-adds over k ascending,
+   started from 0 (the gradient of the kernel: over n), then the bias.  The last vector overlaps the
+   one before it, so that nothing past the last position is read or written. */
 
-/* Lane by lane, which number of two vectors is taken. */
+/* Shuffles of two vectors: the index of the number that each lane takes. */
 #define LC_EVERY_SECOND(lane, b) (2 * (lane) + (b))
 #define LC_EVERY_THIRD_OF_TWO(lane, b) (3 * (lane) + (b) < 2 * LC_LANES ? 3 * (lane) + (b) : 0)
 #define LC_EVERY_THIRD_OF_LAST(lane, b)                                                            \
@@ -74,10 +74,10 @@ LC_NAME(zip_vectors)(const int count, const LC_NAME(vector) *from, LC_NAME(vecto
     }
 }
 
-/* The start of the vector at p, moved back to end at the last position; it may overlap the previous. */
+/* Where the vector that would start at p starts: the last one overlaps the one before it. */
 #define LC_REACHING_BACK(p, positions, width) ((p) > (positions) - (width) ? (positions) - (width) : (p))
 
-/* The same for all positions, `count` elements each; `count` is a literal, 2, 3 or 4. */
+/* The same for all positions, each with `count` contiguous numbers; a literal, 2, 3 or 4. */
 static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(unzip_few)(const int count, int64_t positions,
                                                           int64_t width, const LC_REAL *x,
                                                           LC_REAL *panel) {
@@ -106,8 +106,8 @@ static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(zip_few)(const int count, int64_t
     }
 }
 
-/* The same for fewer than a vector, at most `most`, a literal: the row of each position is read as
-   a vector of which the first `count` are its own. */
+/* The same for a count of less than a vector, at most `most`, a literal: the numbers of each
+   position are read as a vector, of which the first `count` are used. */
 static LC_ALWAYS_INLINE LC_TARGET void
 LC_NAME(unzip_rows)(const int most, int64_t positions, int64_t width, int64_t count,
                     const LC_REAL *x, int64_t x_step, LC_REAL *panel) {
@@ -133,7 +133,7 @@ LC_NAME(unzip_rows)(const int most, int64_t positions, int64_t width, int64_t co
     }
 }
 
-/* Each row is stored as a whole vector; the next rows overwrite the excess. */
+/* The numbers of a position are written as a vector; the next positions overwrite the excess. */
 static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(zip_rows)(const int most, int64_t positions,
                                                          int64_t width, int64_t count,
                                                          const LC_REAL *panel, LC_REAL *y) {
@@ -156,7 +156,7 @@ static LC_ALWAYS_INLINE LC_TARGET void LC_NAME(zip_rows)(const int most, int64_t
     }
 }
 
-/* panel[j, p] = x[p, j], j < count, p < positions; the rest of the panel's width stays as it was */
+/* panel[j, p] = x[p, j], j < count, p < positions; the rest of the panel is not written */
 static LC_TARGET void LC_NAME(unzip)(int64_t positions, int64_t width, int64_t count,
                                      const LC_REAL *x, int64_t x_step, LC_REAL *panel) {
     if (positions < LC_LANES || count == 1) {
@@ -227,7 +227,7 @@ static LC_TARGET void LC_NAME(zip)(int64_t positions, int64_t width, int64_t cou
 /* ---------------------------------------------------------------- products */
 
 /* y[n,f,p] = sum_k x[n, x_offset[k] + p] w[w_offset[k] + f * w_filter + p] (+ bias[f,p]) for rows x
-   filters x vectors of p, whose sums are held in registers; all three are literals. */
+   filters x vectors of p, with the sums in registers; all three are literals. */
 static LC_ALWAYS_INLINE LC_TARGET void
 LC_NAME(positions_block)(const int rows, const int filters, const int vectors,
                          const lc_positions *tile, const LC_REAL *x, const LC_REAL *w,
@@ -256,17 +256,14 @@ LC_NAME(positions_block)(const int rows, const int filters, const int vectors,
                     sums[n][f][v] = LC_NAME(fused_lanes)(value, weights[f][v], sums[n][f][v]);
             }
     }
-    if (bias)
-        LC_UNROLL for (int f = 0; f < filters; f++)
-            LC_UNROLL for (int v = 0; v < vectors; v++) {
-                const LC_NAME(vector) shift = LC_LOAD(bias + f * tile->bias_filter + v * LC_LANES);
-                LC_UNROLL for (int n = 0; n < rows; n++)
-                    sums[n][f][v] += shift;
-            }
     LC_UNROLL for (int n = 0; n < rows; n++)
         LC_UNROLL for (int f = 0; f < filters; f++)
-            LC_UNROLL for (int v = 0; v < vectors; v++)
-                LC_STORE(y + n * tile->y_row + f * tile->y_filter + v * LC_LANES, sums[n][f][v]);
+            LC_UNROLL for (int v = 0; v < vectors; v++) {
+                LC_NAME(vector) sum = sums[n][f][v];
+                if (bias)
+                    sum += LC_LOAD(bias + f * tile->bias_filter + v * LC_LANES);
+                LC_STORE(y + n * tile->y_row + f * tile->y_filter + v * LC_LANES, sum);
+            }
 }
 
 /* The same for all positions. */
@@ -374,7 +371,7 @@ LC_NAME(positions_gradient_filters)(const int filters, const lc_positions *tile,
 }
 
 /* dw[w_offset[k] + f * w_filter + p] (+)= sum_n x[n, x_offset[k] + p] dy[n,f,p].  The last
-   vector overlaps the previous one, so it adds to a copy of dw. */
+   vector has a vector of dw of its own, so that nothing is added twice. */
 static LC_TARGET void LC_NAME(positions_gradient)(const lc_positions *tile, const LC_REAL *x,
                                                   const LC_REAL *dy, LC_REAL *dw) {
     for (int64_t next = 0; next < tile->positions; next += LC_LANES) {

@@ -1,6 +1,6 @@
-/* Products with a sparse matrix in CSR form, once for every real type and instruction set.
-   The bits rule: each output is one chain of fused multiply-adds over the stored values
-   of its row in their order (gradient of the matrix: over the batch), started from 0; then
+/* CSR products: y[n,o] = activation(sum_r data[r] x[n,index[r]] (+ bias[o])), r in row o.
+   The bits rule: each number of the result is one chain of fused multiply-adds, over the stored
+   numbers of its row in their order (gradient of the matrix: over the batch), started from 0; then
    the bias, then the activation. */
 
 enum {
@@ -9,7 +9,7 @@ enum {
 
 /* ---------------------------------------------------------------- many rows of the batch */
 
-/* Some rows of one family; all have the same columns. */
+/* Some rows of one family, which share their columns. */
 typedef struct {
     int64_t taps;
     const int32_t *index; /* [taps] */
@@ -57,7 +57,7 @@ LC_NAME(sparse_lanes)(const int rows, const int vectors, const LC_NAME(sparse_fa
         LC_NAME(sparse_block)(rows, 1, family, first_column, panel + lane, lanes, held + lane);
 }
 
-/* The same for as many of the `left` rows as fit one block; returns their number. */
+/* The same for as many of `left` rows as one block takes; returns how many. */
 static LC_TARGET int LC_NAME(sparse_some)(int64_t left, const LC_NAME(sparse_family) *family,
                                           int64_t first_column, const LC_REAL *panel,
                                           int64_t lanes, LC_REAL *held) {
@@ -80,7 +80,7 @@ static LC_TARGET int LC_NAME(sparse_some)(int64_t left, const LC_NAME(sparse_fam
 /* y[n, o] = activation(sum_r data[r] x[n, index[r]] (+ bias[o])), r in row o, for families
    first..last of the matrix and at most LC_SPARSE_LANES rows n.  The families' columns are
    first_column..first_column + columns - 1; the panel holds LC_SPARSE_LANES numbers for each of
-   them and for each of LC_SPARSE_HELD output rows, which are written together. */
+   them and for each of LC_SPARSE_HELD rows of results, which are written together. */
 static LC_TARGET void LC_NAME(sparse_panel)(const lc_csr *matrix, int64_t first, int64_t last,
                                             int64_t first_column, int64_t columns,
                                             const LC_REAL *data, const LC_REAL *bias,
@@ -115,7 +115,7 @@ static LC_TARGET void LC_NAME(sparse_panel)(const lc_csr *matrix, int64_t first,
 
 /* ---------------------------------------------------------------- one row of the batch */
 
-/* y[j] = sum_r data[j, r] x[index[r]] (+ bias[j]) for at most a vector of rows of one family: their
+/* y[j] = sum_r data[j, r] x[index[r]] (+ bias[j]) for at most a vector of rows of one family, whose
    numbers are transposed a square at a time.  Reads as many rows as a vector has lanes, and a whole
    vector from the start of each. */
 static LC_TARGET void LC_NAME(sparse_squares)(int64_t rows, const LC_NAME(sparse_family) *family,
@@ -148,8 +148,8 @@ static LC_TARGET void LC_NAME(sparse_squares)(int64_t rows, const LC_NAME(sparse
 }
 
 /* sum + sum_t data[j, t] x[index[j, t]], t < taps <= most, for a vector of rows j whose columns are
-   contiguous: the inputs are transposed like the values, unless each row starts one column
-   after the previous one (`sliding`).  `most` and `sliding` are literals. */
+   contiguous: the inputs are transposed like the numbers, unless each row starts one after the row
+   before it (`sliding`).  `most` and `sliding` are literals. */
 static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
 LC_NAME(sparse_contiguous_step)(const int most, const int sliding, int64_t taps, int64_t row_step,
                              const int32_t *index, const LC_REAL *data, const LC_REAL *x,
@@ -168,8 +168,8 @@ LC_NAME(sparse_contiguous_step)(const int most, const int sliding, int64_t taps,
     return sum;
 }
 
-/* The same as sparse_squares for a vector of rows of any families with `taps` contiguous columns
-   each.  `sliding` is a literal. */
+/* Like sparse_squares, for a vector of rows of any families with `taps` contiguous columns each.
+   `sliding` is a literal. */
 static LC_ALWAYS_INLINE LC_TARGET void
 LC_NAME(sparse_contiguous)(const int sliding, int64_t taps, const int32_t *index, const LC_REAL *data,
                         const LC_REAL *bias, const LC_REAL *x, LC_REAL *y) {
@@ -188,8 +188,8 @@ LC_NAME(sparse_contiguous)(const int sliding, int64_t taps, const int32_t *index
 
 enum { LC_NAME(not_contiguous), LC_NAME(contiguous_columns), LC_NAME(sliding_columns) };
 
-/* Whether a vector of rows has `taps` contiguous columns each, with a whole vector of the input
-   from each of the last taps on. */
+/* Whether a vector of rows has `taps` contiguous columns each, and vector loads from each of the
+   last taps stay in the input. */
 static LC_TARGET int LC_NAME(windows)(int64_t taps, const int64_t *start, const int32_t *index,
                                       int64_t columns) {
     int64_t others = 0, gaps = 0, slides = 0;

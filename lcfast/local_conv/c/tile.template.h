@@ -1,17 +1,16 @@
-/* The arithmetic of one tile, once for every real type and instruction set.
-   kernels.c defines LC_REAL, LC_NAME, LC_TARGET, LC_FMA, LC_LANES, LC_REGISTERS and so on. */
+/* Tile products: c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias).  kernels.template.h defines LC_REAL,
+   LC_NAME, LC_TARGET, LC_FMA, LC_LANES, LC_REGISTERS and so on. */
 
 enum {
-    LC_NAME(packed_steps) = 128 /* rows of b that are padded at a time for a narrow last block */
+    LC_NAME(packed_steps) = 128 /* rows of b padded at a time for a narrow last block */
 };
 
 typedef LC_REAL LC_NAME(vector) __attribute__((vector_size(LC_VECTOR_BYTES)));
-/* The same, wherever a caller's array may start. */
+/* The same without alignment. */
 typedef LC_REAL LC_NAME(loose)
     __attribute__((vector_size(LC_VECTOR_BYTES), aligned(sizeof(LC_REAL)), may_alias));
 
-/* sum + factor * values, each lane fused.  Unrolled before it is vectorized, such a loop would stay
-   scalar in gcc. */
+/* sum + factor * values, each lane fused.  gcc does not vectorize a loop that it unrolled first. */
 static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
 LC_NAME(fused)(LC_REAL factor, LC_NAME(vector) values, LC_NAME(vector) sum) {
     _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
@@ -26,7 +25,7 @@ LC_NAME(fused_lanes)(LC_NAME(vector) factors, LC_NAME(vector) values, LC_NAME(ve
     return sum;
 }
 
-/* to[lane] = values[lane] for the first `count` lanes: a loop that gcc makes into a masked store. */
+/* to[lane] = values[lane] for the first `count` lanes: gcc makes a masked store of this loop. */
 static LC_ALWAYS_INLINE LC_TARGET void
 LC_NAME(store_first)(int64_t count, LC_NAME(vector) values, LC_REAL *to) {
     const int first = (int)count;
@@ -48,15 +47,14 @@ LC_NAME(load_first)(int64_t count, const LC_REAL *from) {
 /* part[i,:] = c[i,:] and zeros up to `width`, for a block that is not whole vectors of c. */
 static LC_TARGET void LC_NAME(load_part)(int64_t rows, int64_t width, int64_t columns,
                                          const lc_tile *tile, const LC_REAL *c, LC_REAL *part) {
-    for (int64_t i = 0; i < rows; i++, part += width, c += tile->c_row_step)
-        for (int64_t j = 0; j < width; j += LC_LANES) {
-            if (tile->c_column_step == 1) {
+    for (int64_t i = 0; i < rows; i++, part += width, c += tile->c_row_step) {
+        if (tile->c_column_step == 1)
+            for (int64_t j = 0; j < width; j += LC_LANES)
                 LC_STORE(part + j, LC_NAME(load_first)(columns - j, c + j));
-                continue;
-            }
-            for (int64_t k = j; k < j + LC_LANES; k++)
-                part[k] = k < columns ? c[k * tile->c_column_step] : 0;
-        }
+        else
+            for (int64_t j = 0; j < width; j++)
+                part[j] = j < columns ? c[j * tile->c_column_step] : 0;
+    }
 }
 
 /* c[i,:] = part[i,:] (+ bias), the first `columns` of each row. */
@@ -66,15 +64,14 @@ static LC_TARGET void LC_NAME(store_part)(int64_t rows, int64_t width, int64_t c
     const int64_t step = tile->c_column_step;
     for (int64_t i = 0; i < rows; i++, part += width, c += tile->c_row_step) {
         const LC_REAL *shift = bias ? bias + i * tile->bias_row_step : NULL;
+        if (step != 1) {
+            for (int64_t j = 0; j < columns; j++)
+                c[j * step] = shift ? part[j] + shift[tile->bias_row_step ? 0 : j * step] : part[j];
+            continue;
+        }
         for (int64_t j = 0; j < columns; j += LC_LANES) {
             const int64_t count = columns - j;
             LC_NAME(vector) sum = LC_LOAD(part + j);
-            if (step != 1) {
-                for (int64_t k = j; k < j + LC_LANES && k < columns; k++)
-                    c[k * step] =
-                        shift ? part[k] + shift[tile->bias_row_step ? 0 : k * step] : part[k];
-                continue;
-            }
             if (shift && tile->bias_row_step)
                 sum += *shift;
             else if (shift)
@@ -96,7 +93,7 @@ static LC_TARGET void LC_NAME(store_part)(int64_t rows, int64_t width, int64_t c
 static LC_ALWAYS_INLINE LC_TARGET void
 LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile *tile,
                const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias, LC_REAL *c,
-               const int64_t columns) {
+               const int64_t c_row_step, const int64_t columns) {
     LC_NAME(vector) sums[LC_ROWS_OF_A_BLOCK][LC_MOST_VECTORS];
     const int64_t a_row_step = unit ? 1 : tile->a_row_step;
     LC_UNROLL for (int i = 0; i < rows; i++)
@@ -105,7 +102,7 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
     if (tile->accumulate)
         LC_UNROLL for (int i = 0; i < rows; i++)
             LC_UNROLL for (int v = 0; v < vectors; v++)
-                sums[i][v] = LC_LOAD(c + i * tile->c_row_step + v * LC_LANES);
+                sums[i][v] = LC_LOAD(c + i * c_row_step + v * LC_LANES);
 
     const int64_t a_step = tile->a_step, b_row_step = tile->b_row_step;
     const uintptr_t ahead = (uintptr_t)tile->a_ahead * sizeof(LC_REAL);
@@ -137,7 +134,7 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
 
     /* Each choice is made once for all sums: made for each of them, it takes time here and doubles
        that of the compiler. */
-    const int64_t c_row_step = tile->c_row_step, bias_row_step = tile->bias_row_step;
+    const int64_t bias_row_step = tile->bias_row_step;
     const int whole = columns == (int64_t)vectors * LC_LANES;
     const int64_t in_last = columns - (vectors - 1) * LC_LANES;
     if (bias && bias_row_step) {
@@ -169,14 +166,18 @@ LC_NAME(block)(const int rows, const int vectors, const int unit, const lc_tile 
             LC_NAME(store_first)(in_last, sums[i][vectors - 1], c + i * c_row_step);
 }
 
+typedef void (*LC_NAME(block_function))(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                                        const LC_REAL *bias, LC_REAL *c, int64_t c_row_step,
+                                        int64_t columns);
+
 /* One function for each number of rows (as many as the registers take), of vectors, and `unit`. */
 #define LC_MOST_ROWS(vectors) ((LC_REGISTERS - 1 - (vectors)) / (vectors))
 #define LC_BLOCK(rows, vectors, unit)                                                              \
     static LC_TARGET void LC_NAME(block_##rows##_##vectors##_##unit)(                              \
         const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias, LC_REAL *c,  \
-        int64_t columns) {                                                                         \
+        int64_t c_row_step, int64_t columns) {                                                     \
         if (rows <= LC_MOST_ROWS(vectors))                                                         \
-            LC_NAME(block)(rows, vectors, unit, tile, a, b, bias, c, columns);                     \
+            LC_NAME(block)(rows, vectors, unit, tile, a, b, bias, c, c_row_step, columns);         \
     }
 #define LC_BLOCKS_OF(vectors, unit)                                                                \
     LC_BLOCK(1, vectors, unit) LC_BLOCK(2, vectors, unit) LC_BLOCK(3, vectors, unit)               \
@@ -189,13 +190,24 @@ LC_BLOCKS_OF(1, 1) LC_BLOCKS_OF(2, 1) LC_BLOCKS_OF(3, 1) LC_BLOCKS_OF(4, 1)
      LC_NAME(block_3_##vectors##_##unit), LC_NAME(block_4_##vectors##_##unit),                     \
      LC_NAME(block_5_##vectors##_##unit), LC_NAME(block_6_##vectors##_##unit),                     \
      LC_NAME(block_7_##vectors##_##unit), LC_NAME(block_8_##vectors##_##unit)}
-static void (*const LC_NAME(blocks)[2][LC_MOST_VECTORS][LC_ROWS_OF_A_BLOCK])(
-    const lc_tile *, const LC_REAL *, const LC_REAL *, const LC_REAL *, LC_REAL *, int64_t) = {
+static const LC_NAME(block_function) LC_NAME(blocks)[2][LC_MOST_VECTORS][LC_ROWS_OF_A_BLOCK] = {
     {LC_NAMES_OF(1, 0), LC_NAMES_OF(2, 0), LC_NAMES_OF(3, 0), LC_NAMES_OF(4, 0)},
     {LC_NAMES_OF(1, 1), LC_NAMES_OF(2, 1), LC_NAMES_OF(3, 1), LC_NAMES_OF(4, 1)}};
 
-/* All rows of a few vectors of columns, in blocks of nearly equal height.  What blocks cannot store
-   themselves, or start from, passes through `part`. */
+/* A block that cannot start from c, or store to it, directly: its sums pass through `part`. */
+static __attribute__((noinline)) LC_TARGET void
+LC_NAME(indirect_block)(LC_NAME(block_function) block, int64_t rows, int64_t width,
+                        const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                        const LC_REAL *bias, LC_REAL *c, int64_t columns) {
+    LC_NAME(vector) vectors[LC_ROWS_OF_A_BLOCK * LC_MOST_VECTORS];
+    LC_REAL *part = (LC_REAL *)vectors;
+    if (tile->accumulate)
+        LC_NAME(load_part)(rows, width, columns, tile, c, part);
+    block(tile, a, b, NULL, part, width, width);
+    LC_NAME(store_part)(rows, width, columns, tile, bias, part, c);
+}
+
+/* All rows of a few vectors of columns, in blocks of nearly equal height. */
 static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                      const LC_REAL *bias, LC_REAL *c, int64_t columns) {
     const int vectors = (int)((columns + LC_LANES - 1) / LC_LANES);
@@ -204,27 +216,15 @@ static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, cons
     const int64_t width = vectors * LC_LANES;
     const int direct = tile->c_column_step == 1 && !tile->stream &&
                        (!tile->accumulate || columns == width);
-    LC_NAME(vector) part[LC_ROWS_OF_A_BLOCK * LC_MOST_VECTORS];
-    lc_tile of_part;
-    if (!direct) {
-        of_part = *tile;
-        of_part.c_row_step = width;
-        of_part.c_column_step = 1;
-    }
     int64_t rows = tile->rows;
     for (int64_t blocks = (rows + most - 1) / most; blocks > 0; blocks--) {
         const int64_t height = (rows + blocks - 1) / blocks;
-        void (*const block)(const lc_tile *, const LC_REAL *, const LC_REAL *, const LC_REAL *,
-                            LC_REAL *, int64_t) =
+        const LC_NAME(block_function) block =
             LC_NAME(blocks)[tile->a_row_step == 1][vectors - 1][height - 1];
-        if (direct) {
-            block(tile, a, b, bias, c, columns);
-        } else {
-            if (tile->accumulate)
-                LC_NAME(load_part)(height, width, columns, tile, c, (LC_REAL *)part);
-            block(&of_part, a, b, NULL, (LC_REAL *)part, width);
-            LC_NAME(store_part)(height, width, columns, tile, bias, (LC_REAL *)part, c);
-        }
+        if (direct)
+            block(tile, a, b, bias, c, tile->c_row_step, columns);
+        else
+            LC_NAME(indirect_block)(block, height, width, tile, a, b, bias, c, columns);
         rows -= height;
         a += height * tile->a_row_step;
         c += height * tile->c_row_step;
@@ -233,7 +233,7 @@ static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, cons
     }
 }
 
-/* packed[r, :] = b[r, :columns], then zeros up to a whole vector: no load leaves the array. */
+/* packed[r,:] = b[r,:columns], then zeros up to a whole vector, so that no load over-reads b. */
 static LC_TARGET void LC_NAME(pack)(LC_REAL *packed, const LC_REAL *b, int64_t b_row_step,
                                     int64_t steps, int64_t columns) {
     for (int64_t r = 0; r < steps; r++, b += b_row_step, packed += LC_LANES)
@@ -241,9 +241,9 @@ static LC_TARGET void LC_NAME(pack)(LC_REAL *packed, const LC_REAL *b, int64_t b
             packed[lane] = lane < columns ? b[lane] : 0;
 }
 
-/* The last columns, fewer than one vector, where the rows of b cannot be read beyond their end.
-   A long reduction is cut into pieces; each piece goes on from the sums that the one before it
-   stored, so that the chain stays one chain. */
+/* The last columns, fewer than one vector, if rows of b must not be over-read.  A long reduction is
+   cut into pieces; each continues from the sums that the previous one stored, so that the chain
+   stays one chain. */
 static LC_TARGET void LC_NAME(narrow)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                       const LC_REAL *bias, LC_REAL *c, int64_t columns) {
     LC_REAL packed[LC_NAME(packed_steps) * (LC_VECTOR_BYTES / sizeof(LC_REAL))];
@@ -269,7 +269,7 @@ static LC_TARGET void LC_NAME(narrow)(const lc_tile *tile, const LC_REAL *a, con
 /* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias): the whole tile, panel by panel. */
 static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                        const LC_REAL *bias, LC_REAL *c) {
-    /* With 16 registers 4 rows x 3 vectors take fewer loads than 2 x 4. */
+    /* With 16 registers, blocks of 4 rows x 3 vectors need fewer loads than 2 x 4. */
     const int64_t most = LC_REGISTERS == 32 || tile->rows == 1 ? LC_MOST_VECTORS : 3;
     int64_t vectors = tile->columns / LC_LANES;
     for (int64_t left = tile->columns; left > 0;) {
@@ -291,15 +291,16 @@ static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, co
     }
 }
 
-/* c[i,j] = sum_r a[i,r] b[i,r,j] (+ bias[i,j]): each row has its own b, read once and far between,
-   so that chains of several rows hide what a load from memory takes. */
+/* c[i,j] = sum_r a[i,r] b[i,r,j] (+ bias[i,j]): each row has its own b, which is read once;
+   computing several rows at a time hides the latency of memory. */
 static LC_ALWAYS_INLINE LC_TARGET void
 LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, const LC_REAL *a,
-                    const LC_REAL *b, const LC_REAL *bias, LC_REAL *c, const int64_t columns) {
+                    const LC_REAL *b, const LC_REAL *bias, LC_REAL *c, const int64_t c_row_step,
+                    const int64_t columns) {
     LC_NAME(vector) sums[LC_LONE_ROWS][LC_MOST_VECTORS];
     const int64_t a_row_step = tile->a_row_step, b_apart = tile->b_apart;
     const int64_t a_step = tile->a_step, b_row_step = tile->b_row_step;
-    /* Small b of several rows are one stretch of memory. */
+    /* The b of several rows are contiguous if small. */
     const uintptr_t ahead = (uintptr_t)b_apart * sizeof(LC_REAL) < LC_LONE_AHEAD
                                 ? LC_LONE_ROWS * LC_LONE_AHEAD
                                 : LC_LONE_AHEAD;
@@ -319,7 +320,6 @@ LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, cons
             x += a_step;
         }
     }
-    const int64_t c_row_step = tile->c_row_step;
     const int whole = columns == (int64_t)vectors * LC_LANES;
     const int64_t in_last = columns - (vectors - 1) * LC_LANES;
     LC_UNROLL for (int i = 0; i < rows; i++) {
@@ -345,28 +345,24 @@ LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, cons
 #define LC_LONE(rows, vectors)                                                                     \
     static LC_TARGET void LC_NAME(lone_##rows##_##vectors)(                                        \
         const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias, LC_REAL *c,  \
-        int64_t columns) {                                                                         \
-        LC_NAME(lone_block)(rows, vectors, tile, a, b, bias, c, columns);                          \
+        int64_t c_row_step, int64_t columns) {                                                     \
+        LC_NAME(lone_block)(rows, vectors, tile, a, b, bias, c, c_row_step, columns);              \
     }
 LC_LONE(1, 1) LC_LONE(2, 1) LC_LONE(3, 1) LC_LONE(4, 1)
 LC_LONE(1, 2) LC_LONE(2, 2) LC_LONE(3, 2) LC_LONE(4, 2)
 LC_LONE(1, 3) LC_LONE(2, 3) LC_LONE(1, 4) LC_LONE(2, 4)
-static void (*const LC_NAME(lone_blocks)[LC_MOST_VECTORS][LC_LONE_ROWS])(
-    const lc_tile *, const LC_REAL *, const LC_REAL *, const LC_REAL *, LC_REAL *, int64_t) = {
+static const LC_NAME(block_function) LC_NAME(lone_blocks)[LC_MOST_VECTORS][LC_LONE_ROWS] = {
     {LC_NAME(lone_1_1), LC_NAME(lone_2_1), LC_NAME(lone_3_1), LC_NAME(lone_4_1)},
     {LC_NAME(lone_1_2), LC_NAME(lone_2_2), LC_NAME(lone_3_2), LC_NAME(lone_4_2)},
     {LC_NAME(lone_1_3), LC_NAME(lone_2_3), NULL, NULL},
     {LC_NAME(lone_1_4), LC_NAME(lone_2_4), NULL, NULL}};
 
-/* One row of the batch: the rows of the tile are positions, each with its own b and bias.  The
-   last columns must not end before a vector does, or `b_overrun` be set. */
+/* One row of the batch: the rows of the tile are positions, each with its own b and bias.  The last
+   vector load of a row of b may over-read, so the caller makes sure that it stays in memory. */
 static LC_TARGET void LC_NAME(lone)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                     const LC_REAL *bias, LC_REAL *c) {
     const int contiguous = tile->c_column_step == 1;
     LC_NAME(vector) part[LC_LONE_ROWS * LC_MOST_VECTORS];
-    lc_tile of_part;
-    if (!contiguous)
-        of_part = *tile;
     for (int64_t rows = tile->rows, height; rows > 0; rows -= height) {
         int64_t vectors = tile->columns / LC_LANES, columns, done = 0;
         const int most = vectors > 2 ? 2 : LC_LONE_ROWS;
@@ -378,14 +374,12 @@ static LC_TARGET void LC_NAME(lone)(const lc_tile *tile, const LC_REAL *a, const
             width = width ? width : 1;
             const LC_REAL *bias_here = bias ? bias + done * tile->c_column_step : NULL;
             LC_REAL *to = c + done * tile->c_column_step;
-            void (*const block)(const lc_tile *, const LC_REAL *, const LC_REAL *, const LC_REAL *,
-                                LC_REAL *, int64_t) = LC_NAME(lone_blocks)[width - 1][height - 1];
+            const LC_NAME(block_function) block = LC_NAME(lone_blocks)[width - 1][height - 1];
             if (contiguous) {
-                block(tile, a, b + done, bias_here, to, columns);
+                block(tile, a, b + done, bias_here, to, tile->c_row_step, columns);
                 continue;
             }
-            of_part.c_row_step = width * LC_LANES;
-            block(&of_part, a, b + done, NULL, (LC_REAL *)part, width * LC_LANES);
+            block(tile, a, b + done, NULL, (LC_REAL *)part, width * LC_LANES, width * LC_LANES);
             for (int64_t i = 0; i < height; i++)
                 LC_NAME(store_part)(1, width * LC_LANES, columns, tile,
                                     bias ? bias_here + i * tile->c_row_step : NULL,
