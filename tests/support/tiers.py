@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Mapping
 import pytest
 
 #: The most cases of one test function in the fast tier.
-MOST_CASES = 16
+MOST_CASES = 10
 
 Values = frozenset[tuple[Hashable, ...]]
 
