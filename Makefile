@@ -51,7 +51,7 @@ bits: $(VENV)/.installed ## the digests of all results, for PYTHONS="python3.10 
 differential: $(VENV)/.extra-test ## random models against tf_keras (LCFAST_KERAS_PYTHON; DIFFERENTIAL="--models 1000")
 	$(python) tests/differential/run.py $(DIFFERENTIAL)
 long-run: $(VENV)/.extra-test ## an hour of mixed work: memory and descriptors stay level (SECONDS=60 for a minute)
-	$(python) tests/processes/long_run.py $(SECONDS)
+	$(python) -m tests.processes.long_run $(SECONDS)
 bench: $(VENV)/.extra-test ## time the layers with pytest-benchmark and save the times
 	$(python) -m pytest benchmarks/test_speed.py --benchmark-columns=min,median,rounds --benchmark-autosave
 bench-compare: $(VENV)/.extra-test ## time the layers and compare with the times saved last

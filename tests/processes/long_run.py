@@ -1,6 +1,6 @@
 """Run mixed work for a given time: memory must not grow and no descriptor may stay open.
 
-    python tests/processes/long_run.py [SECONDS]
+    python -m tests.processes.long_run [SECONDS]
 
 Threads score with one model and compute gradients while its weights are set, files are loaded,
 written and refused, and children are forked. The script fails if a result is wrong, a child hangs,

@@ -34,9 +34,9 @@ def test_a_step_that_goes_wrong_ends_the_work(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="memory is read in /proc")
 def test_memory_stays_flat_and_no_descriptor_is_left_open():
-    script = Path(long_run.__file__)
     done = subprocess.run(
-        [sys.executable, str(script), "60"],
+        [sys.executable, "-m", "tests.processes.long_run", "60"],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=300,
