@@ -89,7 +89,7 @@ def read_weights(path: str | os.PathLike[str]) -> Mapping[str, np.ndarray]:
     -------
     Mapping of str to numpy.ndarray
         Each weight by its name in the file, in the file's order: ``<layer>/<weight>`` or, where
-        the file knows no names, ``layers/dense/vars/0``. Numbered arrays of a .npz come in the
+        the file stores no names, ``layers/dense/vars/0``. Numbered arrays of a .npz come in the
         order of their numbers, so ``model.set_weights(list(weights.values()))`` takes them. An
         array is read from the file when it is asked for; ``dict(weights)`` reads all, and
         ``weights.shapes``, where there is one, says the shapes without reading.

@@ -2,7 +2,7 @@
 #include "lc.h"
 
 #ifdef LC_X86
-/* gcc would otherwise prefer vectors of 32 bytes; clang knows no such option. */
+/* gcc would otherwise prefer 32-byte vectors; clang does not have this option. */
 #if defined(__clang__)
 #define LC_TARGET __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")))
 #else
