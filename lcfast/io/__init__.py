@@ -1,7 +1,7 @@
 """Reading model files: a file's format is recognised by its content, never by its name.
 
-Each format has a module here, imported when the first such file is read. They know files, not
-layers: file -> (config, {name: array}).
+Each format has a module here, imported when the first such file is read. They do not depend
+on layers: file -> (config, {name: array}).
 """
 
 from __future__ import annotations
@@ -221,4 +221,4 @@ def _look(start: bytes) -> str:
     for prefix, description in _LOOKS_LIKE.items():
         if start.lstrip().startswith(prefix) and (prefix or not start):
             return description
-    return f"begins with {start[:8]!r}, which is not the mark of an HDF5 file or of a zip archive"
+    return f"begins with {start[:8]!r}, which is not the signature of an HDF5 file or a zip archive"

@@ -1,7 +1,7 @@
 """Files of rows, read and written in blocks, so that they may be larger than memory.
 
-Each format has a module here, imported when the first such file is opened. They know files and
-arrays, not models.
+Each format has a module here, imported when the first such file is opened. They do not
+depend on models.
 """
 
 from __future__ import annotations
