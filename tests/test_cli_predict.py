@@ -383,6 +383,7 @@ print(run(sys.argv[2]) - few)
 """
 
 
+@pytest.mark.thorough
 def test_rows_of_many_times_the_memory_take_the_memory_of_a_block(tmp_path):
     rows = tmp_path / "x.npy"
     np.lib.format.open_memmap(rows, "w+", np.int8, (250_000, 8, 8, 1))  # 16 MB, sparse on disk

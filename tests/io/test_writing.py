@@ -124,9 +124,9 @@ def test_names_come_back_however_many_they_are(count, path):
         for i in range(count)
     }
     hdf5_writing.write_weights(path, layers, VERSION)
-    found = io.read_weights(path)
-    assert list(found) == [f"{layer}/kernel:0" for layer in layers]
-    assert [int(array[0]) for array in found.values()] == list(range(count))
+    assert list(io.read_weights(path)) == [f"{layer}/kernel:0" for layer in layers]
+    with io.open_weights(path) as found:
+        assert [int(array[0]) for array in found.arrays.values()] == list(range(count))
     with h5py.File(path) as file:
         is_split = "layer_names0" in file.attrs
         sizes = [np.asarray(file.attrs[key]).nbytes for key in file.attrs]

@@ -210,6 +210,7 @@ def test_processes_of_multiprocessing_are_right(method):
     assert all(answer.is_right(THREADS) and answer.process != os.getpid() for answer in given)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_the_process_pool_of_concurrent_futures_is_right(method):
     context = multiprocessing.get_context(method)
@@ -237,6 +238,7 @@ def test_a_command_that_is_started_by_subprocess_leaves_the_pool_as_it_is():
     assert answers_right()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
 def test_joblib_is_right(backend):
     joblib = pytest.importorskip("joblib")

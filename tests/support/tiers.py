@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Mapping
 import pytest
 
 #: The most cases of one test function in the fast tier.
-MOST_CASES = 10
+MOST_CASES = 8
 
 Values = frozenset[tuple[Hashable, ...]]
 
