@@ -448,7 +448,7 @@ FILES: dict[str, tuple[Builder, str]] = {
     ),
     "npy: a pickle": (
         lambda d, o: _written(d / "w.npy", npy(pickled(o))),
-        "which is not the mark",
+        "which is not the signature",
     ),
     "pickle": (_pickle, "looks like a Python pickle, which lcfast never opens"),
     "npz: terabytes": (
