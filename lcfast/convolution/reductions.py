@@ -13,7 +13,7 @@ from lcfast.local_conv.geometry import Geometry
 
 
 @lru_cache(maxsize=64)
-def _row_geometry(size: int) -> Geometry:
+def row_geometry(size: int) -> Geometry:
     """The geometry of a product of one row with one filter."""
     return Geometry((1,), size, 1, (1,), (1,))
 
@@ -30,7 +30,7 @@ def sum_over(values: np.ndarray, axes: Sequence[int]) -> np.ndarray:
         # A product with ones sums in the same order and needs no transposed copy.
         ones = np.ones(count, values.dtype)
         rows = values.reshape(rest, 1, count)
-        return ops.forward(rows, ones, None, _row_geometry(count)).reshape(shape)
+        return ops.forward(rows, ones, None, row_geometry(count)).reshape(shape)
     terms = values.transpose(*summed, *kept).reshape(count, rest)
     return ops.sum_rows(terms).reshape(shape)
 

@@ -10,6 +10,8 @@ import numpy as np
 from lcfast.layers.activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from lcfast.layers.core.layer import Layer
 from lcfast.local_conv import ops
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 from lcfast.vocabulary import activations
 from lcfast.vocabulary.activations import ActivationFunction, CustomActivation
 
@@ -77,6 +79,19 @@ def activated(
     target = ops.as_output(out, y.shape, y.dtype)
     target[...] = y
     return target
+
+
+def record_steps(
+    activation: AnyActivation, program: ProgramBuilder, product: Callable[[ops.Activation], Value]
+) -> Value | None:
+    """The steps of `activated`; None for a user's function."""
+    if isinstance(activation, ActivationFunction):
+        return product(activation.kernel)
+    if isinstance(activation, CustomActivation) or not activation._steps_fit:
+        return None
+    z = product(ops.LINEAR)
+    activation.check_input_shape((None, *z.shape))
+    return activation.record_steps(program, (), z)
 
 
 def linearized(

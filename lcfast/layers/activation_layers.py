@@ -11,6 +11,8 @@ from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.weights import Record, WeightSlot
 from lcfast.local_conv import ops
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 from lcfast.vocabulary import constraints, initializers, regularizers
 from lcfast.vocabulary.activations import as_rows, leaky, rectified, rectified_slope
 
@@ -31,6 +33,10 @@ class KernelActivation(Layer):
     ) -> np.ndarray:
         """Y = activation(x)."""
         return ops.activate(inputs, self.kernel, out)
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        return program.activated(x, self.kernel)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
@@ -86,6 +92,12 @@ class ReLU(Layer):
     ) -> np.ndarray:
         """Y = x > threshold ? min(x, max_value) : negative_slope * (x - threshold)."""
         return rectified(inputs, self.negative_slope, self.max_value, self.threshold)
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        if self.max_value is not None or self.threshold != 0:
+            return None
+        return program.activated(x, leaky(self.negative_slope))
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
@@ -230,6 +242,11 @@ class Softmax(Layer):
         """Y = exp(x) / sum exp(x)."""
         rows, back = as_rows(inputs, self._axes)
         return back(ops.activate(rows, self.kernel))
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        rank = len(x.shape) + 1
+        return program.activated(x, self.kernel) if self._axes in ([-1], [rank - 1]) else None
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""

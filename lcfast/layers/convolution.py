@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from lcfast.convolution import conv_ops
-from lcfast.layers import activation_argument
+from lcfast.layers import activation_argument, conv_steps
 from lcfast.layers.convolution_base import Convolution, Pull
 from lcfast.layers.core import arguments
 from lcfast.layers.core.weights import Record
 from lcfast.local_conv import ops
+from lcfast.local_conv.geometry import CHANNELS_LAST
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 
 class Conv(Convolution):
@@ -96,6 +99,26 @@ class Conv(Convolution):
             return dx, [dkernel, *self.bias_gradients(dz)]
 
         return product, pull
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        if self.groups > 1:
+            return None
+        last = self.data_format == CHANNELS_LAST
+        if not last:
+            x = program.transposed(x, (*range(1, len(x.shape)), 0))
+        where = self.conv(x.shape[:-1], x.shape[-1], self.filters, self.groups)
+
+        def product(activation: ops.Activation) -> Value:
+            kernel, bias = weights[0], self.bias_of(weights)
+            if last:
+                return conv_steps.forward(program, x, kernel, bias, where, activation)
+            z = conv_steps.forward(program, x, kernel, bias, where)
+            rank = len(z.shape)
+            moved = program.transposed(z, (rank - 1, *range(rank - 1)))
+            return program.activated(moved, activation)
+
+        return activation_argument.record_steps(self.activation, program, product)
 
 
 @arguments.with_defaults(data_format="channels_last")

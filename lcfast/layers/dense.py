@@ -16,6 +16,8 @@ from lcfast.layers.core.weights import Record
 from lcfast.layers.linear_base import LinearLayer
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import Geometry
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 
 @lru_cache(maxsize=256)
@@ -116,6 +118,18 @@ bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, engi
     ) -> np.ndarray:
         """y[n,u] = activation(sum_k x[n,k] kernel[k,u] + bias[u])."""
         return activation_argument.activated(self.activation, self._product(weights, inputs), out)
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        geometry, bias = self._geometry(), weights[1] if self.use_bias else None
+        leading = x.shape[:-1]
+        rows = program.reshaped(x, geometry.input_shape, x.rows_each * math.prod(leading))
+
+        def product(activation: ops.Activation) -> Value:
+            y = program.product(rows, weights[0], bias, geometry, activation)
+            return program.reshaped(y, (*leading, self.units), x.rows_each)
+
+        return activation_argument.record_steps(self.activation, program, product)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [dkernel, dbias])."""

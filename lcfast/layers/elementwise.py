@@ -11,6 +11,8 @@ from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.weights import Record
 from lcfast.local_conv import ops
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 from lcfast.vocabulary import regularizers
 
 
@@ -53,6 +55,12 @@ class Activation(Layer):
     ) -> np.ndarray:
         """Y = activation(x)."""
         return activation_argument.activated(self.activation, self._product(inputs), out)
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        return activation_argument.record_steps(
+            self.activation, program, lambda activation: program.activated(x, activation)
+        )
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
@@ -174,6 +182,10 @@ class ActivityRegularization(Layer):
     ) -> np.ndarray:
         """Y = x."""
         return inputs  # type: ignore[no-any-return]
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        return x  # type: ignore[no-any-return]
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""

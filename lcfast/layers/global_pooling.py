@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lcfast.convolution.reductions import sum_over
+from lcfast.convolution.reductions import row_geometry, sum_over
 from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import Record
 from lcfast.local_conv.geometry import CHANNELS_FIRST
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 
 class GlobalPooling(Layer, abc.ABC):
@@ -75,6 +77,11 @@ class GlobalPooling(Layer, abc.ABC):
         """y[n,c] = maximum or average over the positions p of x[n,p,c]."""
         return self._shaped(self._pool(inputs), inputs)
 
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        shape = self.compute_output_shape((None, *x.shape))[1:]
+        return program.reshaped(self._steps(program, x), [size or 0 for size in shape])
+
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
         pooled = self._pool(inputs)
@@ -97,8 +104,20 @@ class GlobalPooling(Layer, abc.ABC):
         """The output, with the spatial dimensions as axes of size 1."""
 
     @abc.abstractmethod
+    def _steps(self, program: ProgramBuilder, x: Value) -> Value:
+        """Record the steps of `_pool`."""
+
+    @abc.abstractmethod
     def _pull(self, inputs: np.ndarray, pooled: np.ndarray, dy: np.ndarray) -> np.ndarray:
         """The gradient of the input."""
+
+    def _layout(self, x: Value) -> tuple[int, int, np.ndarray, int]:
+        """Positions and channels; where each window starts, and the channels that it reads."""
+        if self.data_format == CHANNELS_FIRST:
+            channels, positions = x.shape[0], math.prod(x.shape[1:])
+            return positions, channels, np.arange(channels) * positions, 1
+        positions, channels = math.prod(x.shape[:-1]), x.shape[-1]
+        return positions, channels, np.zeros(1, np.int64), channels
 
     def _axes(self) -> tuple[int, ...]:
         first = 2 if self.data_format == CHANNELS_FIRST else 1
@@ -116,6 +135,11 @@ class GlobalMaxPooling(GlobalPooling):
         y: np.ndarray = inputs.max(axis=self._axes(), keepdims=True) + inputs.dtype.type(0)
         return y
 
+    def _steps(self, program: ProgramBuilder, x: Value) -> Value:
+        positions, channels, start, width = self._layout(x)
+        step = channels if self.data_format != CHANNELS_FIRST else 1
+        return program.pooled(x, (channels,), width, start, np.arange(positions) * step, None)
+
     def _pull(self, inputs: np.ndarray, pooled: np.ndarray, dy: np.ndarray) -> np.ndarray:
         """All positions that hold the maximum share the gradient, as in TensorFlow."""
         here = (inputs == pooled).astype(inputs.dtype)
@@ -128,6 +152,17 @@ class GlobalAveragePooling(GlobalPooling):
 
     def _pool(self, inputs: np.ndarray) -> np.ndarray:
         return sum_over(inputs, self._axes()) / self._count(inputs)  # type: ignore[no-any-return]
+
+    def _steps(self, program: ProgramBuilder, x: Value) -> Value:
+        positions, channels, _, _ = self._layout(x)
+        if self.data_format != CHANNELS_FIRST:
+            total = program.summed(x, positions)
+        else:  # a product with ones sums in the same order
+            rows = program.reshaped(x, (1, positions), x.rows_each * channels)
+            ones = np.ones(positions, program.dtype)
+            y = program.product(rows, ones, None, row_geometry(positions))
+            total = program.reshaped(y, (channels,), x.rows_each)
+        return program.divided(total, float(program.dtype.type(positions)))
 
     def _pull(self, inputs: np.ndarray, pooled: np.ndarray, dy: np.ndarray) -> np.ndarray:
         return np.broadcast_to(dy / self._count(inputs), inputs.shape).copy()

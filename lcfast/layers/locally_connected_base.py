@@ -26,6 +26,9 @@ from lcfast.local_conv.geometry import (
     valid_output_size,
 )
 from lcfast.local_conv.memory import check_memory
+from lcfast.local_conv.ops import Activation
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 from lcfast.vocabulary import initializers
 
 Self = TypeVar("Self", bound="LocallyConnected")
@@ -149,6 +152,17 @@ class LocallyConnected(LinearLayer):
             )
 
     # ------------------------------------------------------------ computing
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        geometry = self._built_geometry()
+        x = program.reshaped(x, geometry.input_shape)
+        bias = weights[1] if self.use_bias else None
+
+        def product(activation: Activation) -> Value:
+            return program.product(x, weights[0], bias, geometry, activation)
+
+        return activation_argument.record_steps(self.activation, program, product)
 
     def linearize(self, weights: Any, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [dkernel, dbias])."""

@@ -14,6 +14,8 @@ from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import Record
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 
 class Merge(Layer, abc.ABC):
@@ -42,6 +44,7 @@ class ElementwiseMerge(Merge):
     """
 
     verb: ClassVar[str]
+    operation: ClassVar[str]  # of `ProgramBuilder.combined`
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the shape of the output for inputs of the shapes in the list `input_shape`."""
@@ -64,6 +67,12 @@ class ElementwiseMerge(Merge):
     ) -> np.ndarray:
         """Y = join(join(x[0], x[1]), x[2]) and so on."""
         return self._finish(self._partial_answers(inputs)[-1], len(inputs))
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        if len({(value.shape, value.rows_each) for value in x}) > 1:
+            return None  # axes are broadcast
+        return self._finish_steps(program, program.combined(self.operation, x), len(x))
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (list of dx, [])."""
@@ -97,6 +106,10 @@ class ElementwiseMerge(Merge):
         """A linear operation on the result for `count` inputs."""
         return total
 
+    def _finish_steps(self, program: ProgramBuilder, total: Value, count: int) -> Value:
+        """Record the steps of `_finish`."""
+        return total
+
     def _partial_answers(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results for the first input, the first two, and so on."""
         return list(itertools.accumulate(_aligned(inputs), self._join))
@@ -122,6 +135,7 @@ class Add(ElementwiseMerge):
     """
 
     verb = "add"
+    operation = "add"
 
     def _join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return first + second  # type: ignore[no-any-return]
@@ -157,6 +171,7 @@ class Subtract(ElementwiseMerge):
     """
 
     verb = "subtract"
+    operation = "subtract"
 
     def check_input_shape(self, shape: Any) -> None:
         """Raise ValueError unless there are two shapes, and they are compatible."""
@@ -196,6 +211,7 @@ class Multiply(ElementwiseMerge):
     """
 
     verb = "multiply"
+    operation = "multiply"
 
     def _join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return first * second  # type: ignore[no-any-return]
@@ -230,6 +246,9 @@ class Average(Add):
     def _finish(self, total: np.ndarray, count: int) -> np.ndarray:
         return total / total.dtype.type(count)  # type: ignore[no-any-return]
 
+    def _finish_steps(self, program: ProgramBuilder, total: Value, count: int) -> Value:
+        return program.divided(total, count)
+
 
 class Maximum(ElementwiseMerge):
     """The largest of the inputs, element by element; axes of size 1 are broadcast.
@@ -251,9 +270,11 @@ class Maximum(ElementwiseMerge):
     """
 
     verb = "compare"
+    operation = "maximum"
 
     def _join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return np.maximum(first, second)  # type: ignore[no-any-return]
+        # maximum(0.0, -0.0) may return either; adding 0.0 makes both 0.0.
+        return np.maximum(first, second) + first.dtype.type(0)  # type: ignore[no-any-return]
 
     def _pull(
         self, first: np.ndarray, second: np.ndarray, dy: np.ndarray
@@ -282,9 +303,10 @@ class Minimum(ElementwiseMerge):
     """
 
     verb = "compare"
+    operation = "minimum"
 
     def _join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return np.minimum(first, second)  # type: ignore[no-any-return]
+        return np.minimum(first, second) + first.dtype.type(0)  # type: ignore[no-any-return]
 
     def _pull(
         self, first: np.ndarray, second: np.ndarray, dy: np.ndarray
@@ -347,6 +369,13 @@ class Concatenate(Merge):
     ) -> np.ndarray:
         """Y = concatenate(x, axis)."""
         return np.concatenate(inputs, axis=self.axis)
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        if len({value.rows_each for value in x}) > 1:
+            return None
+        rank = len(x[0].shape) + 1
+        return program.concatenated(x, self.axis % rank - 1)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (list of dx, [])."""

@@ -10,6 +10,8 @@ import numpy as np
 from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.weights import Record
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 
 class Noise(Layer, abc.ABC):
@@ -35,6 +37,10 @@ class Noise(Layer, abc.ABC):
                 "without dropout or noise."
             )
         return inputs  # type: ignore[no-any-return]
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        return x  # type: ignore[no-any-return]
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""

@@ -10,6 +10,8 @@ from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.weights import Record, WeightSlot
 from lcfast.local_conv import ops
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 from lcfast.vocabulary import constraints, initializers, regularizers
 
 # Further arguments of Keras that would change the statistics.
@@ -160,6 +162,12 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
         if beta is not None:
             y += beta
         return y
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        mean, factor, beta = self._along_axis(weights, len(x.shape) + 1)
+        axis = self.axis % (len(x.shape) + 1) - 1
+        return program.affine(x, axis, mean, factor, beta)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, gradients of all weights)."""

@@ -13,6 +13,8 @@ from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import Record
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 Margins = tuple[tuple[int, int], ...]  # (before, after) of each spatial dimension
 
@@ -80,6 +82,12 @@ class ZeroPadding(Border):
         """Y = x, with zeros around it."""
         return self._padded(inputs)
 
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        shape = [size or 0 for size in self.compute_output_shape((None, *x.shape))[1:]]
+        inside = self._inside(len(shape) + 1)[1:]
+        return program.placed(x, shape, inside, [slice(None)] * len(shape))
+
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
         return self._padded(inputs), lambda dy: (self._cropped(dy), [])
@@ -96,6 +104,12 @@ class Cropping(Border):
     ) -> np.ndarray:
         """Y = the inner part of x."""
         return self._cropped(inputs)
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        shape = [size or 0 for size in self.compute_output_shape((None, *x.shape))[1:]]
+        inside = self._inside(len(shape) + 1)[1:]
+        return program.placed(x, shape, [slice(None)] * len(shape), inside)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""

@@ -16,6 +16,8 @@ from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import Record
 from lcfast.local_conv.geometry import CHANNELS_FIRST
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 
 class Pooling(Layer, abc.ABC):
@@ -93,6 +95,10 @@ class Pooling(Layer, abc.ABC):
         """y[n,p,c] = maximum or average over the elements of window p."""
         return self._pool(self._padded(inputs), inputs)
 
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        return self._windows(program, x)
+
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
         padded = self._padded(inputs)
@@ -122,6 +128,36 @@ class Pooling(Layer, abc.ABC):
     @abc.abstractmethod
     def _pool(self, padded: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         """The output."""
+
+    def _windows(self, program: ProgramBuilder, x: Value) -> Value:
+        """Record padding and pooling; -0 becomes 0, as in `_pool`."""
+        rank, first = self.spatial_dimensions, 1 if self.data_format == CHANNELS_FIRST else 0
+        shape, inside = list(x.shape), [slice(None)] * len(x.shape)
+        for axis, (_, window, stride) in enumerate(self._axes(), first):
+            size = x.shape[axis]
+            before, after = padding_rules.pads(size, window, stride, self.padding)
+            shape[axis] += before + after
+            inside[axis] = slice(before, before + size)
+        output = self.compute_output_shape((None, *x.shape))[1:]
+        divisor = self._divisors((None, *output), (None, *x.shape), program.dtype)
+        if tuple(shape) != x.shape:
+            everything = [slice(None)] * len(shape)
+            x = program.placed(x, shape, inside, everything, self.outside)
+        numbers = np.arange(math.prod(shape)).reshape(shape)
+        spatial = slice(first, first + rank)
+        channels = 1 if first else shape[-1]
+        corner = numbers if first else numbers[..., 0]
+        windows = tuple(
+            slice(0, (count - 1) * stride + 1, stride)
+            for count, stride in zip(output[spatial], self.strides, strict=True)
+        )
+        start = corner[(slice(None),) * first + windows]
+        tap = (corner[0] if first else corner)[tuple(map(slice, self.pool_size))]
+        return program.pooled(x, output, channels, start, tap, divisor)
+
+    def _divisors(self, output_shape: Any, shape: Any, dtype: np.dtype) -> np.ndarray | None:
+        """What each window is divided by; None for a maximum."""
+        return None
 
     @abc.abstractmethod
     def _pull(
@@ -176,6 +212,8 @@ class MaxPooling(Pooling):
         y = np.full(self._shape_of_output(inputs), -math.inf, inputs.dtype)
         for where in self._taps(y.shape):
             np.maximum(y, padded[where], out=y)
+        # maximum(0.0, -0.0) may return either; adding 0.0 makes both 0.0.
+        y += inputs.dtype.type(0)
         return y
 
     def _pull(
@@ -198,27 +236,33 @@ class AveragePooling(Pooling):
         y = np.zeros(self._shape_of_output(inputs), inputs.dtype)
         for where in self._taps(y.shape):
             y += padded[where]
-        y /= self._counts(y.shape, inputs)
+        y /= self._counts(y.shape, inputs.shape, inputs.dtype)
         return y
+
+    def _divisors(self, output_shape: Any, shape: Any, dtype: np.dtype) -> np.ndarray | None:
+        counts = self._counts(output_shape, shape, dtype)[0]
+        if self.data_format == CHANNELS_FIRST:
+            return np.broadcast_to(counts, output_shape[1:])
+        return np.broadcast_to(counts[..., 0], output_shape[1:-1])
 
     def _pull(
         self, padded: np.ndarray, y: np.ndarray, dy: np.ndarray, dx: np.ndarray, inputs: np.ndarray
     ) -> None:
-        share = dy / self._counts(y.shape, inputs)
+        share = dy / self._counts(y.shape, inputs.shape, inputs.dtype)
         for where in self._taps(y.shape):
             dx[where] += share
 
-    def _counts(self, output_shape: tuple[int, ...], inputs: np.ndarray) -> np.ndarray:
+    def _counts(self, output_shape: Any, input_shape: Any, dtype: np.dtype) -> np.ndarray:
         """Elements of each window without padding, in a shape that broadcasts."""
-        counts = np.ones((1,) * len(output_shape), inputs.dtype)
+        counts = np.ones((1,) * len(output_shape), dtype)
         for axis, window, stride in self._axes():
-            size = inputs.shape[axis]
+            size = input_shape[axis]
             before, _ = padding_rules.pads(size, window, stride, self.padding)
             start = np.arange(output_shape[axis]) * stride - before
             inside = np.minimum(start + window, size) - np.maximum(start, 0)
             shape = [1] * len(output_shape)
             shape[axis] = -1
-            counts = counts * inside.astype(inputs.dtype).reshape(shape)
+            counts = counts * inside.astype(dtype).reshape(shape)
         return counts
 
 

@@ -14,6 +14,8 @@ from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import Record
 from lcfast.local_conv.geometry import CHANNELS_FIRST
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 
 class Flatten(Layer):
@@ -54,6 +56,12 @@ class Flatten(Layer):
         """y[n, i] = x[n, ...] in the order of a contiguous channels_last array."""
         moved = self._moved(inputs)
         return moved.reshape(len(inputs), math.prod(moved.shape[1:]))
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        if self.data_format == CHANNELS_FIRST and len(x.shape) > 1:
+            x = program.transposed(x, (*range(1, len(x.shape)), 0))
+        return program.reshaped(x, (math.prod(x.shape),))
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
@@ -145,6 +153,11 @@ class Reshape(Layer):
         y: np.ndarray = inputs.reshape([size or 0 for size in shape])
         return y
 
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        shape = self.compute_output_shape((None, *x.shape))[1:]
+        return program.reshaped(x, [size or 0 for size in shape])
+
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
 
@@ -217,6 +230,10 @@ class Permute(Layer):
         """Y = x, transposed."""
         return np.ascontiguousarray(inputs.transpose(0, *self.dims))
 
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        return program.transposed(x, [axis - 1 for axis in self.dims])
+
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
         back = np.argsort((0, *self.dims))
@@ -283,6 +300,10 @@ class RepeatVector(Layer):
     ) -> np.ndarray:
         """y[n,i,c] = x[n,c]."""
         return np.repeat(inputs[:, np.newaxis], self.n, axis=1)
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        return program.repeated(x, (self.n, *x.shape), (0, 1))
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""

@@ -12,6 +12,8 @@ from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import Record
 from lcfast.layers.recurrent import Recurrent
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 
 class Wrapper(Layer):
@@ -134,6 +136,14 @@ class TimeDistributed(Wrapper):
         """Y[n,t] = layer(x[n,t])."""
         y = self.layer.compute(self.layer.record(), _all_steps(inputs), training)
         return self._by_steps(y, inputs)
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        if self.layer.dtype != self.dtype:
+            return None
+        steps = program.reshaped(x, x.shape[1:], x.rows_each * x.shape[0])
+        y = self.layer.steps_of(program, self.layer.record(), steps)
+        return None if y is None else program.reshaped(y, (x.shape[0], *y.shape), x.rows_each)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, the gradients of the layer's weights)."""

@@ -19,10 +19,6 @@ from lcfast.local_conv._simd_paths cimport (
 )
 from lcfast.local_conv._tiles cimport ALIGNMENT, aligned, ceiling, empty_tile
 
-cdef enum:
-    GROUP_NUMBERS = 64 # sums of a row of the batch that are transposed back together
-
-
 # ---------------------------------------------------------------- forward
 
 cdef void forward_task(const FlatGeometry *g, int path, int64_t width, int activation,
@@ -72,6 +68,22 @@ cdef void forward_task(const FlatGeometry *g, int path, int64_t width, int activ
         start += count
 
 
+cdef ForwardScratch forward_scratch(const FlatGeometry *g, int64_t width, int64_t lanes,
+                                    int64_t splits) noexcept nogil:
+    cdef ForwardScratch scratch
+    cdef int64_t task, first, last
+    scratch.group = max(GROUP_NUMBERS // g.filters if g.y_filter == 1 else lanes, 1)
+    scratch.panel = 0
+    for task in range(splits):
+        first = task * g.positions // splits
+        last = (task + 1) * g.positions // splits
+        scratch.panel = max(scratch.panel, receptive_field_offset(g, last - 1)
+                            - receptive_field_offset(g, first) + g.span)
+    scratch.panel *= width
+    scratch.total = scratch.panel + scratch.group * g.filters * width
+    return scratch
+
+
 cdef int forward_all(const FlatGeometry *g, int64_t rows, const real *x_start,
                      const real *kernel_start, const real *bias_start, real *y_start,
                      int activation, double alpha, int path, int threads, int64_t vectors,
@@ -80,17 +92,10 @@ cdef int forward_all(const FlatGeometry *g, int64_t rows, const real *x_start,
     cdef int64_t width = vectors * lanes
     cdef int64_t row_blocks = ceiling(rows, width)
     cdef int64_t tasks = splits * row_blocks
-    cdef int64_t task, first, last, row, n, panel_numbers = 0
-    cdef int64_t group = max(GROUP_NUMBERS // g.filters if g.y_filter == 1 else lanes, 1)
+    cdef int64_t task, first, last, row, n
+    cdef ForwardScratch scratch = forward_scratch(g, width, lanes, splits)
     cdef int thread
-    for task in range(splits):
-        first = task * g.positions // splits
-        last = (task + 1) * g.positions // splits
-        panel_numbers = max(panel_numbers, receptive_field_offset(g, last - 1)
-                            - receptive_field_offset(g, first) + g.span)
-    panel_numbers *= width
-    cdef int64_t scratch = panel_numbers + group * g.filters * width
-    cdef void *memory = malloc(threads * scratch * sizeof(real) + ALIGNMENT)
+    cdef void *memory = malloc(threads * scratch.total * sizeof(real) + ALIGNMENT)
     # One more, because without channels there are no runs, and malloc(0) may return NULL.
     cdef int64_t *offsets = <int64_t *>malloc((threads * g.runs + 1) * sizeof(int64_t))
     cdef real *panels = <real *>aligned(memory)
@@ -100,15 +105,15 @@ cdef int forward_all(const FlatGeometry *g, int64_t rows, const real *x_start,
         free(offsets)
         raise MemoryError("no memory for panels of the input")
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
-        panel = panels + thread * scratch
+        panel = panels + thread * scratch.total
         for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
             first = task // row_blocks * g.positions // splits
             last = (task // row_blocks + 1) * g.positions // splits
             row = task % row_blocks * width
             n = min(width, rows - row)
-            forward_task(g, path, ceiling(n, lanes) * lanes, activation, alpha, n,
-                         first, last, group, x_start + row * g.x_row, kernel_start, bias_start,
-                         offsets + thread * g.runs, panel, panel + panel_numbers,
+            forward_task(g, path, ceiling(n, lanes) * lanes, activation, alpha, n, first, last,
+                         scratch.group, x_start + row * g.x_row, kernel_start, bias_start,
+                         offsets + thread * g.runs, panel, panel + scratch.panel,
                          y_start + row * g.y_row)
     free(memory)
     free(offsets)

@@ -25,8 +25,6 @@ cdef enum:
     FULL_TILE = 8                # rows of a tile that saturate the multipliers
     KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 for all rows
     STREAM_BYTES = 1 << 25       # from this output size on, streaming stores
-    PACKED_TAPS = 512            # rows of a wide kernel packed at a time
-    COLUMN_BLOCK = 64            # smallest block of filters of a wide kernel (Dense)
     FEW_ROWS = 6                 # below so many rows of the batch, packing costs more than it saves
     STEP_TAPS = 64               # taps of a wide kernel in one step, for few rows
     STEP_NUMBERS = 1 << 21       # size of a kernel that no private cache holds
@@ -45,13 +43,6 @@ cdef inline void lone(int path, const lc_tile *tile, const real *a, const real *
 
 
 # ---------------------------------------------------------------- forward
-
-# Tasks of the forward product: (groups of positions) x (blocks of columns) x (blocks of rows).
-cdef struct ForwardTasks:
-    int64_t group, column_block, row_block
-    int64_t groups, column_blocks, row_blocks
-    bint stream # streaming stores, which bypass the caches
-
 
 cdef inline bint positions_are_rows(const FlatGeometry *g) noexcept nogil:
     # Whether the positions along a row of pixels, which share a kernel, are the rows of a tile.

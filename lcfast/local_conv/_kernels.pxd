@@ -30,6 +30,10 @@ cdef extern from "lc.h":
         int64_t x_row, x_ahead
         int64_t w_filter, y_row, y_filter, bias_filter
         int accumulate
+    ctypedef struct lc_windows:
+        int64_t taps, channels
+        const int64_t *start
+        const int64_t *tap
     ctypedef struct lc_kernels_f32:
         int lanes
         void (*product)(const lc_tile *, const float *, const float *, const float *,
@@ -59,6 +63,12 @@ cdef extern from "lc.h":
                           float *) noexcept nogil
         void (*positions_gradient)(const lc_positions *, const float *, const float *,
                                    float *) noexcept nogil
+        void (*affine)(int64_t, const float *, const float *, const float *, const float *,
+                       float *) noexcept nogil
+        void (*combine)(int, int64_t, const float *, const float *, float *) noexcept nogil
+        void (*divide)(int64_t, const float *, float, float *) noexcept nogil
+        void (*pool)(const lc_windows *, int64_t, int64_t, const float *, const float *,
+                     float *) noexcept nogil
     ctypedef struct lc_kernels_f64:
         int lanes
         void (*product)(const lc_tile *, const double *, const double *, const double *,
@@ -88,6 +98,12 @@ cdef extern from "lc.h":
                           double *) noexcept nogil
         void (*positions_gradient)(const lc_positions *, const double *, const double *,
                                    double *) noexcept nogil
+        void (*affine)(int64_t, const double *, const double *, const double *, const double *,
+                       double *) noexcept nogil
+        void (*combine)(int, int64_t, const double *, const double *, double *) noexcept nogil
+        void (*divide)(int64_t, const double *, double, double *) noexcept nogil
+        void (*pool)(const lc_windows *, int64_t, int64_t, const double *, const double *,
+                     double *) noexcept nogil
     enum:
         LC_AVX512
         LC_AVX2
@@ -109,6 +125,11 @@ cdef extern from "lc.h":
         LC_GELU_APPROXIMATE
         LC_SOFTMAX
         LC_LOG_SOFTMAX
+        LC_ADD
+        LC_SUBTRACT
+        LC_MULTIPLY
+        LC_MAXIMUM
+        LC_MINIMUM
         LC_PATHS
         LC_CACHE_LINE
         LC_SPARSE_LANES

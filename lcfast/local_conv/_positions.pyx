@@ -147,6 +147,35 @@ cdef void forward_task(const FlatGeometry *g, int path, int64_t lanes, int activ
         row += tile.rows
 
 
+cdef ForwardCut forward_cut(const FlatGeometry *g, int64_t rows, int64_t lanes,
+                            int64_t vectors) noexcept nogil:
+    cdef ForwardCut cut
+    cut.groups = groups_of(g.output_columns, lanes, vectors)
+    cdef int64_t most = most_positions(&cut.groups)
+    cdef int64_t width = panel_width(most, lanes)
+    cdef int64_t block = min(<int64_t>ROW_BLOCK, rows)
+    cdef Inputs inputs = inputs_of(g, most, lanes)
+    cut.tasks = g.positions // g.output_columns * cut.groups.each
+    cut.scratch.weights = g.patch * g.filters * width
+    cut.scratch.bias = g.filters * width
+    cut.scratch.x = 0 if inputs.in_place else block * inputs.row
+    cut.scratch.y = block * g.filters * width
+    cut.scratch.total = cut.scratch.weights + cut.scratch.bias + cut.scratch.x + cut.scratch.y
+    return cut
+
+
+cdef void forward_group(const FlatGeometry *g, const ForwardCut *cut, int64_t task, int path,
+                        int activation, double alpha, int64_t rows, const real *x,
+                        const real *kernel, const real *bias, int64_t *offsets, real *memory,
+                        real *y) noexcept nogil:
+    # y[n,p,f] = activation(sum_k x[n,p,k] kernel[p,k,f] + bias[p,f]), p of one group
+    cdef int64_t group = task % cut.groups.each, row = task // cut.groups.each
+    cdef int64_t first = group_start(&cut.groups, group)
+    forward_task(g, path, cut.groups.lanes, activation, alpha, rows,
+                 row * cut.groups.columns + first, group_start(&cut.groups, group + 1) - first,
+                 x, kernel, bias, offsets, offsets + g.patch, &cut.scratch, memory, y)
+
+
 def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
             const real[::1] bias, real[::1] y, int activation, double alpha, int path,
             int threads, int64_t vectors):
@@ -160,23 +189,12 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
     cdef const real *bias_start = NULL
     cdef real *y_start = &y[0]
     cdef int64_t lanes = lanes_of(path, sizeof(real))
-    cdef Groups cut = groups_of(g.output_columns, lanes, vectors)
-    cdef int64_t most = most_positions(&cut)
-    cdef int64_t width = panel_width(most, lanes)
-    cdef int64_t tasks = g.positions // g.output_columns * cut.each
-    cdef int64_t task, first
-    cdef Inputs inputs = inputs_of(&g, most, lanes)
-    cdef int64_t block = min(<int64_t>ROW_BLOCK, rows)
-    cdef Scratch scratch
+    cdef ForwardCut cut = forward_cut(&g, rows, lanes, vectors)
+    cdef int64_t task
     cdef int thread
     if bias is not None:
         bias_start = &bias[0]
-    scratch.weights = g.patch * g.filters * width
-    scratch.bias = g.filters * width
-    scratch.x = 0 if inputs.in_place else block * inputs.row
-    scratch.y = block * g.filters * width
-    scratch.total = scratch.weights + scratch.bias + scratch.x + scratch.y
-    cdef void *memory = malloc(threads * scratch.total * sizeof(real) + ALIGNMENT)
+    cdef void *memory = malloc(threads * cut.scratch.total * sizeof(real) + ALIGNMENT)
     cdef int64_t *offsets = <int64_t *>malloc(threads * 2 * g.patch * sizeof(int64_t))
     cdef real *numbers = <real *>aligned(memory)
     if memory == NULL or offsets == NULL:
@@ -184,14 +202,10 @@ def forward(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
         free(offsets)
         raise MemoryError("no memory for the weights of a group of positions")
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
-        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            first = group_start(&cut, task % cut.each)
-            forward_task(&g, path, lanes, activation, alpha, rows,
-                         task // cut.each * cut.columns + first,
-                         group_start(&cut, task % cut.each + 1) - first, x_start, kernel_start,
-                         bias_start, offsets + thread * 2 * g.patch,
-                         offsets + (thread * 2 + 1) * g.patch, &scratch,
-                         numbers + thread * scratch.total, y_start)
+        for task in range(thread * cut.tasks // threads, (thread + 1) * cut.tasks // threads):
+            forward_group(&g, &cut, task, path, activation, alpha, rows, x_start, kernel_start,
+                          bias_start, offsets + thread * 2 * g.patch,
+                          numbers + thread * cut.scratch.total, y_start)
     free(memory)
     free(offsets)
 

@@ -20,21 +20,10 @@ cdef enum:
     LEAST_NUMBERS = 1 << 12 # a strip with fewer is not cut to feed more threads
     STRIPS = 16             # strips of a small matrix, for the threads to share
     ALIGNMENT = 64          # bytes of the widest vector
-    FEWEST_FOR_PANEL = 4    # from so many rows of the batch on, a panel saves more than it costs
-
-
-cdef struct Strip:
-    int64_t first, last             # families
-    int64_t first_column, columns   # the range that they read
 
 
 cdef class Matrix:
     """A CSR pattern, split into families of rows with the same columns, and strips of families."""
-
-    cdef lc_csr csr
-    cdef Strip *strips
-    cdef int64_t strip_count, widest
-    cdef object arrays
 
     def __cinit__(self, const int64_t[::1] starts, const int32_t[::1] indices, int64_t columns):
         cdef int64_t rows = starts.shape[0] - 1

@@ -8,9 +8,6 @@ from lcfast.local_conv._kernels cimport lc_tile
 from lcfast.local_conv._simd_paths cimport product, real
 from lcfast.local_conv._tiles cimport ceiling, empty_tile
 
-cdef enum:
-    COLUMN_BLOCK = 64 # columns in a task
-
 
 cdef void sum_block(int path, int64_t rows, int64_t columns, int64_t first, int64_t width,
                     const real *values, real *total) noexcept nogil:

@@ -11,8 +11,8 @@ import numpy as np
 from lcfast.models.graph import Graph, Step
 
 PullAll = Callable[..., tuple[list[np.ndarray | None], list[list[np.ndarray]]]]
-Observer = Callable[[int, float, np.ndarray], object]
-"""Called after each step of `run`: its number, the seconds it took and its output."""
+Observer = Callable[[int, float, int], object]
+"""Called for each step: its number, the seconds it took and the bytes of its output."""
 
 
 def output_shapes(graph: Graph, input_shapes: Sequence[Any]) -> list[Any]:
@@ -53,18 +53,31 @@ def run(
         values[i] = x
     last = graph.outputs[0] if len(graph.outputs) == 1 else None
     for number, step in enumerate(graph.steps):
-        start = 0.0 if observe is None else time.perf_counter()
-        values[step.output] = graph.layers[step.layer].compute(
-            weights[step.layer],
-            _taken(graph, step, values),
-            training=training,
-            out=out if step.output == last else None,
-        )
-        if observe is not None:
-            observe(number, time.perf_counter() - start, values[step.output])
-        for i in step.last_use_of:
-            values[i] = None  # free the memory of what is not needed any more
+        target = out if step.output == last else None
+        run_step(graph, weights, number, values, target, observe, training)
     return [values[i] for i in graph.outputs]
+
+
+def run_step(
+    graph: Graph,
+    weights: Sequence[Any],
+    number: int,
+    values: list[Any],
+    out: np.ndarray | None = None,
+    observe: Observer | None = None,
+    training: bool = False,
+) -> None:
+    """Compute one step by its layer, in `values`."""
+    step = graph.steps[number]
+    start = 0.0 if observe is None else time.perf_counter()
+    taken = _taken(graph, step, values)
+    layer = graph.layers[step.layer]
+    y = layer.compute(weights[step.layer], taken, training=training, out=out)
+    values[step.output] = y
+    if observe is not None:
+        observe(number, time.perf_counter() - start, y.nbytes)
+    for i in step.last_use_of:
+        values[i] = None  # free the memory of what is not needed any more
 
 
 def linearize(

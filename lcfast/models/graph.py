@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from lcfast.layers.core.layer import Layer
 from lcfast.layers.core.symbolic import Node, SymbolicTensor
@@ -56,6 +57,13 @@ class Graph:
     steps: tuple[Step, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    compiled: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Cached programs; see `lcfast.models.compiling`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy gets no programs: they point into the arrays of this graph's layers.
+        parts = [getattr(self, part.name) for part in fields(self) if part.name != "compiled"]
+        return type(self), tuple(parts)
 
 
 class LayerWithGraph(Layer, abc.ABC):

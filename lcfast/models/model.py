@@ -13,6 +13,7 @@ from lcfast.layers.core.layer import Layer, apart
 from lcfast.layers.core.symbolic import is_symbolic
 from lcfast.local_conv import ops
 from lcfast.models import scoring
+from lcfast.models.compiling import compiled_run
 from lcfast.models.execution import linearize, output_shapes, run
 from lcfast.models.graph import Graph
 from lcfast.models.inputs import as_arrays, in_order
@@ -94,7 +95,12 @@ class Model(WritableModel):
 
     def forward(self, weights: Any, inputs: Any, training: bool = False, out: Any = None) -> Any:
         """The outputs; a list if the model was made with a list of outputs."""
-        outputs = run(*self.scoring_graph(weights), as_list(inputs), training, out)
+        graph, records = self.scoring_graph(weights)
+        arrays = as_list(inputs)
+        if training or any(layer.activity_regularizer is not None for layer in graph.layers):
+            outputs = run(graph, records, arrays, training, out)
+        else:
+            outputs = compiled_run(graph, records, arrays, out)
         return outputs if self._gives_list else outputs[0]
 
     def linearize(self, weights: Any, inputs: Any) -> tuple[Any, ModelPullback]:

@@ -68,11 +68,11 @@ class Profile:
         """Score rows as `Model.predict` does, with its options, and add to `costs`."""
         return scoring.predict(self._model, x, **options, observe=self._add)
 
-    def _add(self, step: int, seconds: float, output: np.ndarray) -> None:
+    def _add(self, step: int, seconds: float, output_bytes: int) -> None:
         cost = self.costs[step]
         cost.seconds += seconds
         cost.weights_read += self._weights[step]
-        cost.output_written += output.nbytes
+        cost.output_written += output_bytes
 
     def lines(self) -> Iterator[str]:
         """A table of the costs, one line per step, and their totals."""

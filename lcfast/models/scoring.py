@@ -15,7 +15,8 @@ from lcfast.layers.core.layer import apart
 from lcfast.local_conv import ops
 from lcfast.local_conv.threads import limited_threads
 from lcfast.models.blocks import rows_at_once, rows_to_read
-from lcfast.models.execution import Observer, run
+from lcfast.models.compiling import compiled_run
+from lcfast.models.execution import Observer
 from lcfast.models.inputs import as_arrays, in_order, is_sliceable
 from lcfast.models.structure import ModelStructure, as_list
 
@@ -93,7 +94,7 @@ def _outputs(
     with call_state.without_losses():
         if model._computes_by_call:
             return as_list(model.compute(record, arrays))
-        return run(*model.scoring_graph(record), arrays, out=out, observe=observe)
+        return compiled_run(*model.scoring_graph(record), arrays, out, observe)
 
 
 def _block_in_order(model: ModelStructure, block: Any) -> list[Any]:

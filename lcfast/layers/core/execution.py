@@ -14,6 +14,8 @@ from lcfast.layers.core.losses import LossHolder
 from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import BUILD_LOCK, Record
 from lcfast.local_conv import ops
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 Pullback = Callable[[Any], tuple[Any, list[np.ndarray]]]
 
@@ -28,15 +30,19 @@ class Computing(LossHolder):
     takes_list: bool = False
     takes_any_dtype: ClassVar[bool] = False  # inputs keep their dtype
     # Set for each subclass: whether it computes by its own `call`, whether its `linearize` belongs
-    # to that `call`, and the arguments of the `call`.
+    # to that `call`, whether its `record_steps` belongs to what it computes, and the arguments of
+    # the `call`.
     _computes_by_call: ClassVar[bool] = False
     _linearize_fits: ClassVar[bool] = True
+    _steps_fit: ClassVar[bool] = True
     _call_takes: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._computes_by_call = _depth(cls, "call") < _depth(cls, "forward")
         cls._linearize_fits = _depth(cls, "linearize") <= _depth(cls, "call")
+        computed = min(_depth(cls, "call"), _depth(cls, "forward"), _depth(cls, "compute"))
+        cls._steps_fit = _depth(cls, "record_steps") <= computed
         cls._call_takes = frozenset(inspect.signature(cls.call).parameters)
         if "build" in vars(cls):
             cls.build = _completed(cls.build)  # type: ignore[assignment, method-assign]
@@ -98,6 +104,22 @@ class Computing(LossHolder):
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """Return the output and the function (dy) -> (dx, dweights)."""
         self._lacks_linearize()
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps that compute `forward`, to the bit; None where there are none.
+
+        `x` is a value of the program, or a list of them.
+        """
+        return None
+
+    def steps_of(self, program: ProgramBuilder, weights: Any, x: Any) -> Value | None:
+        """`record_steps`, or None where something else computes the output."""
+        if not self._steps_fit or self.dtype != program.dtype.name:
+            return None
+        if isinstance(weights, tuple):
+            return self.record_steps(program, weights, x)
+        with call_state.computing(self.records_of(weights)):
+            return self.record_steps(program, weights, x)
 
     def _lacks_linearize(self) -> NoReturn:
         raise TypeError(

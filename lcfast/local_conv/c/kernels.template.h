@@ -40,6 +40,7 @@
 #include "functions.template.h"
 #include "activation.template.h"
 #include "sparse.template.h"
+#include "elementwise.template.h"
 
 extern const LC_TABLE LC_TABLE_NAME;
 const LC_TABLE LC_TABLE_NAME = {
@@ -59,4 +60,8 @@ const LC_TABLE LC_TABLE_NAME = {
     .zip = LC_NAME(zip),
     .positions = LC_NAME(positions),
     .positions_gradient = LC_NAME(positions_gradient),
+    .affine = LC_NAME(affine),
+    .combine = LC_NAME(combine),
+    .divide = LC_NAME(divide),
+    .pool = LC_NAME(pool),
 };

@@ -95,6 +95,15 @@ typedef struct {
     int accumulate; /* of the gradient of the kernel */
 } lc_positions;
 
+/* Arithmetic between two values of a model. */
+enum { LC_ADD, LC_SUBTRACT, LC_MULTIPLY, LC_MAXIMUM, LC_MINIMUM };
+
+/* Windows of a pooling: window p reads x[start[p] + tap[t] + c] for its taps t and channels c. */
+typedef struct {
+    int64_t taps, channels;
+    const int64_t *start, *tap;
+} lc_windows;
+
 /* One table of kernels for each real type and SIMD path, chosen at run time. */
 #define LC_KERNELS(REAL, SUFFIX)                                                                   \
     typedef struct {                                                                               \
@@ -132,6 +141,13 @@ typedef struct {
                           const REAL *bias, REAL *y);                                              \
         void (*positions_gradient)(const lc_positions *tile, const REAL *x, const REAL *dy,        \
                                    REAL *dw);                                                      \
+        /* between products: see elementwise.template.h */                                         \
+        void (*affine)(int64_t count, const REAL *x, const REAL *mean, const REAL *factor,         \
+                       const REAL *beta, REAL *y);                                                 \
+        void (*combine)(int operation, int64_t count, const REAL *a, const REAL *b, REAL *y);      \
+        void (*divide)(int64_t count, const REAL *x, REAL divisor, REAL *y);                       \
+        void (*pool)(const lc_windows *windows, int64_t first, int64_t last, const REAL *x,        \
+                     const REAL *divisor, REAL *y);                                                \
     } lc_kernels_##SUFFIX;
 
 LC_KERNELS(float, f32)

@@ -1,0 +1,481 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, embedsignature=True
+"""Programs: plans of their steps for a number of rows, arenas, and the threads that run them.
+
+Many rows are cut into blocks; each thread takes the next block and runs all steps on it.  A few
+rows are one block; the threads share the tasks of each step.  No thread waits for another longer
+than that one needs for its task, and none spins for long.
+"""
+from cython.parallel cimport parallel
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+import numpy as np
+
+from lcfast.local_conv._arrays cimport start_of
+from lcfast.local_conv._batch cimport forward_scratch as batch_scratch
+from lcfast.local_conv._filters cimport COLUMN_BLOCK, PACKED_TAPS, forward_tasks
+from lcfast.local_conv._flat_geometry cimport flat_geometry
+from lcfast.local_conv._kernels cimport (
+    LC_ADD, LC_MAXIMUM, LC_MINIMUM, LC_MULTIPLY, LC_SPARSE_HELD, LC_SPARSE_LANES, LC_SUBTRACT,
+)
+from lcfast.local_conv._positions cimport forward_cut
+from lcfast.local_conv._simd_paths cimport vector_bytes
+from lcfast.local_conv._sparse cimport FEWEST_FOR_PANEL, Matrix
+from lcfast.local_conv._tiles cimport ALIGNMENT, ceiling
+from lcfast.program._tasks cimport (
+    ACTIVATE, ACTIVATE_ROWS, AFFINE, BATCH, COMBINE, COPY, DIVIDE, ELEMENTS, FILTERS, POOL,
+    POSITIONS, SPARSE, SUM, WIDE, Task, run_double, run_float,
+)
+
+from lcfast.local_conv._activation import ELEMENTWISE, ROWS
+from lcfast.local_conv.ops import work_of_forward
+from lcfast.local_conv.plan import forward_plan
+from lcfast.local_conv.threads import threads_for
+from lcfast.program import steps as described
+from lcfast.program.layout import places
+
+cdef extern from *:
+    """
+    #ifdef LC_OPENMP
+    #include <omp.h>
+    static int lc_thread(void) { return omp_get_thread_num(); }
+    static int lc_threads(void) { return omp_get_num_threads(); }
+    #else
+    static int lc_thread(void) { return 0; }
+    static int lc_threads(void) { return 1; }
+    #endif
+    #include <sched.h>
+    #include <stdint.h>
+    #include <time.h>
+    static int64_t lc_next(int64_t *counter) {
+        return __atomic_fetch_add(counter, 1, __ATOMIC_ACQ_REL);
+    }
+    static int64_t lc_count(const int64_t *counter) {
+        return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
+    }
+    static void lc_pause(void) {
+    #if defined(__x86_64__)
+        __builtin_ia32_pause();
+    #endif
+    }
+    static double lc_seconds(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    }
+    """
+    int lc_thread() noexcept nogil
+    int lc_threads() noexcept nogil
+    int64_t lc_next(int64_t *counter) noexcept nogil
+    int64_t lc_count(const int64_t *counter) noexcept nogil
+    void lc_pause() noexcept nogil
+    double lc_seconds() noexcept nogil
+    int sched_yield() noexcept nogil
+
+cdef enum:
+    SPINS = 500            # rounds of waiting, some 20 us, before a thread gives its core away
+    LINE = 8               # counters in a cache line: each has a line of its own
+    POOLED = 1 << 16       # numbers read by a task of a pooling
+    WORK_OF_A_NUMBER = 8   # multiplications that one number of an element-wise step counts for
+    MOST_IDLE_ARENAS = 4
+    MOST_PLANS = 128       # of a program; then the cache is cleared
+
+_OPERATIONS = {"add": LC_ADD, "subtract": LC_SUBTRACT, "multiply": LC_MULTIPLY,
+               "maximum": LC_MAXIMUM, "minimum": LC_MINIMUM}
+
+
+cdef class Plan:
+    """The tasks of all steps for a block of rows."""
+
+    cdef readonly int64_t rows
+    cdef Task *tasks
+    cdef int64_t *shared     # how many parts of each step the threads share
+    cdef int64_t count, slots, scratch # steps; bytes of the arena
+    cdef list kept           # arrays that the tasks point into
+
+    def __cinit__(self, steps, int64_t rows, int path, int threads):
+        self.rows = rows
+        self.count = len(steps.steps)
+        self.kept = []
+        self.tasks = <Task *>calloc(self.count + 1, sizeof(Task))
+        self.shared = <int64_t *>calloc(self.count + 1, sizeof(int64_t))
+        if self.tasks == NULL or self.shared == NULL:
+            raise MemoryError("no memory for the plan of a program")
+        where, self.slots = places(steps, rows)
+        cdef int64_t i
+        for i, step in enumerate(steps.steps):
+            self.fill(self.tasks + i, step, where, steps, path, threads)
+            self.shared[i] = self.tasks[i].tasks
+            if threads_for(work_of(step, rows), threads) == 1:
+                self.shared[i] = min(self.shared[i], <int64_t>1)
+            self.scratch = max(self.scratch, self.tasks[i].scratch)
+
+    def __dealloc__(self):
+        free(self.tasks)
+        free(self.shared)
+
+    cdef void *keep(self, array, dtype) except? NULL:
+        if array is None:
+            return NULL
+        array = np.ascontiguousarray(array, dtype)
+        self.kept.append(array)
+        return start_of(array, array.itemsize)
+
+    cdef int fill(self, Task *task, step, where, steps, int path, int threads) except -1:
+        operation, output = step.operation, step.output
+        kind = type(operation)
+        cdef int64_t item = steps.dtype.itemsize
+        cdef int64_t numbers
+        task.path = path
+        task.rows = self.rows * output.rows_each
+        task.size = output.size // output.rows_each
+        task.x.base, task.x.offset = where[step.inputs[0].slot]
+        task.other.base, task.other.offset = where[step.inputs[len(step.inputs) - 1].slot]
+        task.y.base, task.y.offset = where[output.slot]
+        task.copy.x_row = step.inputs[0].size // step.inputs[0].rows_each
+        task.copy.y_row = task.size
+        numbers = task.rows * task.size
+        task.tasks = ceiling(numbers, ELEMENTS)
+        if kind is described.Product:
+            task.activation, task.alpha = ELEMENTWISE[operation.activation.name], \
+                operation.activation.alpha
+            task.bias = self.keep(operation.bias, steps.dtype)
+            self.fill_product(task, operation, steps.dtype, threads)
+        elif kind is described.Activate:
+            task.kind = ACTIVATE
+            task.activation, task.alpha = ELEMENTWISE[operation.activation.name], \
+                operation.activation.alpha
+        elif kind is described.ActivateRows:
+            task.kind = ACTIVATE_ROWS
+            task.activation, task.columns = ROWS[operation.activation.name], operation.columns
+            task.windows_each = task.size // max(task.columns, 1)
+            task.units = max(ELEMENTS // max(task.columns, 1), 1)
+            task.tasks = ceiling(task.rows * task.windows_each, task.units)
+        elif kind is described.Affine:
+            task.kind = AFFINE
+            task.mean = self.keep(operation.mean, steps.dtype)
+            task.factor = self.keep(operation.factor, steps.dtype)
+            task.beta = self.keep(operation.beta, steps.dtype)
+            task.period = operation.mean.size
+        elif kind is described.Combine:
+            task.kind = COMBINE
+            task.operation = _OPERATIONS[operation.operation]
+        elif kind is described.Divide:
+            task.kind = DIVIDE
+            task.divisor = operation.divisor
+        elif kind is described.Pool:
+            task.kind = POOL
+            task.windows.channels = operation.channels
+            task.windows.taps = operation.tap.size
+            task.windows.start = <const int64_t *>self.keep(operation.start, np.int64)
+            task.windows.tap = <const int64_t *>self.keep(operation.tap, np.int64)
+            task.divisors = self.keep(operation.divisor, steps.dtype)
+            task.windows_each = operation.start.size
+            task.units = max(POOLED // (operation.channels * operation.tap.size), 1)
+            task.tasks = ceiling(task.rows * task.windows_each, task.units)
+        elif kind is described.Sum:
+            task.kind = SUM
+            task.windows_each, task.columns = operation.positions, operation.columns
+            task.tasks = task.rows * ceiling(task.columns, COLUMN_BLOCK)
+        else:
+            task.kind = COPY
+            self.fill_copy(task, operation)
+        task.scratch += 2 * ALIGNMENT
+        return 0
+
+    cdef int fill_product(self, Task *task, operation, dtype, int threads) except -1:
+        geometry, kernel = operation.geometry, operation.kernel
+        cdef int64_t item = dtype.itemsize
+        cdef Matrix matrix
+        if not isinstance(kernel, np.ndarray):
+            matrix = kernel.pattern.cut
+            task.kind = SPARSE
+            self.kept.append(matrix)
+            task.kernel = self.keep(kernel.numbers, dtype)
+            task.csr = matrix.csr
+            task.csr.activation, task.csr.alpha = task.activation, task.alpha
+            task.strips = matrix.strips
+            task.row_blocks = 1
+            if task.rows >= FEWEST_FOR_PANEL:
+                task.row_blocks = ceiling(task.rows, LC_SPARSE_LANES)
+            task.tasks = matrix.strip_count * task.row_blocks
+            task.scratch = (matrix.widest + LC_SPARSE_HELD) * LC_SPARSE_LANES * item
+            return 0
+        self.kept.append(geometry) # holds the arrays that the flat one points into
+        task.kernel = self.keep(kernel, dtype)
+        task.geometry = flat_geometry(geometry)
+        plan = forward_plan(geometry, dtype, task.rows, threads, task.path)
+        if plan.regime == "batch":
+            task.kind = BATCH
+            task.lanes = vector_bytes(task.path) // item
+            task.width, task.splits = plan.vectors * task.lanes, plan.splits
+            task.batch = batch_scratch(&task.geometry, task.width, task.lanes, task.splits)
+            task.row_blocks = ceiling(task.rows, task.width)
+            task.tasks = task.splits * task.row_blocks
+            task.scratch = task.geometry.runs * sizeof(int64_t) + task.batch.total * item
+        elif plan.regime == "positions":
+            task.kind = POSITIONS
+            task.positions = forward_cut(&task.geometry, task.rows,
+                                         vector_bytes(task.path) // item, plan.vectors)
+            task.tasks = task.positions.tasks
+            task.scratch = 2 * task.geometry.patch * sizeof(int64_t) \
+                + task.positions.scratch.total * item
+        elif plan.packed:
+            task.kind = WIDE
+            task.tasks = ceiling(task.geometry.filters, COLUMN_BLOCK)
+            task.scratch = PACKED_TAPS * COLUMN_BLOCK * item
+        else:
+            task.kind = FILTERS
+            task.filters = forward_tasks(&task.geometry, task.rows, item, threads)
+            task.tasks = task.filters.groups * task.filters.column_blocks \
+                * task.filters.row_blocks
+        return 0
+
+    cdef int fill_copy(self, Task *task, operation) except -1:
+        cdef int axis
+        task.units = max(ELEMENTS // max(task.size, <int64_t>1), <int64_t>1)
+        task.tasks = ceiling(task.rows, task.units)
+        task.copy.axes = len(operation.sizes)
+        for axis in range(task.copy.axes):
+            task.copy.sizes[axis] = operation.sizes[axis]
+            task.copy.x_steps[axis] = operation.x_steps[axis]
+            task.copy.y_steps[axis] = operation.y_steps[axis]
+        task.copy.x_start, task.copy.y_start = operation.x_start, operation.y_start
+        task.copy.fills = operation.fill is not None
+        task.copy.fill = operation.fill or 0
+        return 0
+
+
+def work_of(step, rows):
+    """Multiplications that a step on `rows` rows counts for, to choose threads."""
+    operation, output = step.operation, step.output
+    if type(operation) is not described.Product:
+        return WORK_OF_A_NUMBER * max(step.inputs[0].size, output.size) * rows
+    if isinstance(operation.kernel, np.ndarray):
+        return work_of_forward(operation.geometry, rows * output.rows_each)
+    return operation.kernel.numbers.size * rows * output.rows_each
+
+
+cdef class Arena:
+    """Memory for the threads of one run: slots, scratch, pointers; and the counters they share."""
+
+    cdef char *memory
+    cdef readonly int64_t bytes
+
+    def __cinit__(self, int64_t bytes):
+        # Zeros, because the last vector load of a row may over-read a packed kernel.
+        self.memory = <char *>calloc(bytes, 1)
+        self.bytes = bytes
+        if self.memory == NULL:
+            raise MemoryError(f"no memory for {bytes} bytes of values between the layers")
+
+    def __dealloc__(self):
+        free(self.memory)
+
+
+# What the threads of one run share.
+cdef struct Run:
+    char *memory            # of thread 0; each thread has `each` bytes
+    int64_t each, slots, scratch
+    char **bases            # of the whole arrays
+    int64_t *row_bytes      # of them
+    int arrays
+    bint doubles
+    int64_t blocks, block_rows
+    int64_t *counters
+    double *seconds         # of each step of each thread, or NULL
+
+
+cdef inline void run_task(const Run *run, const Task *task, int64_t number, char **bases,
+                          char *scratch) noexcept nogil:
+    if run.doubles:
+        run_double(task, number, bases, scratch)
+    else:
+        run_float(task, number, bases, scratch)
+
+
+cdef inline char **bases_of_block(const Run *run, int thread, int64_t row,
+                                  char *arena) noexcept nogil:
+    # Pointers to the slots, the inputs and the outputs of a block, in the thread's memory.
+    cdef char **bases = <char **>(run.memory + thread * run.each + run.slots + run.scratch)
+    cdef int i
+    bases[0] = arena
+    for i in range(run.arrays):
+        bases[1 + i] = run.bases[i] + row * run.row_bytes[i]
+    return bases
+
+
+cdef void run_block(const Run *run, const Task *tasks, int64_t count, int thread,
+                    int64_t row) noexcept nogil:
+    # all steps on one block
+    cdef char *arena = run.memory + thread * run.each
+    cdef char **bases = bases_of_block(run, thread, row, arena)
+    cdef int64_t step, number
+    cdef double start = 0
+    for step in range(count):
+        if run.seconds != NULL:
+            start = lc_seconds()
+        for number in range(tasks[step].tasks):
+            run_task(run, tasks + step, number, bases, arena + run.slots)
+        if run.seconds != NULL:
+            run.seconds[thread * count + step] += lc_seconds() - start
+
+
+cdef void run_blocks(const Run *run, const Task *tasks, const Task *last_tasks, int64_t count,
+                     int thread) noexcept nogil:
+    # the blocks that no other thread has taken; the last one may have fewer rows
+    cdef int64_t block = lc_next(run.counters)
+    while block < run.blocks:
+        run_block(run, last_tasks if block + 1 == run.blocks else tasks, count, thread,
+                  block * run.block_rows)
+        block = lc_next(run.counters)
+
+
+cdef void run_shared(const Run *run, const Task *tasks, const int64_t *shared, int64_t count,
+                     int thread, int threads, int64_t row, int64_t *counters) noexcept nogil:
+    # All steps on one block, the tasks of each step shared by the threads.  A thread takes those of
+    # its own range first, so that in the next call it reads the same weights again, then others.
+    cdef char *scratch = run.memory + thread * run.each + run.slots
+    cdef char **bases = bases_of_block(run, thread, row, run.memory)
+    cdef int64_t step, parts, number, first, end, spins, one
+    cdef int64_t *done
+    cdef int turn, owner
+    cdef double start = 0
+    for step in range(count):
+        if run.seconds != NULL and thread == 0:
+            start = lc_seconds()
+        parts = shared[step]
+        done = counters + step * (threads + 1) * LINE
+        for turn in range(threads):
+            owner = (thread + turn) % threads
+            first = owner * parts // threads
+            end = (owner + 1) * parts // threads
+            if lc_count(done + (owner + 1) * LINE) >= end - first:
+                continue
+            number = first + lc_next(done + (owner + 1) * LINE)
+            while number < end:
+                if parts < tasks[step].tasks: # too little work to share
+                    for one in range(tasks[step].tasks):
+                        run_task(run, tasks + step, one, bases, scratch)
+                else:
+                    run_task(run, tasks + step, number, bases, scratch)
+                lc_next(done)
+                number = first + lc_next(done + (owner + 1) * LINE)
+        spins = 0
+        while lc_count(done) < parts:
+            spins += 1
+            if spins < SPINS:
+                lc_pause()
+            else:
+                sched_yield()
+        if run.seconds != NULL and thread == 0:
+            run.seconds[step] += lc_seconds() - start
+
+
+cdef class Program:
+    """Steps that run on blocks of rows.
+
+    Parameters
+    ----------
+    steps : Steps
+        What to compute.
+    path : int
+        SIMD path.
+    """
+
+    cdef readonly object steps
+    cdef int path
+    cdef dict plans
+    cdef list idle # arenas
+
+    def __init__(self, steps, int path):
+        self.steps = steps
+        self.path = path
+        self.plans = {}
+        self.idle = []
+
+    def run(self, inputs, outputs, int64_t rows, int64_t block_rows, bint within, int threads,
+            double[:, ::1] seconds=None):
+        """Compute `rows` rows of the outputs; all arrays are contiguous, aligned, of one dtype.
+
+        Parameters
+        ----------
+        inputs, outputs : list of ndarray
+            In the order of the steps'.
+        rows, block_rows : int
+            All rows, and those of a block.
+        within : bool
+            Whether the threads share the steps of a block, not the blocks.
+        threads : int
+            Their number.
+        seconds : ndarray of shape (threads, steps), optional
+            The times of the steps are added to it.
+        """
+        cdef Plan plan = self.plan(min(block_rows, rows), threads if within else 1)
+        cdef int64_t blocks = ceiling(rows, block_rows)
+        cdef Plan last = plan
+        if blocks * block_rows != rows:
+            last = self.plan(rows - (blocks - 1) * block_rows, threads if within else 1)
+        cdef int64_t count = plan.count
+        cdef Run run
+        cdef int64_t item = self.steps.dtype.itemsize
+        run.arrays = len(inputs) + len(outputs)
+        run.slots = ceiling(max(plan.slots, last.slots), ALIGNMENT) * ALIGNMENT
+        run.scratch = ceiling(max(plan.scratch, last.scratch), ALIGNMENT) * ALIGNMENT
+        run.each = run.slots + run.scratch
+        run.each += ceiling((1 + run.arrays) * sizeof(char *), ALIGNMENT) * ALIGNMENT
+        cdef int64_t counters = (count * (threads + 1) if within else 1) * LINE * sizeof(int64_t)
+        cdef int64_t tables = run.arrays * (sizeof(char *) + sizeof(int64_t))
+        cdef int64_t total = threads * run.each + counters + tables + ALIGNMENT
+        cdef Arena arena = self.take(total)
+        run.memory = <char *>((<size_t>arena.memory + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT)
+        run.counters = <int64_t *>(run.memory + threads * run.each)
+        run.bases = <char **>(<char *>run.counters + counters)
+        run.row_bytes = <int64_t *>(run.bases + run.arrays)
+        run.doubles = item == 8
+        run.blocks = blocks
+        run.block_rows = block_rows
+        run.seconds = &seconds[0, 0] if seconds is not None and count else NULL
+        cdef int i = 0
+        for value, array in (*zip(self.steps.inputs, inputs), *zip(self.steps.outputs, outputs)):
+            run.bases[i] = <char *>start_of(array, item)
+            run.row_bytes[i] = value.size * item
+            i += 1
+        cdef int64_t block
+        memset(run.counters, 0, counters)
+        if threads == 1:
+            with nogil:
+                run_blocks(&run, plan.tasks, last.tasks, count, 0)
+        elif not within:
+            with nogil, parallel(num_threads=threads):
+                run_blocks(&run, plan.tasks, last.tasks, count, lc_thread())
+        else:
+            for block in range(blocks):
+                memset(run.counters, 0, counters)
+                self.share(&run, last if block + 1 == blocks else plan, threads, block)
+        if len(self.idle) < MOST_IDLE_ARENAS:
+            self.idle.append(arena)
+
+    cdef int share(self, Run *run, Plan plan, int threads, int64_t block) except -1:
+        cdef int64_t row = block * run.block_rows
+        with nogil, parallel(num_threads=threads):
+            run_shared(run, plan.tasks, plan.shared, plan.count, lc_thread(), lc_threads(), row,
+                       run.counters)
+        return 0
+
+    cdef Plan plan(self, int64_t rows, int threads):
+        plan = self.plans.get((rows, threads))
+        if plan is None:
+            if len(self.plans) >= MOST_PLANS:
+                self.plans.clear()
+            plan = self.plans[rows, threads] = Plan(self.steps, rows, self.path, threads)
+        return plan
+
+    cdef Arena take(self, int64_t total):
+        try:
+            arena = self.idle.pop()
+        except IndexError:
+            return Arena(total)
+        return arena if arena.bytes >= total else Arena(total)
