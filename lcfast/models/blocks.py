@@ -14,6 +14,7 @@ from lcfast.layers.core.tracking import Composite
 from lcfast.layers.wrappers import TimeDistributed
 from lcfast.local_conv.geometry import CHANNELS_FIRST, Geometry
 from lcfast.models.graph import Graph, LayerWithGraph
+from lcfast.program.steps import Steps
 
 CACHE_BYTES = 8 << 20
 """Bytes of the values of a block, which the layers pass on through the caches."""
@@ -41,6 +42,21 @@ def rows_at_once(graph: Graph, record: Sequence[Any], input_shapes: Sequence[Sha
         MOST_ROWS,
     )
     return max(rows - rows % WHOLE_PANELS if rows > WHOLE_PANELS else rows, 1)
+
+
+def rows_of_program(steps: Steps, ready: bool, progresses: bool) -> int:
+    """Rows that a program is given at a time; it cuts them into blocks itself.
+
+    All rows, unless interrupts would wait for them too long, progress is to be reported, or they
+    must be converted first (not `ready`), `CACHE_BYTES` at a time.
+    """
+    rows = 2 * MOST_MULTIPLICATIONS // (steps.dtype.itemsize * max(steps.work, 1))
+    if progresses:
+        rows = min(rows, MOST_ROWS)
+    if not ready:
+        size = sum(value.size for value in steps.inputs) * steps.dtype.itemsize
+        rows = min(rows, max(CACHE_BYTES // max(size, 1), WHOLE_PANELS))
+    return max(rows, 1)
 
 
 def rows_to_read(batch_size: int, chunk: int, row_bytes: int) -> int:

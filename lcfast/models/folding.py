@@ -72,6 +72,8 @@ class FoldedModel(Model):
         # (records of the pairs, folded records), in one tuple: no thread may see a mixture.
         self._last: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
 
+    quick_key = "quick folded"
+
     def scoring_graph(self, record: Any) -> tuple[Graph, Any]:
         """The graph without the normalizations, and the records of its layers."""
         return self._folded_graph, self._folded_record(record)

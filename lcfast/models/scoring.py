@@ -14,11 +14,11 @@ from lcfast.layers.core import arguments, call_state
 from lcfast.layers.core.layer import apart
 from lcfast.local_conv import ops
 from lcfast.local_conv.threads import limited_threads
-from lcfast.models.blocks import rows_at_once, rows_to_read
-from lcfast.models.compiling import compiled_run
+from lcfast.models.blocks import rows_at_once, rows_of_program, rows_to_read
+from lcfast.models.compiling import compiled, compiled_run, quick_answer, remember
 from lcfast.models.execution import Observer
 from lcfast.models.inputs import as_arrays, in_order, is_sliceable
-from lcfast.models.structure import ModelStructure, as_list
+from lcfast.models.structure import ModelStructure, as_list, may_fit
 
 
 def predict(
@@ -32,6 +32,12 @@ def predict(
     observe: Observer | None = None,
 ) -> Any:
     """Score rows in blocks: `Model.predict`, with an observer of each step of the graph."""
+    if type(x) is np.ndarray and verbose != 1 and observe is None and num_threads is None:
+        y = quick_answer(model, x, batch_size, out)
+        if y is not None:
+            if progress is not None:
+                progress(len(y))
+            return y
     if batch_size is not None:
         batch_size = arguments.positive_int(batch_size, "batch_size", most=math.inf)
     with nullcontext() if num_threads is None else limited_threads(num_threads):
@@ -46,7 +52,9 @@ def predict(
         else:
             sources = in_order(model, x)
             rows, record = len(sources[0]), model.record()
-            batch_size = min(batch_size or _rows_at_once(model, record, sources), max(rows, 1))
+            progresses = verbose == 1 or progress is not None
+            most = batch_size or _rows_at_once(model, record, sources, progresses)
+            batch_size = min(most, max(rows, 1))
             if rows <= batch_size and out is None and verbose != 1:  # quicker than to collect
                 parts = [s if type(s) is np.ndarray else s[:rows] for s in sources]
                 arrays = as_arrays(model, parts)
@@ -73,15 +81,30 @@ def _batches(
 ) -> Iterator[list[np.ndarray]]:
     """The blocks as arrays of at most `batch_size` rows."""
     for block in blocks:
-        size = batch_size or _rows_at_once(model, record, block)
+        size = batch_size or _rows_at_once(model, record, block, False)
         for start in range(0, max(len(block[0]), 1), size):
             yield as_arrays(model, [values[start : start + size] for values in block])
 
 
-def _rows_at_once(model: ModelStructure, record: Any, block: list[Any]) -> int:
+def _rows_at_once(
+    model: ModelStructure, record: Any, block: list[Any], progresses: bool = True
+) -> int:
     if len(block[0]) <= 1:
         return 1
-    return rows_at_once(model.graph_of_layers(), record, [values.shape for values in block])
+    shapes = [values.shape for values in block]
+    if not model._computes_by_call and all(map(may_fit, _row_shapes(model), shapes)):
+        program = compiled(*model.scoring_graph(record), [shape[1:] for shape in shapes]).whole
+        if program is not None:
+            ready = all(
+                isinstance(values, np.ndarray) and values.dtype == program.runner.steps.dtype
+                for values in block
+            )
+            return rows_of_program(program.runner.steps, ready, progresses)
+    return rows_at_once(model.graph_of_layers(), record, shapes)
+
+
+def _row_shapes(model: ModelStructure) -> list[Any]:
+    return [tensor.shape for tensor in model.inputs]
 
 
 def _outputs(
@@ -94,7 +117,10 @@ def _outputs(
     with call_state.without_losses():
         if model._computes_by_call:
             return as_list(model.compute(record, arrays))
-        return compiled_run(*model.scoring_graph(record), arrays, out, observe)
+        graph, records = model.scoring_graph(record)
+        outputs = compiled_run(graph, records, arrays, out, observe)
+        remember(model, record, graph, records, arrays)
+        return outputs
 
 
 def _block_in_order(model: ModelStructure, block: Any) -> list[Any]:

@@ -6,7 +6,7 @@ import abc
 import copy
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class ModelStructure(LayersOfGraph):
 
     inputs: list[SymbolicTensor]
     outputs: list[SymbolicTensor]
+    quick_key: ClassVar[str] = "quick"  # in the programs of a graph; see `models.compiling`
     # Whether inputs come, and outputs are returned, in a list, even where there is one alone.
     _takes_list: bool
     _gives_list: bool

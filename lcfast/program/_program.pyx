@@ -13,7 +13,7 @@ from libc.string cimport memset
 
 import numpy as np
 
-from lcfast.local_conv._arrays cimport start_of
+from lcfast.local_conv._arrays cimport is_plain, may_overlap, start_of
 from lcfast.local_conv._batch cimport forward_scratch as batch_scratch
 from lcfast.local_conv._filters cimport COLUMN_BLOCK, PACKED_TAPS, forward_tasks
 from lcfast.local_conv._flat_geometry cimport flat_geometry
@@ -30,11 +30,13 @@ from lcfast.program._tasks cimport (
 )
 
 from lcfast.local_conv._activation import ELEMENTWISE, ROWS
+from lcfast.local_conv.arrays import as_output
 from lcfast.local_conv.ops import work_of_forward
 from lcfast.local_conv.plan import forward_plan
 from lcfast.local_conv.threads import threads_for
 from lcfast.program import steps as described
 from lcfast.program.layout import places
+from lcfast.program.schedule import Schedule, bytes_of_row, schedule
 
 cdef extern from *:
     """
@@ -81,6 +83,7 @@ cdef enum:
     WORK_OF_A_NUMBER = 8   # multiplications that one number of an element-wise step counts for
     MOST_IDLE_ARENAS = 4
     MOST_PLANS = 128       # of a program; then the cache is cleared
+    MOST_PREPARED = 256
 
 _OPERATIONS = {"add": LC_ADD, "subtract": LC_SUBTRACT, "multiply": LC_MULTIPLY,
                "maximum": LC_MAXIMUM, "minimum": LC_MINIMUM}
@@ -374,6 +377,21 @@ cdef void run_shared(const Run *run, const Task *tasks, const int64_t *shared, i
             run.seconds[step] += lc_seconds() - start
 
 
+cdef class Prepared:
+    """How a program runs on a number of rows."""
+
+    cdef Plan plan, last # of the blocks; of the last one, which may have fewer rows
+    cdef int64_t blocks, block_rows, counters, tables, total
+    cdef int threads
+    cdef bint within
+    cdef Run run
+
+    @property
+    def schedule(self):
+        """Rows of a block, whether threads share its steps, and their number."""
+        return Schedule(self.block_rows, self.within, self.threads)
+
+
 cdef class Program:
     """Steps that run on blocks of rows.
 
@@ -387,83 +405,129 @@ cdef class Program:
 
     cdef readonly object steps
     cdef int path
-    cdef dict plans
+    cdef int arrays
+    cdef int64_t item, row_bytes
+    cdef int64_t *sizes # bytes of a row of each input and output
+    cdef object dtype
+    cdef tuple input_shape, output_shape # of a lone input and output
+    cdef dict prepared, plans
     cdef list idle # arenas
 
-    def __init__(self, steps, int path):
+    def __cinit__(self, steps, int path):
         self.steps = steps
         self.path = path
-        self.plans = {}
-        self.idle = []
+        self.dtype, self.item = steps.dtype, steps.dtype.itemsize
+        self.arrays = len(steps.inputs) + len(steps.outputs)
+        self.row_bytes = bytes_of_row(steps)
+        self.sizes = <int64_t *>calloc(self.arrays + 1, sizeof(int64_t))
+        if self.sizes == NULL:
+            raise MemoryError("no memory for a program")
+        cdef int i
+        for i, value in enumerate((*steps.inputs, *steps.outputs)):
+            self.sizes[i] = value.size * self.item
+        if len(steps.inputs) == len(steps.outputs) == 1:
+            self.input_shape, self.output_shape = steps.inputs[0].shape, steps.outputs[0].shape
+        self.prepared, self.plans, self.idle = {}, {}, []
 
-    def run(self, inputs, outputs, int64_t rows, int64_t block_rows, bint within, int threads,
-            double[:, ::1] seconds=None):
-        """Compute `rows` rows of the outputs; all arrays are contiguous, aligned, of one dtype.
+    def __dealloc__(self):
+        free(self.sizes)
+
+    def run(self, tuple arrays, int64_t rows, int threads, double[:, ::1] seconds=None):
+        """Compute `rows` rows.
 
         Parameters
         ----------
-        inputs, outputs : list of ndarray
-            In the order of the steps'.
-        rows, block_rows : int
-            All rows, and those of a block.
-        within : bool
-            Whether the threads share the steps of a block, not the blocks.
-        threads : int
-            Their number.
+        arrays : tuple of ndarray
+            The inputs, then the outputs: contiguous, aligned, of the program's dtype.
+        rows, threads : int
+            Their numbers.
         seconds : ndarray of shape (threads, steps), optional
             The times of the steps are added to it.
         """
-        cdef Plan plan = self.plan(min(block_rows, rows), threads if within else 1)
-        cdef int64_t blocks = ceiling(rows, block_rows)
-        cdef Plan last = plan
-        if blocks * block_rows != rows:
-            last = self.plan(rows - (blocks - 1) * block_rows, threads if within else 1)
-        cdef int64_t count = plan.count
-        cdef Run run
-        cdef int64_t item = self.steps.dtype.itemsize
-        run.arrays = len(inputs) + len(outputs)
+        cdef Prepared how = self.prepared_for(rows, threads)
+        cdef Run run = how.run
+        cdef Arena arena = self.take(how.total)
+        cdef int64_t block
+        cdef int i
+        cdef int64_t count = how.plan.count
+        run.memory = <char *>((<size_t>arena.memory + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT)
+        run.counters = <int64_t *>(run.memory + how.threads * run.each)
+        run.bases = <char **>(<char *>run.counters + how.counters)
+        run.row_bytes = self.sizes
+        run.seconds = &seconds[0, 0] if seconds is not None and count else NULL
+        for i in range(self.arrays):
+            run.bases[i] = <char *>start_of(arrays[i], self.item)
+        memset(run.counters, 0, how.counters)
+        if how.threads == 1:
+            with nogil:
+                run_blocks(&run, how.plan.tasks, how.last.tasks, count, 0)
+        elif not how.within:
+            with nogil, parallel(num_threads=how.threads):
+                run_blocks(&run, how.plan.tasks, how.last.tasks, count, lc_thread())
+        else:
+            for block in range(how.blocks):
+                memset(run.counters, 0, how.counters)
+                share(&run, how.last if block + 1 == how.blocks else how.plan, how.threads, block)
+        if len(self.idle) < MOST_IDLE_ARENAS:
+            self.idle.append(arena)
+
+    def answer(self, x, out, int threads):
+        """The output of a program with one input and one output, or None if `x` does not fit."""
+        if self.input_shape is None or not is_plain(x, self.dtype, self.input_shape, 1, False):
+            return None
+        cdef int64_t rows = len(x)
+        if rows == 0:
+            return None
+        shape = (rows, *self.output_shape)
+        if out is None:
+            out = as_output(None, shape, self.dtype)
+        elif not is_plain(out, self.dtype, shape, 0, True) or may_overlap(out, x):
+            return None
+        self.run((x, out), rows, threads)
+        return out
+
+    def schedule(self, rows, threads):
+        """Rows of a block, whether threads share its steps, and their number."""
+        return self.prepared_for(rows, threads).schedule
+
+    def run_as(self, schedule, rows, threads):
+        """Use this schedule for `rows` rows and at most `threads` threads, to compare schedules."""
+        self.prepared[rows, threads] = self.prepare(rows, schedule)
+
+    cdef Prepared prepared_for(self, int64_t rows, int threads):
+        how = self.prepared.get((rows, threads))
+        if how is None:
+            if len(self.prepared) >= MOST_PREPARED:
+                self.prepared.clear()
+            how = self.prepare(rows, schedule(self.steps, self.row_bytes, rows, threads))
+            self.prepared[rows, threads] = how
+        return how
+
+    cdef Prepared prepare(self, int64_t rows, how):
+        cdef Prepared made = Prepared()
+        cdef Plan plan, last
+        cdef Run *run = &made.run
+        made.block_rows, made.within, made.threads = how
+        cdef int sharing = made.threads if made.within else 1
+        made.blocks = ceiling(rows, made.block_rows)
+        plan = last = self.plan(min(made.block_rows, rows), sharing)
+        if made.blocks * made.block_rows != rows:
+            last = self.plan(rows - (made.blocks - 1) * made.block_rows, sharing)
+        made.plan, made.last = plan, last
+        run.arrays = self.arrays
         run.slots = ceiling(max(plan.slots, last.slots), ALIGNMENT) * ALIGNMENT
         run.scratch = ceiling(max(plan.scratch, last.scratch), ALIGNMENT) * ALIGNMENT
         run.each = run.slots + run.scratch
         run.each += ceiling((1 + run.arrays) * sizeof(char *), ALIGNMENT) * ALIGNMENT
-        cdef int64_t counters = (count * (threads + 1) if within else 1) * LINE * sizeof(int64_t)
-        cdef int64_t tables = run.arrays * (sizeof(char *) + sizeof(int64_t))
-        cdef int64_t total = threads * run.each + counters + tables + ALIGNMENT
-        cdef Arena arena = self.take(total)
-        run.memory = <char *>((<size_t>arena.memory + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT)
-        run.counters = <int64_t *>(run.memory + threads * run.each)
-        run.bases = <char **>(<char *>run.counters + counters)
-        run.row_bytes = <int64_t *>(run.bases + run.arrays)
-        run.doubles = item == 8
-        run.blocks = blocks
-        run.block_rows = block_rows
-        run.seconds = &seconds[0, 0] if seconds is not None and count else NULL
-        cdef int i = 0
-        for value, array in (*zip(self.steps.inputs, inputs), *zip(self.steps.outputs, outputs)):
-            run.bases[i] = <char *>start_of(array, item)
-            run.row_bytes[i] = value.size * item
-            i += 1
-        cdef int64_t block
-        memset(run.counters, 0, counters)
-        if threads == 1:
-            with nogil:
-                run_blocks(&run, plan.tasks, last.tasks, count, 0)
-        elif not within:
-            with nogil, parallel(num_threads=threads):
-                run_blocks(&run, plan.tasks, last.tasks, count, lc_thread())
-        else:
-            for block in range(blocks):
-                memset(run.counters, 0, counters)
-                self.share(&run, last if block + 1 == blocks else plan, threads, block)
-        if len(self.idle) < MOST_IDLE_ARENAS:
-            self.idle.append(arena)
-
-    cdef int share(self, Run *run, Plan plan, int threads, int64_t block) except -1:
-        cdef int64_t row = block * run.block_rows
-        with nogil, parallel(num_threads=threads):
-            run_shared(run, plan.tasks, plan.shared, plan.count, lc_thread(), lc_threads(), row,
-                       run.counters)
-        return 0
+        run.doubles = self.item == 8
+        run.blocks = made.blocks
+        run.block_rows = made.block_rows
+        made.counters = LINE * sizeof(int64_t)
+        if made.within:
+            made.counters *= plan.count * (made.threads + 1) + 1
+        made.total = made.threads * run.each + made.counters + ALIGNMENT \
+            + run.arrays * <int64_t>sizeof(char *)
+        return made
 
     cdef Plan plan(self, int64_t rows, int threads):
         plan = self.plans.get((rows, threads))
@@ -478,4 +542,12 @@ cdef class Program:
             arena = self.idle.pop()
         except IndexError:
             return Arena(total)
-        return arena if arena.bytes >= total else Arena(total)
+        return arena if (<Arena>arena).bytes >= total else Arena(total)
+
+
+cdef int share(Run *run, Plan plan, int threads, int64_t block) except -1:
+    cdef int64_t row = block * run.block_rows
+    with nogil, parallel(num_threads=threads):
+        run_shared(run, plan.tasks, plan.shared, plan.count, lc_thread(), lc_threads(), row,
+                   run.counters)
+    return 0

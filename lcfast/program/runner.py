@@ -1,4 +1,4 @@
-"""Runs a program on arrays: allocates the outputs and chooses the schedule."""
+"""Runs a program on arrays: allocates the outputs, and sums the times of the steps."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ import numpy as np
 
 from lcfast.local_conv.arrays import as_output, may_overlap
 from lcfast.program._program import Program
-from lcfast.program.schedule import Schedule, bytes_of_row, schedule
+from lcfast.program.schedule import Schedule
 from lcfast.program.steps import Steps, Value
 
-MOST_SCHEDULES = 256
-"""Most cached schedules; then the cache is cleared."""
-
-
 class Runner:
-    """A program, its schedules, and the shapes of its outputs.
+    """A program, and what its steps were made from.
 
     Parameters
     ----------
@@ -30,10 +26,8 @@ class Runner:
 
     def __init__(self, steps: Steps, path: int, results: Mapping[int, Value]) -> None:
         self.steps = steps
-        self._program = Program(steps, path)
+        self.program = Program(steps, path)
         self._results = results
-        self._row_bytes = bytes_of_row(steps)
-        self._schedules: dict[tuple[int, int], Schedule] = {}
 
     def __call__(
         self,
@@ -50,15 +44,13 @@ class Runner:
             outputs[0] = out
         if rows == 0:
             return outputs, {}
-        key = rows, threads
-        how = self._schedules.get(key)
-        if how is None:
-            if len(self._schedules) >= MOST_SCHEDULES:
-                self._schedules.clear()
-            how = self._schedules[key] = schedule(self.steps, self._row_bytes, rows, threads)
-        seconds = np.zeros((how.threads, len(self.steps.steps))) if timed else None
-        self._program.run(inputs, outputs, rows, *how, seconds)
-        return outputs, {} if seconds is None else self._by_label(seconds, how)
+        if not timed:
+            self.program.run((*inputs, *outputs), rows, threads)
+            return outputs, {}
+        how = self.program.schedule(rows, threads)
+        seconds = np.zeros((how.threads, len(self.steps.steps)))
+        self.program.run((*inputs, *outputs), rows, threads, seconds)
+        return outputs, self._by_label(seconds, how)
 
     def size_of(self, label: int) -> int:
         """Bytes of the result of a label, for each row of the batch."""

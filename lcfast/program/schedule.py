@@ -52,8 +52,7 @@ def bytes_of_row(steps: Steps) -> int:
 
 def schedule(steps: Steps, row_bytes: int, rows: int, most_threads: int) -> Schedule:
     """The schedule of a call on `rows` rows."""
-    work = steps.multiplications * rows + 4 * sum(steps.sizes) * rows
-    threads = threads_for(work, most_threads)
+    threads = threads_for(steps.work * rows, most_threads)
     fitting = max(int(SHARE_OF_CACHE * CACHE) // max(row_bytes, 1), 1)
     if steps.weight_bytes > MOST_CACHED_WEIGHTS and threads > 1:
         return Schedule(_even(rows, max(SHARED_BYTES // max(row_bytes, 1), 1)), True, threads)

@@ -156,6 +156,11 @@ class Steps:
             if isinstance(step.operation, Product)
         )
 
+    @property
+    def work(self) -> int:
+        """Multiplications that a row counts for, with what is done element by element."""
+        return self.multiplications + 4 * sum(self.sizes)
+
     def _kernels(self) -> list[Any]:
         operations = [step.operation for step in self.steps]
         return [operation.kernel for operation in operations if isinstance(operation, Product)]
