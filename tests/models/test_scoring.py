@@ -267,7 +267,8 @@ def test_a_profile_observes_predict(model, x, batch_size):
     first = profile.costs[0]
     assert first.weights_read == calls * blocks.weight_bytes(model.layers[0].record())
     assert profile.costs[-1].output_written == model(x).nbytes
-    assert all(cost.seconds > 0 for cost in profile.costs)
+    assert sum(cost.seconds for cost in profile.costs) > 0
+    assert all(cost.seconds >= 0 for cost in profile.costs)  # Flatten does nothing
     profile.predict(iter([x]), out=sink)
     assert profile.costs[-1].output_written == 2 * model(x).nbytes
     assert_same_bits(sink.written[0][0], model(x))

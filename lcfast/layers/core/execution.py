@@ -118,8 +118,9 @@ class Computing(LossHolder):
             return None
         if isinstance(weights, tuple):
             return self.record_steps(program, weights, x)
-        with call_state.computing(self.records_of(weights)):
-            return self.record_steps(program, weights, x)
+        records = self.records_of(weights)
+        with call_state.computing(records):
+            return self.record_steps(program, records[self], x)
 
     def _lacks_linearize(self) -> NoReturn:
         raise TypeError(
