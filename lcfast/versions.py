@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from lcfast.local_conv import _openmp, dispatch
+from lcfast.local_conv import OPENMP_WAITS, _openmp, dispatch
 from lcfast.local_conv.threads import get_num_threads
 
 
@@ -34,6 +34,7 @@ def versions() -> dict[str, str]:
         "kernel path": f"{dispatch.active_path()} (this processor has {', '.join(dispatch.PATHS)})",
         "openmp": "yes" if _openmp.HAS_OPENMP else "no: every call runs on one thread",
         "threads": str(get_num_threads()),
+        "waiting": OPENMP_WAITS,
     }
 
 

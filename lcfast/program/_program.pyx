@@ -48,7 +48,6 @@ cdef extern from *:
     static int lc_thread(void) { return 0; }
     static int lc_threads(void) { return 1; }
     #endif
-    #include <sched.h>
     #include <stdint.h>
     #include <time.h>
     static int64_t lc_next(int64_t *counter) {
@@ -62,6 +61,10 @@ cdef extern from *:
         __builtin_ia32_pause();
     #endif
     }
+    static void lc_sleep(void) {
+        const struct timespec shortly = {0, 20000};
+        nanosleep(&shortly, NULL);
+    }
     static double lc_seconds(void) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -73,11 +76,11 @@ cdef extern from *:
     int64_t lc_next(int64_t *counter) noexcept nogil
     int64_t lc_count(const int64_t *counter) noexcept nogil
     void lc_pause() noexcept nogil
+    void lc_sleep() noexcept nogil
     double lc_seconds() noexcept nogil
-    int sched_yield() noexcept nogil
 
 cdef enum:
-    SPINS = 500            # rounds of waiting, some 20 us, before a thread gives its core away
+    SPINS = 500            # rounds of waiting, some 20 us, before a thread leaves its core to others
     LINE = 8               # counters in a cache line: each has a line of its own
     POOLED = 1 << 16       # numbers read by a task of a pooling
     WORK_OF_A_NUMBER = 8   # multiplications that one number of an element-wise step counts for
@@ -372,7 +375,7 @@ cdef void run_shared(const Run *run, const Task *tasks, const int64_t *shared, i
             if spins < SPINS:
                 lc_pause()
             else:
-                sched_yield()
+                lc_sleep()
         if run.seconds != NULL and thread == 0:
             run.seconds[step] += lc_seconds() - start
 
