@@ -39,8 +39,6 @@ cdef void forward_task(const FlatGeometry *g, int path, int64_t width, int activ
     tile.a_step = g.filters
     tile.b_row_step = width
     tile.bias_row_step = g.y_filter
-    # The kernel of the next position is prefetched.
-    tile.a_ahead = g.kernel_position
     for start in range(g.runs):
         panel_run_offset[start] = g.run_offset[start] * width
     to_panel(path, rows, width, receptive_field_offset(g, last - 1) + g.span - origin, x + origin,
@@ -52,6 +50,8 @@ cdef void forward_task(const FlatGeometry *g, int path, int64_t width, int activ
         tile.c_row_step = width if g.y_filter == 1 else count * width
         for position in range(start, start + count):
             here = (position - start) * (g.filters if g.y_filter == 1 else 1)
+            # The kernel of the next position is prefetched; beyond the last one lies nothing.
+            tile.a_ahead = g.kernel_position if position + 1 < g.positions else 0
             if bias != NULL:
                 bias_here = bias + position * g.bias_position
             product(path, &tile, kernel + position * g.kernel_position,

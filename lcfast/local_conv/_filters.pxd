@@ -12,7 +12,8 @@ cdef enum:
 cdef struct ForwardTasks:
     int64_t group, column_block, row_block
     int64_t groups, column_blocks, row_blocks
-    bint stream # streaming stores, which bypass the caches
+    bint stream  # streaming stores, which bypass the caches
+    bint overrun # the kernel may be over-read by a vector
 
 cdef ForwardTasks forward_tasks(const FlatGeometry *g, int64_t rows, int64_t item_bytes,
                                 int threads) noexcept nogil

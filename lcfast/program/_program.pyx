@@ -235,6 +235,9 @@ cdef class Plan:
         else:
             task.kind = FILTERS
             task.filters = forward_tasks(&task.geometry, task.rows, item, threads)
+            if operation.overrun:
+                task.kernel = start_of(operation.with_slack, item)
+                task.filters.overrun = True
             task.tasks = task.filters.groups * task.filters.column_blocks \
                 * task.filters.row_blocks
         return 0

@@ -13,6 +13,12 @@ from lcfast.local_conv.geometry import Geometry
 from lcfast.local_conv.ops import Activation
 
 
+WIDEST_VECTOR = 64
+"""Bytes."""
+MOST_COPIED_BYTES = 1 << 20
+"""Most bytes of a kernel that is copied to be over-read."""
+
+
 @dataclass(frozen=True)
 class Value:
     """A value of a program: for each row of the batch, `rows_each` rows of `shape`.
@@ -38,6 +44,20 @@ class Product:
     bias: np.ndarray | None
     geometry: Geometry
     activation: Activation
+
+    @property
+    def overrun(self) -> bool:
+        """Whether the kernel is copied, so that vector loads may over-read its last row."""
+        partial = self.geometry.filters % (WIDEST_VECTOR // self.kernel.itemsize) != 0
+        return partial and self.kernel.nbytes <= MOST_COPIED_BYTES
+
+    @cached_property
+    def with_slack(self) -> np.ndarray:
+        """The kernel, in memory that goes on for a vector."""
+        numbers = self.kernel.reshape(-1)
+        room = np.zeros(numbers.size + WIDEST_VECTOR // numbers.itemsize, numbers.dtype)
+        room[: numbers.size] = numbers
+        return room
 
 
 @dataclass(frozen=True, eq=False)

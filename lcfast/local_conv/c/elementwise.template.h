@@ -15,11 +15,13 @@ static LC_TARGET void LC_NAME(affine)(int64_t count, const LC_REAL *x, const LC_
 /* The larger number, or the NaN.  Adding 0 makes -0 into 0, so that the order of equal numbers does
    not matter. */
 static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(larger)(LC_REAL a, LC_REAL b) {
-    return b > a ? b : b == b ? a : b;
+    const LC_REAL larger = b > a ? b : a;
+    return b == b ? larger : b;
 }
 
 static LC_ALWAYS_INLINE LC_TARGET LC_REAL LC_NAME(smaller)(LC_REAL a, LC_REAL b) {
-    return b < a ? b : b == b ? a : b;
+    const LC_REAL smaller = b < a ? b : a;
+    return b == b ? smaller : b;
 }
 
 /* y[i] = a[i] (operation) b[i], i < count; y may be a or b */

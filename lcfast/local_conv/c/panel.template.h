@@ -83,12 +83,14 @@ static LC_TARGET void LC_NAME(to_panel)(int64_t rows, int64_t width, int64_t cou
         for (int64_t first = 0; first < count; first += LC_LANES) {
             const int64_t i = LC_WITHIN(first, count);
             const LC_REAL *from = x + n * x_step + i;
+            const int64_t loaded = rows - n < LC_LANES ? rows - n : LC_LANES;
             /* More rows than hardware prefetches; integers, as they may be out of bounds. */
             LC_UNROLL for (int row = 0; row < LC_LANES; row++)
-                __builtin_prefetch((const void *)((uintptr_t)from +
-                                                  sizeof(LC_REAL) * (uintptr_t)(row * x_step) + LC_AHEAD));
-            LC_NAME(transpose_square)(rows - n < LC_LANES ? rows - n : LC_LANES, LC_LANES, from,
-                                      x_step, panel + i * width + n, width);
+                if (row < loaded)
+                    __builtin_prefetch((const void *)((uintptr_t)from +
+                                                      sizeof(LC_REAL) * (uintptr_t)(row * x_step) +
+                                                      LC_AHEAD));
+            LC_NAME(transpose_square)(loaded, LC_LANES, from, x_step, panel + i * width + n, width);
         }
     }
 }

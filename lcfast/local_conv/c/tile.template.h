@@ -256,6 +256,7 @@ static LC_TARGET void LC_NAME(narrow)(const lc_tile *tile, const LC_REAL *a, con
     const int64_t start = 0;
     lc_tile part = *tile;
     part.b_row_step = LC_LANES;
+    part.b_ahead = 0; /* a prefetch from unmapped memory costs 100 ns */
     part.runs = 1;
     part.a_run_offset = part.b_run_offset = &start;
     for (int64_t run = 0; run < tile->runs; run++) {
@@ -277,13 +278,14 @@ static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, co
                                        const LC_REAL *bias, LC_REAL *c) {
     /* With 16 registers, blocks of 4 rows x 3 vectors need fewer loads than 2 x 4. */
     const int64_t most = LC_REGISTERS == 32 || tile->rows == 1 ? LC_MOST_VECTORS : 3;
-    int64_t vectors = tile->columns / LC_LANES;
+    int64_t vectors = (tile->columns + (tile->b_overrun ? LC_LANES - 1 : 0)) / LC_LANES;
     for (int64_t left = tile->columns; left > 0;) {
         const int64_t panels = (vectors + most - 1) / most;
         int64_t columns = left;
         if (panels) {
-            columns = (vectors + panels - 1) / panels * LC_LANES;
-            vectors -= columns / LC_LANES;
+            const int64_t width = (vectors + panels - 1) / panels;
+            columns = width * LC_LANES < left ? width * LC_LANES : left;
+            vectors -= width;
         }
         if (columns >= LC_LANES || tile->b_overrun || tile->runs * tile->run_length == 0)
             LC_NAME(panel)(tile, a, b, bias, c, columns);
