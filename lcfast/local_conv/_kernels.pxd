@@ -34,6 +34,7 @@ cdef extern from "lc.h":
         int64_t taps, channels
         const int64_t *start
         const int64_t *tap
+        int reciprocals
     ctypedef struct lc_kernels_f32:
         int lanes
         void (*product)(const lc_tile *, const float *, const float *, const float *,

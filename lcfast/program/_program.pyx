@@ -177,7 +177,11 @@ cdef class Plan:
             task.windows.taps = operation.tap.size
             task.windows.start = <const int64_t *>self.keep(operation.start, np.int64)
             task.windows.tap = <const int64_t *>self.keep(operation.tap, np.int64)
-            task.divisors = self.keep(operation.divisor, steps.dtype)
+            divisor = operation.divisor
+            if divisor is not None and (np.frexp(divisor)[0] == 0.5).all():
+                task.windows.reciprocals = 1
+                divisor = 1 / divisor
+            task.divisors = self.keep(divisor, steps.dtype)
             task.windows_each = operation.start.size
             task.units = max(POOLED // (operation.channels * operation.tap.size), 1)
             task.tasks = ceiling(task.rows * task.windows_each, task.units)
@@ -213,7 +217,7 @@ cdef class Plan:
         task.kernel = self.keep(kernel, dtype)
         task.geometry = flat_geometry(geometry)
         plan = forward_plan(geometry, dtype, task.rows, threads, task.path)
-        if plan.regime == "batch":
+        if plan.regime == "batch" and not (operation.overrun and fills_vectors(geometry, plan)):
             task.kind = BATCH
             task.lanes = vector_bytes(task.path) // item
             task.width, task.splits = plan.vectors * task.lanes, plan.splits
@@ -255,6 +259,12 @@ cdef class Plan:
         task.copy.fills = operation.fill is not None
         task.copy.fill = operation.fill or 0
         return 0
+
+
+def fills_vectors(geometry, plan):
+    """Whether vectors of filters are nearly full, the last one over-reading the kernel."""
+    vectors = ceiling(geometry.filters, plan.lanes)
+    return vectors >= 2 and 10 * geometry.filters >= 9 * vectors * plan.lanes
 
 
 def work_of(step, rows):

@@ -58,56 +58,86 @@ static LC_TARGET void LC_NAME(divide)(int64_t count, const LC_REAL *x, LC_REAL d
         y[i] = x[i] / divisor;
 }
 
-/* `channels` numbers of x, or a whole vector */
-static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
-LC_NAME(channels_of)(const int64_t channels, const LC_REAL *x) {
-    if (channels < LC_LANES)
-        return LC_NAME(load_first)(channels, x);
-    return LC_LOAD(x);
-}
+enum { LC_NAME(pooled_at_once) = 4 }; /* chains of maxima or sums, which hide each other's latency */
 
-/* One window: the maximum, or the sum in the order of the taps, for one vector of channels. */
-static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
-LC_NAME(window)(const int largest, const int64_t channels, const lc_windows *windows,
-                const LC_REAL *x) {
-    LC_NAME(vector) y = {0};
-    if (largest)
-        y = LC_NAME(channels_of)(channels, x + windows->tap[0]);
-    for (int64_t t = largest; t < windows->taps; t++) {
-        const LC_NAME(vector) next = LC_NAME(channels_of)(channels, x + windows->tap[t]);
-        if (!largest)
-            y += next;
-        else
-            _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
-                y[lane] = LC_NAME(larger)(y[lane], next[lane]);
+/* y[i] = max, or sum / divisor[i], over the taps t of x[i][tap[t]], i < pooled_at_once, for one
+   vector of channels or, if `channels` are fewer than a vector, for them. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(pool_vectors)(const int largest, const int partial, const int64_t channels,
+                      const lc_windows *windows, const LC_REAL *const *x, const LC_REAL *divisor,
+                      LC_REAL *const *y) {
+    LC_NAME(vector) pooled[LC_NAME(pooled_at_once)];
+    LC_UNROLL for (int i = 0; i < LC_NAME(pooled_at_once); i++) {
+        pooled[i] = (LC_NAME(vector)){0};
+        if (largest && partial)
+            pooled[i] = LC_NAME(load_first)(channels, x[i] + windows->tap[0]);
+        else if (largest)
+            pooled[i] = LC_LOAD(x[i] + windows->tap[0]);
     }
-    return y + 0;
+    for (int64_t t = largest; t < windows->taps; t++) {
+        const int64_t tap = windows->tap[t];
+        LC_UNROLL for (int i = 0; i < LC_NAME(pooled_at_once); i++) {
+            LC_NAME(vector) next;
+            if (partial)
+                next = LC_NAME(load_first)(channels, x[i] + tap);
+            else
+                next = LC_LOAD(x[i] + tap);
+            if (!largest)
+                pooled[i] += next;
+            else
+                _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
+                    pooled[i][lane] = LC_NAME(larger)(pooled[i][lane], next[lane]);
+        }
+    }
+    LC_UNROLL for (int i = 0; i < LC_NAME(pooled_at_once); i++) {
+        if (largest)
+            pooled[i] += 0;
+        else if (windows->reciprocals)
+            pooled[i] *= divisor[i];
+        else
+            pooled[i] /= divisor[i];
+        if (partial)
+            LC_NAME(store_first)(channels, pooled[i], y[i]);
+        else
+            LC_STORE(y[i], pooled[i]);
+    }
 }
 
-/* y[p,c] = max, or sum / divisor[p], over the taps t of x[start[p] + tap[t] + c] */
+/* y[p,c] = max, or sum / divisor[p], over the taps t of x[start[p] + tap[t] + c], first <= p < last.
+   The last vector of channels overlaps the one before it. */
 static LC_TARGET void LC_NAME(pool)(const lc_windows *windows, int64_t first, int64_t last,
                                     const LC_REAL *x, const LC_REAL *divisor, LC_REAL *y) {
     const int64_t channels = windows->channels;
+    const int64_t vectors = (channels + LC_LANES - 1) / LC_LANES;
+    const int64_t beyond = channels > LC_LANES ? channels - LC_LANES : 0;
+    const int partial = channels < LC_LANES;
+    const LC_REAL *from[LC_NAME(pooled_at_once)];
+    LC_REAL *to[LC_NAME(pooled_at_once)], by[LC_NAME(pooled_at_once)];
+    int held = 0;
     for (int64_t p = first; p < last; p++) {
-        const LC_REAL *from = x + windows->start[p];
-        LC_REAL *to = y + p * channels;
-        for (int64_t c = 0; c < channels; c += LC_LANES) {
-            const int64_t left = channels - c;
-            LC_NAME(vector) pooled;
-            if (divisor && left < LC_LANES)
-                pooled = LC_NAME(window)(0, left, windows, from + c);
+        for (int64_t v = 0; v < vectors; v++) {
+            const int64_t c = v * LC_LANES < beyond ? v * LC_LANES : beyond;
+            from[held] = x + windows->start[p] + c;
+            to[held] = y + p * channels + c;
+            by[held] = divisor ? divisor[p] : 1;
+            held++;
+            if (p + 1 == last && v + 1 == vectors) /* computes the last one more than once */
+                for (; held < LC_NAME(pooled_at_once); held++) {
+                    from[held] = from[held - 1];
+                    to[held] = to[held - 1];
+                    by[held] = by[held - 1];
+                }
+            if (held < LC_NAME(pooled_at_once))
+                continue;
+            held = 0;
+            if (divisor && partial)
+                LC_NAME(pool_vectors)(0, 1, channels, windows, from, by, to);
             else if (divisor)
-                pooled = LC_NAME(window)(0, LC_LANES, windows, from + c);
-            else if (left < LC_LANES)
-                pooled = LC_NAME(window)(1, left, windows, from + c);
+                LC_NAME(pool_vectors)(0, 0, channels, windows, from, by, to);
+            else if (partial)
+                LC_NAME(pool_vectors)(1, 1, channels, windows, from, by, to);
             else
-                pooled = LC_NAME(window)(1, LC_LANES, windows, from + c);
-            if (divisor)
-                pooled /= divisor[p];
-            if (left < LC_LANES)
-                LC_NAME(store_first)(left, pooled, to + c);
-            else
-                LC_STORE(to + c, pooled);
+                LC_NAME(pool_vectors)(1, 0, channels, windows, from, by, to);
         }
     }
 }

@@ -102,6 +102,7 @@ enum { LC_ADD, LC_SUBTRACT, LC_MULTIPLY, LC_MAXIMUM, LC_MINIMUM };
 typedef struct {
     int64_t taps, channels;
     const int64_t *start, *tap;
+    int reciprocals; /* the divisors are powers of two: given as factors, with the same result */
 } lc_windows;
 
 /* One table of kernels for each real type and SIMD path, chosen at run time. */

@@ -2,7 +2,8 @@
    LC_NAME, LC_TARGET, LC_FMA, LC_LANES, LC_REGISTERS and so on. */
 
 enum {
-    LC_NAME(packed_steps) = 128 /* rows of b padded at a time for a narrow last block */
+    LC_NAME(packed_steps) = 128, /* rows of b padded at a time for a narrow last block */
+    LC_NAME(resident) = 16 << 10 /* bytes of b that stay in L1 beside rows of a and c */
 };
 
 typedef LC_REAL LC_NAME(vector) __attribute__((vector_size(LC_VECTOR_BYTES)));
@@ -273,9 +274,9 @@ static LC_TARGET void LC_NAME(narrow)(const lc_tile *tile, const LC_REAL *a, con
     }
 }
 
-/* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias): the whole tile, panel by panel. */
-static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
-                                       const LC_REAL *bias, LC_REAL *c) {
+/* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias): all rows, panel by panel of columns. */
+static LC_TARGET void LC_NAME(panels)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                                      const LC_REAL *bias, LC_REAL *c) {
     /* With 16 registers, blocks of 4 rows x 3 vectors need fewer loads than 2 x 4. */
     const int64_t most = LC_REGISTERS == 32 || tile->rows == 1 ? LC_MOST_VECTORS : 3;
     int64_t vectors = (tile->columns + (tile->b_overrun ? LC_LANES - 1 : 0)) / LC_LANES;
@@ -296,6 +297,28 @@ static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, co
         c += columns * tile->c_column_step;
         if (bias && !tile->bias_row_step)
             bias += columns * tile->c_column_step;
+    }
+}
+
+/* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias): the whole tile.  If b stays in L1, a few rows at a time,
+   so that a and c pass through the caches once instead of once for each panel. */
+static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                                       const LC_REAL *bias, LC_REAL *c) {
+    const int64_t size = tile->runs * tile->run_length * tile->columns * (int64_t)sizeof(LC_REAL);
+    if (size > LC_NAME(resident) || tile->columns <= LC_MOST_VECTORS * LC_LANES ||
+        tile->rows <= LC_ROWS_OF_A_BLOCK) {
+        LC_NAME(panels)(tile, a, b, bias, c);
+        return;
+    }
+    lc_tile part = *tile;
+    for (int64_t left = tile->rows; left > 0; left -= part.rows) {
+        part.rows = left < LC_ROWS_OF_A_BLOCK ? left : LC_ROWS_OF_A_BLOCK;
+        LC_NAME(panels)(&part, a, b, bias, c);
+        part.b_ahead = 0; /* prefetched once */
+        a += part.rows * tile->a_row_step;
+        c += part.rows * tile->c_row_step;
+        if (bias)
+            bias += part.rows * tile->bias_row_step;
     }
 }
 
