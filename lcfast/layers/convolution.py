@@ -12,9 +12,11 @@ from lcfast.layers.convolution_base import Convolution, Pull
 from lcfast.layers.core import arguments
 from lcfast.layers.core.weights import Record
 from lcfast.local_conv import ops
-from lcfast.local_conv.geometry import CHANNELS_LAST
 from lcfast.program.builder import ProgramBuilder
 from lcfast.program.steps import Value
+
+MOST_GROUPS_OF_STEPS = 64
+"""Most groups that are computed by steps of a program, one product for each."""
 
 
 class Conv(Convolution):
@@ -102,23 +104,20 @@ class Conv(Convolution):
 
     def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
         """Record the steps of `forward`."""
-        if self.groups > 1:
+        if self.groups > MOST_GROUPS_OF_STEPS:
             return None
-        last = self.data_format == CHANNELS_LAST
-        if not last:
-            x = program.transposed(x, (*range(1, len(x.shape)), 0))
-        where = self.conv(x.shape[:-1], x.shape[-1], self.filters, self.groups)
-
-        def product(activation: ops.Activation) -> Value:
-            kernel, bias = weights[0], self.bias_of(weights)
-            if last:
-                return conv_steps.forward(program, x, kernel, bias, where, activation)
-            z = conv_steps.forward(program, x, kernel, bias, where)
-            rank = len(z.shape)
-            moved = program.transposed(z, (rank - 1, *range(rank - 1)))
-            return program.activated(moved, activation)
-
-        return activation_argument.record_steps(self.activation, program, product)
+        return self.steps_in_own_format(
+            program,
+            x,
+            lambda last, activation: conv_steps.forward(
+                program,
+                last,
+                weights[0],
+                self.bias_of(weights),
+                self.conv(last.shape[:-1], last.shape[-1], self.filters, self.groups),
+                activation,
+            ),
+        )
 
 
 @arguments.with_defaults(data_format="channels_last")

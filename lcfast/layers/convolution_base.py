@@ -19,6 +19,8 @@ from lcfast.layers.core.weights import Record
 from lcfast.layers.linear_base import LinearLayer
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 # dz -> (dx, gradients of the weights), all channels_last
 Pull = Callable[[np.ndarray], tuple[np.ndarray, list[np.ndarray]]]
@@ -165,6 +167,25 @@ class Convolution(LinearLayer, abc.ABC):
             return dx, self.stored_gradients(gradients)
 
         return y, pullback
+
+    def steps_in_own_format(
+        self,
+        program: ProgramBuilder,
+        x: Value,
+        convolved: Callable[[Value, ops.Activation], Value],
+    ) -> Value | None:
+        """Record a convolution in channels_last and the activation in the layer's data format."""
+        rank = len(x.shape)
+        last = self.data_format == CHANNELS_LAST
+        given = x if last else program.transposed(x, (*range(1, rank), 0))
+
+        def product(activation: ops.Activation) -> Value:
+            if last:
+                return convolved(given, activation)
+            z = program.transposed(convolved(given, ops.LINEAR), (rank - 1, *range(rank - 1)))
+            return program.activated(z, activation)
+
+        return activation_argument.record_steps(self.activation, program, product)
 
     def bias_of(self, weights: Record) -> np.ndarray | None:
         """The bias (the last weight), or None."""

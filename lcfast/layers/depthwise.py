@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from lcfast.convolution import conv_ops
-from lcfast.layers import activation_argument
+from lcfast.layers import activation_argument, conv_steps
 from lcfast.layers.convolution_base import Convolution, Pull
 from lcfast.layers.core import arguments
 from lcfast.layers.core.weights import Record, WeightSlot
 from lcfast.local_conv import ops
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 from lcfast.vocabulary import constraints, initializers, regularizers
 
 
@@ -72,6 +74,26 @@ class DepthwiseConv(Convolution):
     def output_channels(self, channels: int | None) -> int | None:
         """Channels of the output of an input of `channels` channels; None if unknown."""
         return None if channels is None else channels * self.depth_multiplier
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        return self.steps_in_own_format(
+            program,
+            x,
+            lambda last, activation: conv_steps.forward(
+                program,
+                last,
+                weights[0],
+                self.bias_of(weights),
+                self.conv(
+                    last.shape[:-1],
+                    last.shape[-1],
+                    last.shape[-1] * self.depth_multiplier,
+                    last.shape[-1],
+                ),
+                activation,
+            ),
+        )
 
     def linear_part(
         self, weights: Record, x: np.ndarray

@@ -8,11 +8,13 @@ import numpy as np
 
 from lcfast.convolution import conv_ops
 from lcfast.convolution.conv_geometry import conv_geometry
-from lcfast.layers import activation_argument
+from lcfast.layers import activation_argument, conv_steps
 from lcfast.layers.convolution_base import Convolution, Pull
 from lcfast.layers.core import arguments
 from lcfast.layers.core.weights import Record, WeightSlot
 from lcfast.local_conv import ops
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 from lcfast.vocabulary import constraints, initializers, regularizers
 
 
@@ -82,6 +84,21 @@ class SeparableConv(Convolution):
             self.pointwise_initializer, True, self.pointwise_regularizer, self.pointwise_constraint,
         )  # fmt: skip
         self.finish_build([depthwise, pointwise, *self.bias_slots((self.filters,))])
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        ones = (1,) * self.spatial_dimensions
+
+        def convolved(last: Value, activation: ops.Activation) -> Value:
+            channels = last.shape[-1]
+            depth = channels * self.depth_multiplier
+            own = self.conv(last.shape[:-1], channels, depth, channels)
+            mixing = conv_geometry(own.output_size, depth, self.filters, ones, ones, ones)
+            between = conv_steps.forward(program, last, weights[0], None, own)
+            bias = self.bias_of(weights)
+            return conv_steps.forward(program, between, weights[1], bias, mixing, activation)
+
+        return self.steps_in_own_format(program, x, convolved)
 
     def linear_part(
         self, weights: Record, x: np.ndarray

@@ -70,6 +70,8 @@ cdef extern from "lc.h":
         void (*divide)(int64_t, const float *, float, float *) noexcept nogil
         void (*pool)(const lc_windows *, int64_t, int64_t, const float *, const float *,
                      float *) noexcept nogil
+        void (*depthwise)(const lc_windows *, int64_t, int64_t, const float *, const float *,
+                          const float *, float *) noexcept nogil
     ctypedef struct lc_kernels_f64:
         int lanes
         void (*product)(const lc_tile *, const double *, const double *, const double *,
@@ -105,6 +107,8 @@ cdef extern from "lc.h":
         void (*divide)(int64_t, const double *, double, double *) noexcept nogil
         void (*pool)(const lc_windows *, int64_t, int64_t, const double *, const double *,
                      double *) noexcept nogil
+        void (*depthwise)(const lc_windows *, int64_t, int64_t, const double *, const double *,
+                          const double *, double *) noexcept nogil
     enum:
         LC_AVX512
         LC_AVX2

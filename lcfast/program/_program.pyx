@@ -25,7 +25,7 @@ from lcfast.local_conv._simd_paths cimport vector_bytes
 from lcfast.local_conv._sparse cimport FEWEST_FOR_PANEL, Matrix
 from lcfast.local_conv._tiles cimport ALIGNMENT, ceiling
 from lcfast.program._tasks cimport (
-    ACTIVATE, ACTIVATE_ROWS, AFFINE, BATCH, COMBINE, COPY, DIVIDE, ELEMENTS, FILTERS, POOL,
+    ACTIVATE, ACTIVATE_ROWS, AFFINE, BATCH, COMBINE, COPY, DEPTHWISE, DIVIDE, ELEMENTS, FILTERS, POOL,
     POSITIONS, SPARSE, SUM, WIDE, Task, run_double, run_float,
 )
 
@@ -171,17 +171,24 @@ cdef class Plan:
         elif kind is described.Divide:
             task.kind = DIVIDE
             task.divisor = operation.divisor
-        elif kind is described.Pool:
-            task.kind = POOL
+        elif kind is described.Pool or kind is described.Depthwise:
             task.windows.channels = operation.channels
             task.windows.taps = operation.tap.size
             task.windows.start = <const int64_t *>self.keep(operation.start, np.int64)
             task.windows.tap = <const int64_t *>self.keep(operation.tap, np.int64)
-            divisor = operation.divisor
-            if divisor is not None and (np.frexp(divisor)[0] == 0.5).all():
-                task.windows.reciprocals = 1
-                divisor = 1 / divisor
-            task.divisors = self.keep(divisor, steps.dtype)
+            if kind is described.Pool:
+                task.kind = POOL
+                divisor = operation.divisor
+                if divisor is not None and (np.frexp(divisor)[0] == 0.5).all():
+                    task.windows.reciprocals = 1
+                    divisor = 1 / divisor
+                task.divisors = self.keep(divisor, steps.dtype)
+            else:
+                task.kind = DEPTHWISE
+                task.kernel = self.keep(operation.kernel, steps.dtype)
+                task.bias = self.keep(operation.bias, steps.dtype)
+                task.activation, task.alpha = ELEMENTWISE[operation.activation.name], \
+                    operation.activation.alpha
             task.windows_each = operation.start.size
             task.units = max(POOLED // (operation.channels * operation.tap.size), 1)
             task.tasks = ceiling(task.rows * task.windows_each, task.units)

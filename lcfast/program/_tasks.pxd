@@ -20,6 +20,7 @@ cdef enum Kind:
     COMBINE
     DIVIDE
     POOL
+    DEPTHWISE
     SUM
     COPY
 

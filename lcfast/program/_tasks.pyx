@@ -12,7 +12,7 @@ from lcfast.local_conv._batch cimport forward_task as batch_task
 from lcfast.local_conv._filters cimport (
     COLUMN_BLOCK, forward_of_columns, forward_task as filters_task,
 )
-from lcfast.local_conv._kernels cimport LC_SPARSE_HELD, LC_SPARSE_LANES
+from lcfast.local_conv._kernels cimport LC_SPARSE_LANES, lc_windows
 from lcfast.local_conv._positions cimport forward_group
 from lcfast.local_conv._simd_paths cimport activate_block, real, table_f32, table_f64
 from lcfast.local_conv._sparse cimport FEWEST_FOR_PANEL, panel_task, vector_task
@@ -103,6 +103,23 @@ cdef inline void activate_rows(int path, int activation, int64_t rows, int64_t c
         table_f64(path).activate_rows(activation, rows, columns, x, y)
 
 
+cdef inline void pool(int path, const lc_windows *windows, int64_t first, int64_t last,
+                      const real *x, const real *divisor, real *y) noexcept nogil:
+    if real is float:
+        table_f32(path).pool(windows, first, last, x, divisor, y)
+    else:
+        table_f64(path).pool(windows, first, last, x, divisor, y)
+
+
+cdef inline void depthwise(int path, const lc_windows *windows, int64_t first, int64_t last,
+                           const real *x, const real *w, const real *bias,
+                           real *y) noexcept nogil:
+    if real is float:
+        table_f32(path).depthwise(windows, first, last, x, w, bias, y)
+    else:
+        table_f64(path).depthwise(windows, first, last, x, w, bias, y)
+
+
 cdef void affine_task(const Task *t, int64_t first, int64_t last, const real *x,
                       real *y) noexcept nogil:
     # y[i] = (x[i] - mean[i % period]) * factor[i % period] + beta[i % period]
@@ -119,21 +136,25 @@ cdef void affine_task(const Task *t, int64_t first, int64_t last, const real *x,
 
 
 cdef void pool_task(const Task *t, int64_t number, const real *x, real *y) noexcept nogil:
-    # y[n,p,c] = max or mean of the window p, for some windows of all rows
+    # y[n,p,c] = max, mean or weighted sum of the window p, for some windows of all rows
     cdef int64_t first = number * t.units
     cdef int64_t last = min(first + t.units, t.rows * t.windows_each)
     cdef int64_t row, start, end
     cdef const real *divisors = <const real *>t.divisors
+    cdef const real *kernel = <const real *>t.kernel
+    cdef const real *bias = <const real *>t.bias
     while first < last:
         row = first // t.windows_each
         start = first - row * t.windows_each
         end = min(t.windows_each, start + last - first)
-        if real is float:
-            table_f32(t.path).pool(&t.windows, start, end, x + row * t.copy.x_row, divisors,
-                                   y + row * t.size)
+        if t.kind == DEPTHWISE:
+            depthwise(t.path, &t.windows, start, end, x + row * t.copy.x_row, kernel, bias,
+                      y + row * t.size)
+            activate_block(t.path, t.activation, t.alpha, (end - start) * t.windows.channels,
+                           y + row * t.size + start * t.windows.channels)
         else:
-            table_f64(t.path).pool(&t.windows, start, end, x + row * t.copy.x_row, divisors,
-                                   y + row * t.size)
+            pool(t.path, &t.windows, start, end, x + row * t.copy.x_row, divisors,
+                 y + row * t.size)
         first += end - start
 
 
@@ -183,7 +204,7 @@ cdef void run(const Task *t, int64_t number, const real *x, const real *other, r
         combine(t.path, t.operation, last - first, x + first, other + first, y + first)
     elif t.kind == DIVIDE:
         divide(t.path, last - first, x + first, <real>t.divisor, y + first)
-    elif t.kind == POOL:
+    elif t.kind == POOL or t.kind == DEPTHWISE:
         pool_task(t, number, x, y)
     elif t.kind == SUM:
         blocks = ceiling(t.columns, COLUMN_BLOCK)

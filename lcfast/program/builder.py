@@ -17,6 +17,7 @@ from lcfast.program.steps import (
     Affine,
     Combine,
     Copy,
+    Depthwise,
     Divide,
     Operation,
     Pool,
@@ -165,6 +166,22 @@ class ProgramBuilder:
             None if divisor is None else np.ascontiguousarray(divisor, self.dtype).reshape(-1),
         )
         return self._add(operation, (x,), tuple(shape), x.rows_each)
+
+    def depthwise(
+        self,
+        x: Value,
+        shape: Sequence[int],
+        windows: tuple[np.ndarray, np.ndarray],
+        kernel: np.ndarray,
+        bias: np.ndarray | None,
+        activation: Activation,
+    ) -> Value:
+        """Weighted sums over the taps of each window, a kernel (taps, channels) for all windows."""
+        start, tap = (np.ascontiguousarray(part, np.int64).reshape(-1) for part in windows)
+        fused = activation if activation.name in ELEMENTWISE else LINEAR
+        operation = Depthwise(shape[-1], start, tap, kernel, bias, fused)
+        y = self._add(operation, (x,), tuple(shape), x.rows_each)
+        return y if fused is activation else self.activated(y, activation)
 
     def summed(self, x: Value, positions: int) -> Value:
         """The sum over the first `positions` rows of (positions, columns)."""

@@ -11,6 +11,7 @@ from lcfast.program._program import Program
 from lcfast.program.schedule import Schedule
 from lcfast.program.steps import Steps, Value
 
+
 class Runner:
     """A program, and what its steps were made from.
 

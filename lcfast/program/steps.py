@@ -12,7 +12,6 @@ import numpy as np
 from lcfast.local_conv.geometry import Geometry
 from lcfast.local_conv.ops import Activation
 
-
 WIDEST_VECTOR = 64
 """Bytes."""
 MOST_COPIED_BYTES = 1 << 20
@@ -109,6 +108,18 @@ class Pool:
 
 
 @dataclass(frozen=True, eq=False)
+class Depthwise:
+    """y[p,c] = activation(sum over t of x[start[p] + tap[t] + c] kernel[t,c] + bias[c])."""
+
+    channels: int
+    start: np.ndarray
+    tap: np.ndarray
+    kernel: np.ndarray
+    bias: np.ndarray | None
+    activation: Activation
+
+
+@dataclass(frozen=True, eq=False)
 class Sum:
     """y[c] = sum_p x[p,c], p < positions."""
 
@@ -132,7 +143,7 @@ class Copy:
 
 
 Operation = (
-    Product | Activate | ActivateRows | Affine | Combine | Divide | Pool | Sum | Copy
+    Product | Activate | ActivateRows | Affine | Combine | Divide | Pool | Depthwise | Sum | Copy
 )
 
 

@@ -58,86 +58,114 @@ static LC_TARGET void LC_NAME(divide)(int64_t count, const LC_REAL *x, LC_REAL d
         y[i] = x[i] / divisor;
 }
 
-enum { LC_NAME(pooled_at_once) = 4 }; /* chains of maxima or sums, which hide each other's latency */
+enum { LC_NAME(at_once) = 4 }; /* windows, or vectors of one, that hide each other's latency */
+enum { LC_NAME(sums), LC_NAME(maxima), LC_NAME(products) };
 
-/* y[i] = max, or sum / divisor[i], over the taps t of x[i][tap[t]], i < pooled_at_once, for one
-   vector of channels or, if `channels` are fewer than a vector, for them. */
+/* y[i] = sum or max of x[i][tap[t]], or sum of x[i][tap[t]] w[i][t], over the taps t, i < at_once,
+   for one vector of channels or, if `partial`, for fewer. */
 static LC_ALWAYS_INLINE LC_TARGET void
-LC_NAME(pool_vectors)(const int largest, const int partial, const int64_t channels,
-                      const lc_windows *windows, const LC_REAL *const *x, const LC_REAL *divisor,
-                      LC_REAL *const *y) {
-    LC_NAME(vector) pooled[LC_NAME(pooled_at_once)];
-    LC_UNROLL for (int i = 0; i < LC_NAME(pooled_at_once); i++) {
-        pooled[i] = (LC_NAME(vector)){0};
-        if (largest && partial)
-            pooled[i] = LC_NAME(load_first)(channels, x[i] + windows->tap[0]);
-        else if (largest)
-            pooled[i] = LC_LOAD(x[i] + windows->tap[0]);
+LC_NAME(window_vectors)(const int kind, const int partial, const lc_windows *windows,
+                        const LC_REAL *const *x, const LC_REAL *const *w, LC_NAME(vector) *y) {
+    const int64_t channels = windows->channels;
+    const int first = kind == LC_NAME(maxima);
+    LC_UNROLL for (int i = 0; i < LC_NAME(at_once); i++) {
+        y[i] = (LC_NAME(vector)){0};
+        if (first && partial)
+            y[i] = LC_NAME(load_first)(channels, x[i] + windows->tap[0]);
+        else if (first)
+            y[i] = LC_LOAD(x[i] + windows->tap[0]);
     }
-    for (int64_t t = largest; t < windows->taps; t++) {
+    for (int64_t t = first; t < windows->taps; t++) {
         const int64_t tap = windows->tap[t];
-        LC_UNROLL for (int i = 0; i < LC_NAME(pooled_at_once); i++) {
-            LC_NAME(vector) next;
+        LC_UNROLL for (int i = 0; i < LC_NAME(at_once); i++) {
+            LC_NAME(vector) next, weights = {0};
             if (partial)
                 next = LC_NAME(load_first)(channels, x[i] + tap);
             else
                 next = LC_LOAD(x[i] + tap);
-            if (!largest)
-                pooled[i] += next;
+            if (kind == LC_NAME(products) && partial)
+                weights = LC_NAME(load_first)(channels, w[i] + t * channels);
+            else if (kind == LC_NAME(products))
+                weights = LC_LOAD(w[i] + t * channels);
+            if (kind == LC_NAME(sums))
+                y[i] += next;
+            else if (kind == LC_NAME(products))
+                y[i] = LC_NAME(fused_lanes)(next, weights, y[i]);
             else
                 _Pragma("GCC unroll 1") for (int lane = 0; lane < LC_LANES; lane++)
-                    pooled[i][lane] = LC_NAME(larger)(pooled[i][lane], next[lane]);
+                    y[i][lane] = LC_NAME(larger)(y[i][lane], next[lane]);
         }
-    }
-    LC_UNROLL for (int i = 0; i < LC_NAME(pooled_at_once); i++) {
-        if (largest)
-            pooled[i] += 0;
-        else if (windows->reciprocals)
-            pooled[i] *= divisor[i];
-        else
-            pooled[i] /= divisor[i];
-        if (partial)
-            LC_NAME(store_first)(channels, pooled[i], y[i]);
-        else
-            LC_STORE(y[i], pooled[i]);
     }
 }
 
-/* y[p,c] = max, or sum / divisor[p], over the taps t of x[start[p] + tap[t] + c], first <= p < last.
-   The last vector of channels overlaps the one before it. */
-static LC_TARGET void LC_NAME(pool)(const lc_windows *windows, int64_t first, int64_t last,
-                                    const LC_REAL *x, const LC_REAL *divisor, LC_REAL *y) {
+/* The windows first <= p < last, a few vectors of channels at a time; the last vector of a window
+   overlaps the one before it.  `numbers`: divisors or factors[p] of sums, or a bias[c] or NULL. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(all_windows)(const int kind, const int partial, const lc_windows *windows, int64_t first,
+                     int64_t last, const LC_REAL *x, const LC_REAL *w, const LC_REAL *numbers,
+                     LC_REAL *y) {
     const int64_t channels = windows->channels;
     const int64_t vectors = (channels + LC_LANES - 1) / LC_LANES;
-    const int64_t beyond = channels > LC_LANES ? channels - LC_LANES : 0;
-    const int partial = channels < LC_LANES;
-    const LC_REAL *from[LC_NAME(pooled_at_once)];
-    LC_REAL *to[LC_NAME(pooled_at_once)], by[LC_NAME(pooled_at_once)];
+    const int64_t beyond = partial ? 0 : channels - LC_LANES;
+    const LC_REAL *from[LC_NAME(at_once)], *weights[LC_NAME(at_once)], *with[LC_NAME(at_once)];
+    LC_REAL *to[LC_NAME(at_once)];
+    LC_NAME(vector) results[LC_NAME(at_once)];
     int held = 0;
     for (int64_t p = first; p < last; p++) {
         for (int64_t v = 0; v < vectors; v++) {
             const int64_t c = v * LC_LANES < beyond ? v * LC_LANES : beyond;
-            from[held] = x + windows->start[p] + c;
-            to[held] = y + p * channels + c;
-            by[held] = divisor ? divisor[p] : 1;
-            held++;
-            if (p + 1 == last && v + 1 == vectors) /* computes the last one more than once */
-                for (; held < LC_NAME(pooled_at_once); held++) {
-                    from[held] = from[held - 1];
-                    to[held] = to[held - 1];
-                    by[held] = by[held - 1];
-                }
-            if (held < LC_NAME(pooled_at_once))
+            /* The last vectors are computed more than once. */
+            int times = p + 1 == last && v + 1 == vectors ? LC_NAME(at_once) - held : 1;
+            for (; times > 0; times--, held++) {
+                from[held] = x + windows->start[p] + c;
+                weights[held] = kind == LC_NAME(products) ? w + c : NULL;
+                with[held] = kind == LC_NAME(sums) ? numbers + p : numbers ? numbers + c : NULL;
+                to[held] = y + p * channels + c;
+            }
+            if (held < LC_NAME(at_once))
                 continue;
             held = 0;
-            if (divisor && partial)
-                LC_NAME(pool_vectors)(0, 1, channels, windows, from, by, to);
-            else if (divisor)
-                LC_NAME(pool_vectors)(0, 0, channels, windows, from, by, to);
-            else if (partial)
-                LC_NAME(pool_vectors)(1, 1, channels, windows, from, by, to);
-            else
-                LC_NAME(pool_vectors)(1, 0, channels, windows, from, by, to);
+            LC_NAME(window_vectors)(kind, partial, windows, from, weights, results);
+            LC_UNROLL for (int i = 0; i < LC_NAME(at_once); i++) {
+                if (kind == LC_NAME(maxima))
+                    results[i] += 0;
+                else if (kind == LC_NAME(products) && numbers && partial)
+                    results[i] += LC_NAME(load_first)(channels, with[i]);
+                else if (kind == LC_NAME(products) && numbers)
+                    results[i] += LC_LOAD(with[i]);
+                else if (kind == LC_NAME(sums) && windows->reciprocals)
+                    results[i] *= *with[i];
+                else if (kind == LC_NAME(sums))
+                    results[i] /= *with[i];
+                if (partial)
+                    LC_NAME(store_first)(channels, results[i], to[i]);
+                else
+                    LC_STORE(to[i], results[i]);
+            }
         }
     }
+}
+
+/* y[p,c] = max, or sum / divisor[p], over the taps t of x[start[p] + tap[t] + c], first <= p < last */
+static LC_TARGET void LC_NAME(pool)(const lc_windows *windows, int64_t first, int64_t last,
+                                    const LC_REAL *x, const LC_REAL *divisor, LC_REAL *y) {
+    const int partial = windows->channels < LC_LANES;
+    if (divisor && partial)
+        LC_NAME(all_windows)(LC_NAME(sums), 1, windows, first, last, x, NULL, divisor, y);
+    else if (divisor)
+        LC_NAME(all_windows)(LC_NAME(sums), 0, windows, first, last, x, NULL, divisor, y);
+    else if (partial)
+        LC_NAME(all_windows)(LC_NAME(maxima), 1, windows, first, last, x, NULL, NULL, y);
+    else
+        LC_NAME(all_windows)(LC_NAME(maxima), 0, windows, first, last, x, NULL, NULL, y);
+}
+
+/* y[p,c] = sum over the taps t of x[start[p] + tap[t] + c] w[t,c] (+ bias[c]), first <= p < last */
+static LC_TARGET void LC_NAME(depthwise)(const lc_windows *windows, int64_t first, int64_t last,
+                                         const LC_REAL *x, const LC_REAL *w, const LC_REAL *bias,
+                                         LC_REAL *y) {
+    if (windows->channels < LC_LANES)
+        LC_NAME(all_windows)(LC_NAME(products), 1, windows, first, last, x, w, bias, y);
+    else
+        LC_NAME(all_windows)(LC_NAME(products), 0, windows, first, last, x, w, bias, y);
 }

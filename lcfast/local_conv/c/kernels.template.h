@@ -64,4 +64,5 @@ const LC_TABLE LC_TABLE_NAME = {
     .combine = LC_NAME(combine),
     .divide = LC_NAME(divide),
     .pool = LC_NAME(pool),
+    .depthwise = LC_NAME(depthwise),
 };

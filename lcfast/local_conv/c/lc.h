@@ -98,7 +98,7 @@ typedef struct {
 /* Arithmetic between two values of a model. */
 enum { LC_ADD, LC_SUBTRACT, LC_MULTIPLY, LC_MAXIMUM, LC_MINIMUM };
 
-/* Windows of a pooling: window p reads x[start[p] + tap[t] + c] for its taps t and channels c. */
+/* Windows of a pooling or a depthwise convolution: window p reads x[start[p] + tap[t] + c] for its taps t and channels c. */
 typedef struct {
     int64_t taps, channels;
     const int64_t *start, *tap;
@@ -149,6 +149,8 @@ typedef struct {
         void (*divide)(int64_t count, const REAL *x, REAL divisor, REAL *y);                       \
         void (*pool)(const lc_windows *windows, int64_t first, int64_t last, const REAL *x,        \
                      const REAL *divisor, REAL *y);                                                \
+        void (*depthwise)(const lc_windows *windows, int64_t first, int64_t last, const REAL *x,   \
+                          const REAL *w, const REAL *bias, REAL *y);                               \
     } lc_kernels_##SUFFIX;
 
 LC_KERNELS(float, f32)
