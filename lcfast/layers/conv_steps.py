@@ -76,10 +76,9 @@ def _grouped(
     one = replace(conv, channels=channels, filters=own, groups=1)
     parts, everything = [], [slice(None)] * len(x.shape)
     for group in range(conv.groups):
-        read = [slice(None)] * (len(x.shape) - 1) + [
-            slice(group * channels, (group + 1) * channels)
-        ]
-        part = program.placed(x, (*conv.size, channels), [slice(None)] * len(x.shape), read)
+        read = slice(group * channels, (group + 1) * channels)
+        source = [*everything[:-1], read]
+        part = program.placed(x, (*conv.size, channels), everything, source)
         filters = slice(group * own, (group + 1) * own)
         own_bias = None if bias is None else bias[filters]
         parts.append(forward(program, part, by_taps[:, filters].copy(), own_bias, one))
