@@ -96,6 +96,7 @@ class TfKeras:
 
     def rebuilt(self, folder: Path, implementation: int) -> Callable[[Any], Any]:
         """The same layers; the weights of the local ones in the layout of an implementation."""
+        import tensorflow as tf
         import tf_keras
 
         from benchmarks.peers.tf_keras import local_layer
@@ -109,7 +110,8 @@ class TfKeras:
                 canonical = Weights(kernel, bias.reshape(case.positions, case.filters))
                 inner = local_layer(case, canonical, implementation)
                 activate = tf_keras.activations.get(step.config["activation"])
-                layers[step.name] = lambda x, f=inner, a=activate: a(f(x))
+                shape = (-1, *case.output_size, case.filters)
+                layers[step.name] = lambda x, f=inner, a=activate, s=shape: a(tf.reshape(f(x), s))
                 continue
             layer = tf_keras.layers.deserialize({"class_name": step.kind, "config": step.config})
             if step.name in weights:
