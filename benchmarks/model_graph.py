@@ -31,7 +31,7 @@ ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softmax": 
 
 
 class Value(NamedTuple):
-    """A tensor of the graph; its shape is that of `order` with the positions as one axis or more."""
+    """A tensor of the graph; in its shape the positions are one axis or more."""
 
     name: str
     order: str
@@ -94,9 +94,7 @@ class Graph:
         return x._replace(name=self.node(ACTIVATIONS[name], [x.name]))
 
 
-def write(
-    path: Path, steps: list[Step], weights: dict[str, Arrays], rows: int, way: str
-) -> None:
+def write(path: Path, steps: list[Step], weights: dict[str, Arrays], rows: int, way: str) -> None:
     """Write the graph of x (rows, ...) -> y (rows, numbers)."""
     graph = Graph(rows, way)
     first = steps[0]

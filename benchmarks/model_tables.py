@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from benchmarks.results import Results
-from benchmarks.tables import _head, milliseconds, reasons
+from benchmarks.tables import head, milliseconds, reasons
 
 OURS, BUSY = "lcfast", "lcfast beside a busy process"
 PEERS = ("tf_keras", "onnxruntime", "openvino")
@@ -19,7 +19,7 @@ def report(results: Results) -> str:
     """All tables, with what they were measured on."""
     cells = list(timed_cells(results))
     parts = [header(results), times_table(results, cells), totals(results, cells)]
-    largest = {model: rows for model, rows in cells}  # the last rows of a model are the most
+    largest = dict(cells)  # the last rows of a model are the most
     parts.append(f"For the most rows:\n\n{largest_table(results, list(largest.items()))}")
     notes = list(reasons(results))
     if notes:
@@ -40,7 +40,7 @@ def header(results: Results) -> str:
 
 def times_table(results: Results, cells: list[tuple[str, int]]) -> str:
     """The best time of each engine in milliseconds, and the ratio to the fastest peer."""
-    lines = _head(["model", "rows", OURS, ONE_THREAD, *PEERS, "fastest peer / lcfast"])
+    lines = head(["model", "rows", OURS, ONE_THREAD, *PEERS, "fastest peer / lcfast"])
     for model, rows in cells:
         name, times = fastest_peer(results, model, rows)
         ours = seconds(results, model, rows, OURS, PREDICT)
@@ -75,7 +75,7 @@ def largest_table(results: Results, cells: list[tuple[str, int]]) -> str:
     """Rate, share of the peak, both threads against one (also beside a busy process), memory."""
     columns = ["model", "rows", "GFLOP/s", "of peak", "all threads over one",
                "beside a busy process", "memory of predict (MB)"]  # fmt: skip
-    lines = _head(columns)
+    lines = head(columns)
     for model, rows in cells:
         rate = results.memory[operations_key(model)] * rows / seconds(
             results, model, rows, OURS, PREDICT

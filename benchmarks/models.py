@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.__main__ import _names
-from benchmarks.machine import Meter, usable_threads
+from benchmarks.__main__ import names_of
+from benchmarks.machine import Machine, Meter, facts, usable_threads
 from benchmarks.model_cases import (
     CASES,
     QUICK,
@@ -61,10 +61,9 @@ class Run:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.meter = Meter(usable_threads())
-        self.results = Results(self.meter.peaks(options.seconds / 5), commit=current_commit())
-        self.results.machine.facts = self.meter.everything(0.001).facts
-        self.results.machine.facts["load before the run"] = f"{os.getloadavg()[0]:.1f}"
+        load = {"load before the run": f"{os.getloadavg()[0]:.1f}"}
+        self.results = Results(peaks(options.seconds / 5), commit=current_commit())
+        self.results.machine.facts = {**facts(), **load}
         self.peers = {name: self.peer(name) for name in options.peers}
 
     def peer(self, name: str) -> PeerProcess:
@@ -109,7 +108,7 @@ class Run:
                 self.cell(case.name, count, folder)
             if rows:
                 self.extras(case.name, rows[-1], folder)
-        self.results.machine.merge(self.meter.peaks(self.options.seconds / 5))
+        self.results.machine.merge(peaks(self.options.seconds / 5))
         if self.options.save:
             self.results.save(self.options.save)
 
@@ -165,6 +164,17 @@ class Run:
                     other.wait()
 
 
+def peaks(seconds: float) -> Machine:
+    """The FMA peak of all threads, or that of one times their number where that is more.
+
+    Beside other processes threads that wait for each other show less than each one can do.
+    """
+    threads = usable_threads()
+    found, one = Meter(threads).peaks(seconds), Meter(1).peaks(seconds)
+    found.merge(Machine(threads, threads * one.peak_512, threads * one.peak_256))
+    return found
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure or read results, and print the tables."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the engines are stopped
@@ -181,10 +191,10 @@ def parser() -> argparse.ArgumentParser:
     """The options; docs/benchmarks.md has an example of each."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__)
     names = made.add_argument
-    names("--models", type=_names(CASES), default=tuple(CASES), help="names, with commas between")
+    names("--models", type=names_of(CASES), default=tuple(CASES), help="names, with commas between")
     names("--rows", type=lambda text: tuple(map(int, text.split(","))), default=(),
           help="only these numbers of rows, with commas between")  # fmt: skip
-    names("--peers", type=_names((OURS, *PEERS)), default=(OURS, *PEERS),
+    names("--peers", type=names_of((OURS, *PEERS)), default=(OURS, *PEERS),
           help=f"names out of {', '.join((OURS, *PEERS))}")  # fmt: skip
     names("--python", action="append", default=[], metavar="NAMES=PATH",
           help="the Python that has these engines; more than once")  # fmt: skip
