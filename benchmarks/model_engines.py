@@ -192,21 +192,21 @@ def case_of(step: Step) -> Case:
 
 def graph_ways(folder: Path) -> list[str]:
     """The graphs that differ for this model."""
-    from benchmarks import model_graph
+    from benchmarks import model_onnx
 
     steps, _ = described(folder)
     return [
-        way for way in model_graph.WAYS if way != "slices" or any(map(model_graph.can_slice, steps))
+        way for way in model_onnx.ORDERS if way != "slices" or any(map(model_onnx.can_slice, steps))
     ]
 
 
 def graph_file(folder: Path, rows: int, way: str) -> str:
     """The ONNX file of a graph, written when it is first needed: both engines read it."""
-    from benchmarks import model_graph
+    from benchmarks import model_onnx
 
     path = folder / f"{way.replace(' ', '_')}_{rows}.onnx"
     if not path.exists():
         partial = path.with_suffix(".partial")
-        model_graph.write(partial, *described(folder), rows, way)
+        model_onnx.write(partial, *described(folder), rows, way)
         partial.rename(path)
     return str(path)
