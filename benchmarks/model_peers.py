@@ -29,33 +29,30 @@ TOLERANCE = 1e-3
 
 
 class Bench:
-    """The cells of one engine; what was built for a cell is kept until the next model."""
+    """The cells of one engine; what was built for a cell is kept until the next cell."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.folder = ""
-        self.made: dict[tuple[int, str], Score | Exception] = {}
-        self.offered: dict[int, Makers] = {}
+        self.cell: tuple[Path, int] | None = None
+        self.offered: Makers = {}
+        self.made: dict[str, Score | Exception] = {}
 
     def answers(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Check and time every way of a cell that was asked for, one after the other."""
         folder, rows = Path(request["folder"]), request["rows"]
-        if request["folder"] != self.folder:
-            self.made.clear()
-            self.offered.clear()
-            gc.collect()
-            self.folder = request["folder"]
         x = np.load(folder / f"x_{rows}.npy")
         expected = np.load(folder / f"y_{rows}.npy")
         if request.get("memory"):
             yield {"way": "memory", "bytes": scratch_bytes(folder, x, expected)}
             return
-        if rows not in self.offered:
-            self.offered[rows] = self.engine.ways(folder, rows)
+        if (folder, rows) != self.cell:
+            self.offered, self.made = {}, {}
+            gc.collect()
+            self.offered, self.cell = self.engine.ways(folder, rows), (folder, rows)
         best = math.inf
-        for name in request["ways"] or self.offered[rows]:
+        for name in request["ways"] or self.offered:
             try:
-                score = self.way(rows, name)
+                score = self.way(name)
                 worst = difference(score(x), expected)
                 timing = timed(lambda: score(x), request["seconds"], HOPELESS * best)  # noqa: B023
                 best = min(best, timing.best)
@@ -64,15 +61,14 @@ class Bench:
                 found = {"failed": reason(error)}
             yield {"way": name, **found}
 
-    def way(self, rows: int, name: str) -> Score:
+    def way(self, name: str) -> Score:
         """The way of this name, made once; a failure is remembered too."""
-        key = rows, name
-        if key not in self.made:
+        if name not in self.made:
             try:
-                self.made[key] = self.offered[rows][name]()
+                self.made[name] = self.offered[name]()
             except Exception as error:
-                self.made[key] = error
-        made = self.made[key]
+                self.made[name] = error
+        made = self.made[name]
         if isinstance(made, Exception):
             raise made
         return made
