@@ -9,7 +9,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .NOTPARALLEL: # two pips must not write into one environment
 .PHONY: help demo test test-all build lint docs wheel wheels test-c sanitize coverage mutants fuzz \
-	bits differential long-run bench bench-compare bench-peers golden table
+	bits differential long-run bench bench-compare bench-peers bench-models golden \
+	table
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -58,6 +59,8 @@ bench-compare: $(VENV)/.extra-test ## time the layers and compare with the times
 	$(python) -m pytest benchmarks/test_speed.py --benchmark-columns=min,median,rounds --benchmark-compare --benchmark-group-by=fullname -W default::pytest_benchmark.logger.PytestBenchmarkWarning
 bench-peers: $(VENV)/.extra-test ## compare with other libraries and the roofline (see docs/benchmarks.md)
 	$(python) -m benchmarks $(BENCH)
+bench-models: $(VENV)/.extra-test ## compare whole models with other engines (see docs/benchmarks.md)
+	$(python) -m benchmarks.models $(BENCH)
 golden: ## rewrite the goldens: make golden VENV=DIR, DIR having tf_keras (see tests/golden/generate.py)
 	$(python) tests/golden/generate.py
 table: $(VENV)/.extra-test ## rewrite the tables of the documentation from goldens and tests

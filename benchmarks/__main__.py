@@ -44,9 +44,9 @@ def parser() -> argparse.ArgumentParser:
     """The options; docs/benchmarks.md has an example of each."""
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = made.add_argument
-    names("--cases", type=_names(CASES), default=tuple(CASES), help="names, with commas between")
+    names("--cases", type=names_of(CASES), default=tuple(CASES), help="names, with commas between")
     names("--batches", type=_batches, default=BATCHES, help="numbers out of 1, 32, 512")
-    names("--peers", type=_names(ALL_PEERS), default=ALL_PEERS,
+    names("--peers", type=names_of(ALL_PEERS), default=ALL_PEERS,
           help=f"names out of {', '.join(ALL_PEERS)}")  # fmt: skip
     names("--python", action="append", default=[], metavar="NAMES=PATH",
           help="the Python that has these peers; more than once")  # fmt: skip
@@ -95,7 +95,8 @@ def complete(results: Results) -> bool:
     return bool(results.cells) and not failed
 
 
-def _names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+def names_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """What reads an option: names out of the known ones, with commas between."""
     allowed = tuple(known)
 
     def names(text: str) -> tuple[str, ...]:

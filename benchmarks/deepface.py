@@ -27,8 +27,8 @@ FIRST, CLASSES = 32, 8631
 TOLERANCE = 1e-5  # of probabilities
 
 
-def write_model(path: Path) -> None:
-    """Random weights that keep the numbers of every layer near 1, in an HDF5 file of Keras 2."""
+def built_model() -> Any:
+    """DeepFace in lcfast, with random weights that keep the numbers of every layer near 1."""
     import lcfast
 
     layers = [
@@ -42,7 +42,7 @@ def write_model(path: Path) -> None:
         lcfast.Dense(4096, activation="relu"),
         lcfast.Dense(CLASSES, activation="softmax"),
     ]
-    model = lcfast.Sequential(layers, name="deepface")
+    made = lcfast.Sequential(layers, name="deepface")
     rng = np.random.default_rng(2014)
     for layer in layers:
         if not layer.weight_shapes():
@@ -53,7 +53,7 @@ def write_model(path: Path) -> None:
         spread = np.float32((2 / taps) ** 0.5)
         values = rng.standard_normal(kernel, np.float32) * spread, np.full(bias, 0.01, np.float32)
         layer.set_weights(values)
-    model.save(path)
+    return made
 
 
 def best(call: Callable[[], Any], seconds: float) -> float:
@@ -205,7 +205,7 @@ def main() -> None:
     pythons = {"lcfast": sys.executable, **dict(pair.split("=", 1) for pair in chosen.python)}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "deepface.h5")
-        write_model(path)
+        built_model().save(path)
         faces = np.random.default_rng(1).random((BATCH, *SHAPE), np.float32)
         np.save(f"{folder}/x.npy", faces)
         plain = reading(path)

@@ -27,7 +27,7 @@ class PeerFailedError(Exception):
 
 @dataclass
 class PeerProcess:
-    """One peer: which module, which Python, and the process while it lives."""
+    """One peer: which module for which worker, which Python, and the process while it lives."""
 
     name: str
     module: str
@@ -35,6 +35,7 @@ class PeerProcess:
     gigabytes: float
     cell_seconds: float
     environment: dict[str, str] = field(default_factory=dict)
+    worker: str = "benchmarks.peers.worker"
     versions: dict[str, str] = field(default_factory=dict)
     kinds: list[str] = field(default_factory=list)
     unavailable: str | None = None
@@ -48,7 +49,7 @@ class PeerProcess:
             return not self.unavailable
         self.complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.received = b""
-        command = [self.python, "-m", "benchmarks.peers.worker", self.module, str(self.gigabytes)]
+        command = [self.python, "-m", self.worker, self.module, str(self.gigabytes)]
         try:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env={**os.environ, **self.environment},

@@ -70,7 +70,7 @@ def marks_table(marks: list[Mark]) -> str:
 def forward_table(results: Results, cells: list[Timed]) -> str:
     """lcfast, its share of the roofline, every peer, the ratio to the fastest, and libxsmm."""
     columns = ["case", "batch", "lcfast", "roofline", "bound by", *PEERS, "fastest peer", "libxsmm"]
-    lines = _head(columns)
+    lines = head(columns)
     at = {(cell.case.name, cell.batch): cell for cell in cells}
     for name, case in CASES.items():
         for batch in BATCHES:
@@ -93,7 +93,7 @@ def forward_table(results: Results, cells: list[Timed]) -> str:
 
 def gradients_table(cells: list[Timed]) -> str:
     """dx, dkernel and dbias together."""
-    lines = _head(["case", "batch", "lcfast", "of peak", "roofline", *GRADIENT_PEERS, "fastest"])
+    lines = head(["case", "batch", "lcfast", "of peak", "roofline", *GRADIENT_PEERS, "fastest"])
     for cell in cells:
         row = [
             cell.case.name, str(cell.batch), milliseconds(cell.seconds), f"{cell.of_peak:.0%}",
@@ -107,7 +107,7 @@ def gradients_table(cells: list[Timed]) -> str:
 def settings_table(cells: list[Timed]) -> str:
     """The direct engine otherwise, and the other engines."""
     ways = ("direct", "new array", "auto", "one thread", "float64")
-    lines = _head(["case", "batch", *ways, "AVX2", "sparse", "scipy"])
+    lines = head(["case", "batch", *ways, "AVX2", "sparse", "scipy"])
     for cell in cells:
         row = [
             cell.case.name, str(cell.batch),
@@ -160,7 +160,8 @@ def write_section(path: Path, text: str) -> None:
     path.write_text(f"{before}{BEGIN}\n{text}{after}")
 
 
-def _head(columns: list[str]) -> list[str]:
+def head(columns: list[str]) -> list[str]:
+    """The first two lines of a table."""
     return ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
 
 

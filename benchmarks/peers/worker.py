@@ -18,9 +18,9 @@ import math
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -70,12 +70,8 @@ class Bench:
                 way = self.way(offered, name, gradients)
                 found = self.time(way, arrays, request["seconds"], HOPELESS * best)
                 best = min(best, found["best"])
-            except NotOffered as refusal:
-                found = {"failed": str(refusal)}
-            except MemoryError:
-                found = {"failed": "out of memory"}
             except Exception as error:  # a peer may fail with any error; the run continues
-                found = {"failed": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+                found = {"failed": reason(error)}
             yield {"way": name, **found}
 
     def way(self, offered: Any, name: str, gradients: bool) -> Way:
@@ -132,21 +128,44 @@ def _summed(run: Any, prepared: list[Any]) -> list[Any]:
 
 
 def main() -> None:
-    """Answer the lines of standard input; nothing else reaches the real standard output."""
+    """Answer the lines of standard input."""
     name, gigabytes = sys.argv[1:]
+    replies = limited_process(gigabytes)
+    peer = importlib.import_module(f"benchmarks.peers.{name}")
+    kinds = [kind for kind in ("forward", "gradients") if hasattr(peer, kind)]
+    serve(replies, {"versions": peer.versions(), "kinds": kinds}, Bench(peer).answers)
+
+
+def limited_process(gigabytes: str) -> IO[str]:
+    """Limit the memory of this process; nothing but what is returned reaches standard output."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     limit = int(float(gigabytes) * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    peer = importlib.import_module(f"benchmarks.peers.{name}")
-    bench = Bench(peer)
-    kinds = [kind for kind in ("forward", "gradients") if hasattr(peer, kind)]
-    print(json.dumps({"versions": peer.versions(), "kinds": kinds}), file=replies, flush=True)
+    return replies
+
+
+def serve(
+    replies: IO[str],
+    hello: dict[str, Any],
+    answers: Callable[[dict[str, Any]], Iterator[dict[str, Any]]],
+) -> None:
+    """Say what this peer is, then answer each line of standard input."""
+    print(json.dumps(hello), file=replies, flush=True)
     for line in sys.stdin:
-        for answer in bench.answers(json.loads(line)):
+        for answer in answers(json.loads(line)):
             print(json.dumps(answer), file=replies, flush=True)
         give_memory_back()
         print(json.dumps({"done": True}), file=replies, flush=True)
+
+
+def reason(error: Exception) -> str:
+    """One line that says why a way has no time."""
+    if isinstance(error, NotOffered):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
 def give_memory_back() -> None:
