@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 python = "$(VENV)/bin/python"
-sources = $(wildcard lcfast/local_conv/*.pyx lcfast/local_conv/*.pxd lcfast/local_conv/c/*.[ch])
+sources = $(wildcard lcfast/local_conv/*.pyx lcfast/local_conv/*.pxd lcfast/local_conv/c/*.[ch] \
+	lcfast/program/*.pyx lcfast/program/*.pxd)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .NOTPARALLEL: # two pips must not write into one environment

@@ -1,5 +1,5 @@
-"""Data flows one way: cli -> bench -> models -> {io, layers} -> {vocabulary, convolution}
--> local_conv.
+"""Data flows one way: cli -> bench -> models -> {io, layers}
+-> {vocabulary, convolution, program} -> local_conv.
 
 Files of rows lie beside it: cli -> rows.
 
@@ -22,10 +22,11 @@ MAY_IMPORT = {
         *("errors", "versions", "lcfast"),
     },
     "bench": {"models", "layers", "layers.core", "local_conv"},
-    "models": {"io", "layers", "layers.core", "vocabulary", "local_conv", "errors"},
-    "layers": {"layers.core", "vocabulary", "convolution", "local_conv", "errors"},
-    "layers.core": {"vocabulary", "convolution", "local_conv", "errors"},
+    "models": {"io", "layers", "layers.core", "vocabulary", "program", "local_conv", "errors"},
+    "layers": {"layers.core", "vocabulary", "convolution", "program", "local_conv", "errors"},
+    "layers.core": {"vocabulary", "convolution", "program", "local_conv", "errors"},
     "convolution": {"local_conv"},
+    "program": {"local_conv"},
     "io": {"errors", "file_signatures"},
     "rows": {"errors", "file_signatures"},
     "vocabulary": {"local_conv", "errors"},

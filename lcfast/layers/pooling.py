@@ -138,7 +138,7 @@ class Pooling(Layer, abc.ABC):
             before, after = padding_rules.pads(size, window, stride, self.padding)
             shape[axis] += before + after
             inside[axis] = slice(before, before + size)
-        output = self.compute_output_shape((None, *x.shape))[1:]
+        output = tuple(n or 0 for n in self.compute_output_shape((None, *x.shape))[1:])
         divisor = self._divisors((None, *output), (None, *x.shape), program.dtype)
         if tuple(shape) != x.shape:
             everything = [slice(None)] * len(shape)

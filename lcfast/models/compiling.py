@@ -127,6 +127,7 @@ class _Quick:
     path: int
     records: tuple[tuple[Any, Any], ...]
     most_rows: int
+    has_losses: bool  # of the layers' outputs
 
 
 def remember(
@@ -142,21 +143,27 @@ def remember(
     own = model.records_of(record)
     layers = tuple((layer, own[layer]) for layer in own if layer is not model)
     most_rows = rows_of_program(part.runner.steps, ready=True, progresses=True)
-    quick = _Quick(part.runner.program, DEFAULT_OPTIONS.path(), layers, most_rows)
+    has_losses = any(layer.activity_regularizer is not None for layer, _ in layers)
+    path = DEFAULT_OPTIONS.path()
+    quick = _Quick(part.runner.program, path, layers, most_rows, has_losses)
     model.graph_of_layers().compiled[model.quick_key] = quick
 
 
 def quick_answer(
-    model: ModelStructure, x: np.ndarray, batch_size: Any, out: Any
+    model: ModelStructure, x: np.ndarray, batch_size: Any, out: Any, counts_losses: bool = False
 ) -> np.ndarray | None:
     """The answer of the program of a model that scored before; None where it is not certain.
+
+    With `counts_losses`, None too where the call could change the losses of a layer.
 
     No lock is needed: if all layers still have the records that were taken together, no other
     records were set before the last of them was looked at.
     """
     graph = model._graph
     quick: _Quick | None = None if graph is None else graph.compiled.get(model.quick_key)
-    if quick is None or batch_size is not None or THREAD.records:
+    if quick is None or batch_size is not None or THREAD.records or THREAD.training:
+        return None
+    if counts_losses and (quick.has_losses or THREAD.has_losses):
         return None
     for layer, record in quick.records:
         if layer._record is not record:

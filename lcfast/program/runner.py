@@ -39,7 +39,7 @@ class Runner:
     ) -> tuple[list[np.ndarray], dict[int, float]]:
         """The outputs, in `out` where it fits, and if `timed` the seconds of each label."""
         dtype, rows = self.steps.dtype, len(inputs[0])
-        inputs = [np.require(x, dtype, "CA") for x in inputs]
+        inputs = [np.require(x, dtype, ["C", "A"]) for x in inputs]
         outputs = [as_output(None, (rows, *value.shape), dtype) for value in self.steps.outputs]
         if out is not None and self._fits(out, outputs[0], inputs):
             outputs[0] = out

@@ -48,7 +48,7 @@ class Product:
     def overrun(self) -> bool:
         """Whether the kernel is copied, so that vector loads may over-read its last row."""
         partial = self.geometry.filters % (WIDEST_VECTOR // self.kernel.itemsize) != 0
-        return partial and self.kernel.nbytes <= MOST_COPIED_BYTES
+        return bool(partial and self.kernel.nbytes <= MOST_COPIED_BYTES)
 
     @cached_property
     def with_slack(self) -> np.ndarray:

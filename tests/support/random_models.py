@@ -11,7 +11,7 @@ import lcfast
 
 sys.path.append(str(Path(__file__).parents[1] / "differential"))  # scripts, not a package
 
-from drawing import INTEGERS_BELOW, Tensor, first_nodes, next_node  # noqa: E402
+from drawing import INTEGERS_BELOW, Tensor, first_nodes, next_node
 
 MOST_NUMBERS = 3000
 ATTEMPTS = 40

@@ -1,0 +1,1 @@
+"""The extension has nothing for Python; _program.pyx calls it."""
