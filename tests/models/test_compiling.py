@@ -39,7 +39,7 @@ def many_rows(array, rows):
     return np.concatenate([array] * -(-rows // len(array)))[:rows]
 
 
-@pytest.mark.parametrize("name", (*goldens.MODELS, *goldens.NESTED_MODELS))
+@pytest.mark.parametrize("name", [*goldens.MODELS, *goldens.NESTED_MODELS])
 def test_a_golden_model_as_a_program_has_the_bits_of_its_layers(name):
     case = goldens.model_case(name)
     model = lcfast.load_model(case.path)
