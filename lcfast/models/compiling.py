@@ -138,14 +138,15 @@ def remember(
         return
     held = model.graph_of_layers().compiled.get(model.quick_key)
     part = compiled(graph, records, [inputs[0].shape[1:]]).whole
-    if part is None or (held is not None and held.program is part.runner.program):
+    program = None if part is None else part.runner.program
+    if part is None or program is None or (held is not None and held.program is program):
         return
     own = model.records_of(record)
     layers = tuple((layer, own[layer]) for layer in own if layer is not model)
     most_rows = rows_of_program(part.runner.steps, ready=True, progresses=True)
     has_losses = any(layer.activity_regularizer is not None for layer, _ in layers)
     path = DEFAULT_OPTIONS.path()
-    quick = _Quick(part.runner.program, path, layers, most_rows, has_losses)
+    quick = _Quick(program, path, layers, most_rows, has_losses)
     model.graph_of_layers().compiled[model.quick_key] = quick
 
 

@@ -32,7 +32,10 @@ def predict(
     observe: Observer | None = None,
 ) -> Any:
     """Score rows in blocks: `Model.predict`, with an observer of each step of the graph."""
-    if type(x) is np.ndarray and verbose != 1 and observe is None and num_threads is None:
+    if num_threads is not None:
+        with limited_threads(num_threads):
+            return predict(model, x, batch_size, verbose, out, None, progress, observe)
+    if type(x) is np.ndarray and verbose != 1 and observe is None:
         y = quick_answer(model, x, batch_size, out)
         if y is not None:
             if progress is not None:
@@ -40,40 +43,52 @@ def predict(
             return y
     if batch_size is not None:
         batch_size = arguments.positive_int(batch_size, "batch_size", most=math.inf)
-    with nullcontext() if num_threads is None else limited_threads(num_threads):
-        if isinstance(x, Iterator):
-            answers = Answers(model, None, out)
-            blocks: Iterator[list[Any]] = (_block_in_order(model, block) for block in x)
-            first = next(blocks, None)  # builds a model that waits for its input shape
-            if first is None and answers.sink is not None:
-                return out
-            blocks = chain([_no_rows(model) if first is None else first], blocks)
-            record = model.record()
-        else:
-            sources = in_order(model, x)
-            rows, record = len(sources[0]), model.record()
-            progresses = verbose == 1 or progress is not None
-            most = batch_size or _rows_at_once(model, record, sources, progresses)
-            batch_size = min(most, max(rows, 1))
-            if rows <= batch_size and out is None and verbose != 1:  # quicker than to collect
-                parts = [s if type(s) is np.ndarray else s[:rows] for s in sources]
-                arrays = as_arrays(model, parts)
-                outputs = apart(_outputs(model, record, arrays, None, observe), arrays)
-                if progress is not None:
-                    progress(rows)
-                return outputs if model._gives_list else outputs[0]
-            answers = Answers(model, rows, out)
-            blocks = _read([answers.without_overlap(source) for source in sources], batch_size)
-        with _bar(answers.rows) if verbose == 1 else nullcontext() as bar:
-            for arrays in _batches(model, record, blocks, batch_size):
-                count = len(arrays[0])
-                outputs = _outputs(model, record, arrays, answers.next_rows(count), observe)
-                answers.take(outputs, arrays)
-                if progress is not None:
-                    progress(count)
-                if bar is not None:
-                    bar.update(count)
-        return answers.all()
+    return _predict_blocks(model, x, batch_size, verbose, out, progress, observe)
+
+
+def _predict_blocks(
+    model: ModelStructure,
+    x: Any,
+    batch_size: int | None,
+    verbose: int,
+    out: Any,
+    progress: Callable[[int], object] | None,
+    observe: Observer | None,
+) -> Any:
+    """Score rows that must be read, converted, collected or reported."""
+    if isinstance(x, Iterator):
+        answers = Answers(model, None, out)
+        blocks: Iterator[list[Any]] = (_block_in_order(model, block) for block in x)
+        first = next(blocks, None)  # builds a model that waits for its input shape
+        if first is None and answers.sink is not None:
+            return out
+        blocks = chain([_no_rows(model) if first is None else first], blocks)
+        record = model.record()
+    else:
+        sources = in_order(model, x)
+        rows, record = len(sources[0]), model.record()
+        progresses = verbose == 1 or progress is not None
+        most = batch_size or _rows_at_once(model, record, sources, progresses)
+        batch_size = min(most, max(rows, 1))
+        if rows <= batch_size and out is None and verbose != 1:  # quicker than to collect
+            parts = [s if type(s) is np.ndarray else s[:rows] for s in sources]
+            arrays = as_arrays(model, parts)
+            outputs = apart(_outputs(model, record, arrays, None, observe), arrays)
+            if progress is not None:
+                progress(rows)
+            return outputs if model._gives_list else outputs[0]
+        answers = Answers(model, rows, out)
+        blocks = _read([answers.without_overlap(source) for source in sources], batch_size)
+    with _bar(answers.rows) if verbose == 1 else nullcontext() as bar:
+        for arrays in _batches(model, record, blocks, batch_size):
+            count = len(arrays[0])
+            outputs = _outputs(model, record, arrays, answers.next_rows(count), observe)
+            answers.take(outputs, arrays)
+            if progress is not None:
+                progress(count)
+            if bar is not None:
+                bar.update(count)
+    return answers.all()
 
 
 def _batches(

@@ -21,7 +21,7 @@ MOST_CACHED_WEIGHTS = 16 << 20
 FEWEST_ROWS = 16
 """Fewest rows of a block while there are enough rows: each block reads all weights."""
 SHARED_BYTES = 24 << 20
-"""Most bytes of the values of a block that threads share."""
+"""Most bytes for each thread of the values of a block that threads share."""
 
 
 class Schedule(NamedTuple):
@@ -55,7 +55,7 @@ def schedule(steps: Steps, row_bytes: int, rows: int, most_threads: int) -> Sche
     threads = threads_for(steps.work * rows, most_threads)
     fitting = max(int(SHARE_OF_CACHE * CACHE) // max(row_bytes, 1), 1)
     if steps.weight_bytes > MOST_CACHED_WEIGHTS and threads > 1:
-        return Schedule(_even(rows, max(SHARED_BYTES // max(row_bytes, 1), 1)), True, threads)
+        return Schedule(_even(rows, max(threads * SHARED_BYTES // max(row_bytes, 1), 1)), True, threads)
     block = max(fitting, FEWEST_ROWS)
     if threads == 1:
         return Schedule(_even(rows, block), False, 1)

@@ -171,7 +171,7 @@ class Steps:
     def weight_bytes(self) -> int:
         """Bytes of the kernels, which every block reads."""
         kernels = {id(kernel): kernel for kernel in self._kernels()}.values()
-        return sum(_numbers(kernel).nbytes for kernel in kernels)
+        return sum(numbers_of(kernel).nbytes for kernel in kernels)
 
     @cached_property
     def multiplications(self) -> int:
@@ -197,6 +197,6 @@ class Steps:
         return [operation.kernel for operation in operations if isinstance(operation, Product)]
 
 
-def _numbers(kernel: Any) -> np.ndarray:
+def numbers_of(kernel: Any) -> np.ndarray:
     numbers: np.ndarray = kernel if isinstance(kernel, np.ndarray) else kernel.numbers
     return numbers
