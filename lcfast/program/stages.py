@@ -29,10 +29,16 @@ def stages(steps: Steps) -> list[Steps]:
     for start, end, cut in ((0, first, first), (last, len(steps.steps), last)):
         if start < end:
             part = _part(steps, start, end)
-            if bytes_of_row(part) > MUCH_LARGER * bytes_of_row(middle):
+            if _all_bytes(part) > MUCH_LARGER * _all_bytes(middle):
                 cuts.append(cut)
     cuts.append(len(steps.steps))
     return [_part(steps, *pair) for pair in zip(cuts, cuts[1:], strict=False)]
+
+
+def _all_bytes(steps: Steps) -> int:
+    """Bytes of the values of a row, inputs and outputs included."""
+    ends = sum(value.size for value in (*steps.inputs, *steps.outputs))
+    return bytes_of_row(steps) + ends * steps.dtype.itemsize
 
 
 def _kernel_bytes(step: Step) -> int:
