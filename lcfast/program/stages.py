@@ -8,6 +8,7 @@ a face recogniser, are computed on a few rows, which stay in the caches.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from lcfast.program.schedule import MOST_CACHED_WEIGHTS, bytes_of_row
 from lcfast.program.steps import Product, Step, Steps, Value, numbers_of
@@ -32,7 +33,7 @@ def stages(steps: Steps) -> list[Steps]:
             if _all_bytes(part) > MUCH_LARGER * _all_bytes(middle):
                 cuts.append(cut)
     cuts.append(len(steps.steps))
-    return [_part(steps, *pair) for pair in zip(cuts, cuts[1:], strict=False)]
+    return [_part(steps, *pair) for pair in pairwise(cuts)]
 
 
 def _all_bytes(steps: Steps) -> int:

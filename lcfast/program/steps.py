@@ -198,5 +198,6 @@ class Steps:
 
 
 def numbers_of(kernel: Any) -> np.ndarray:
+    """The numbers of a kernel, of either engine."""
     numbers: np.ndarray = kernel if isinstance(kernel, np.ndarray) else kernel.numbers
     return numbers

@@ -109,9 +109,8 @@ def test_a_copy_moves_what_numpy_moves():
     padded = builder.placed(
         value, (6, 5, 8), [slice(1, 5), slice(None), slice(2, 8)], [slice(None)] * 3, fill=-2.0
     )
-    cropped = builder.placed(
-        value, (2, 5, 3), [slice(None)] * 3, [slice(1, 3), slice(None), slice(3)]
-    )
+    inner = [slice(1, 3), slice(None), slice(3)]
+    cropped = builder.placed(value, (2, 5, 3), [slice(None)] * 3, inner)
     joined = builder.concatenated([value, value, cropped_to(builder, value)], 1)
     repeated = builder.repeated(value, (4, 2, 30), (30, 0, 1))
     wanted = [moved, padded, cropped, joined, repeated]
