@@ -13,6 +13,8 @@ from lcfast.layers.core import arguments
 from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import Record, WeightSlot
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 LEAST_ROOT = 1e-7  # Keras's backend.epsilon(): lower bound of the standard deviation
 
@@ -65,6 +67,16 @@ class Rescaling(Layer):
         """Y = x * scale + offset."""
         y: np.ndarray = inputs * self._as_array(self.scale) + self._as_array(self.offset)
         return y
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        factor, beta = self._as_array(self.scale), self._as_array(self.offset)
+        if factor.ndim or beta.ndim:
+            return None
+        # x - 0 is x
+        zero = np.zeros((), factor.dtype)
+        mean, factor, beta = (np.full(x.shape[-1], value) for value in (zero, factor, beta))
+        return program.affine(x, len(x.shape) - 1, mean, factor, beta)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""

@@ -13,6 +13,8 @@ from lcfast.layers.core.layer import Layer, Pullback
 from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import Record
 from lcfast.local_conv.geometry import CHANNELS_FIRST
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 
 INTERPOLATIONS = ("nearest", "bilinear")
 
@@ -60,6 +62,10 @@ class UpSampling1D(Layer):
     ) -> np.ndarray:
         """y[n,i,c] = x[n,i // size,c]."""
         return np.repeat(inputs, self.size, axis=1)
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        return program.enlarged(x, 0, self.size)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""
@@ -135,6 +141,14 @@ class UpSampling2D(Layer):
         for axis, factor in reversed(self._factors().items()):  # columns first, as in TensorFlow
             y = enlarge(y, factor, axis)
         return y  # type: ignore[no-any-return]
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        if self.interpolation != "nearest":
+            return None
+        for axis, factor in self._factors().items():
+            x = program.enlarged(x, axis - 1, factor)
+        return x  # type: ignore[no-any-return]
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [])."""

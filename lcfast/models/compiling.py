@@ -182,7 +182,8 @@ def _compile(graph: Graph, records: tuple[Any, ...], path: int, input_shapes: An
         layer = graph.layers[step.layer]
         dtype = layer.numpy_dtype
         floats = all(np.dtype(graph.values[i].dtype) == dtype for i in step.inputs)
-        sized = all(all(shapes[i]) for i in (*step.inputs, step.output))  # neither None nor 0
+        around = [shapes[i] for i in (*step.inputs, step.output)]
+        sized = all(shape and all(shape) for shape in around)  # neither None nor 0
         if floats and sized and dtype.kind == "f":
             if segment is None or segment.dtype != dtype:
                 _close(segment, parts, graph, path)

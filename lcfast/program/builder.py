@@ -242,6 +242,14 @@ class ProgramBuilder:
         copy = _simplified(tuple(shape), 0, tuple(steps), 0, _steps_of(shape), None)
         return self._add(copy, (x,), tuple(shape), x.rows_each)
 
+    def enlarged(self, x: Value, axis: int, factor: int) -> Value:
+        """Each index of an axis of the shape repeated."""
+        steps = _steps_of(x.shape)
+        split = (*x.shape[: axis + 1], factor, *x.shape[axis + 1 :])
+        y = self.repeated(x, split, (*steps[: axis + 1], 0, *steps[axis + 1 :]))
+        shape = (*x.shape[:axis], x.shape[axis] * factor, *x.shape[axis + 1 :])
+        return self.reshaped(y, shape)
+
     # ------------------------------------------------------------ recording
 
     def _copied(
