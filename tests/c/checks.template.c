@@ -53,6 +53,69 @@ static REAL NAME(step)(REAL a, REAL b, REAL sum) {
     return fused ? FMA(a, b, sum) : a * b + sum;
 }
 
+/* The sum of `count` sums, GROUP of them at a time; the last time all that is left. */
+static REAL NAME(added)(int64_t count, REAL *sums, int times) {
+    while (count > 1 && times > 0) {
+        const int64_t group = times > 1 ? GROUP : count;
+        int64_t groups = 0;
+        for (int64_t first = 0; first < count; first += group) {
+            REAL sum = sums[first];
+            for (int64_t i = first + 1; i < count && i < first + group; i++)
+                sum += sums[i];
+            sums[groups++] = sum;
+        }
+        count = groups;
+        times--;
+    }
+    return sums[0];
+}
+
+/* A sum by the bits rule, term by term. */
+typedef struct {
+    int64_t terms;
+    REAL pieces[MOST_PIECES];
+} NAME(sum);
+
+static NAME(sum) *NAME(started)(REAL from) {
+    static NAME(sum) sum;
+    sum.terms = 0;
+    sum.pieces[0] = from;
+    return &sum;
+}
+
+static void NAME(add)(NAME(sum) *sum, REAL a, REAL b) {
+    REAL *piece = sum->pieces + sum->terms / PIECE;
+    if (sum->terms && sum->terms % PIECE == 0)
+        *piece = 0;
+    *piece = NAME(step)(a, b, *piece);
+    sum->terms++;
+}
+
+static REAL NAME(value)(NAME(sum) *sum) {
+    return NAME(added)((sum->terms + PIECE - 1) / PIECE, sum->pieces, TOTALS);
+}
+
+/* Sums of so many pieces, given. */
+static void NAME(check_totals)(const NAME(table) *table, int64_t pieces) {
+    enum { COUNT = 3, APART = 5 };
+    REAL *of_first = NAME(numbers)(pieces), *expected = NAME(copy)(pieces, of_first);
+    REAL sums[COUNT], totals[APART * TOTALS];
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        sums[0] = of_first[piece];
+        sums[1] = 2 * of_first[piece];
+        sums[2] = -0.0f;
+        table->add_piece(piece * PIECE + 1, piece + 1 == pieces, COUNT, APART, sums, totals);
+    }
+    expected[0] = NAME(added)(pieces, expected, TOTALS);
+    NAME(same)("add_piece", 1, sums, expected);
+    expected[0] *= 2;
+    NAME(same)("add_piece, the second number", 1, sums + 1, expected);
+    expected[0] = -0.0f;
+    NAME(same)("add_piece, negative zeros", 1, sums + 2, expected);
+    NAME(into_digest)(COUNT, sums);
+    free(of_first), free(expected);
+}
+
 /* ---------------------------------------------------------------- one tile */
 
 static void NAME(naive_product)(const lc_tile *t, const REAL *a, const REAL *b, const REAL *bias,
@@ -60,25 +123,31 @@ static void NAME(naive_product)(const lc_tile *t, const REAL *a, const REAL *b, 
     for (int64_t i = 0; i < t->rows; i++) {
         for (int64_t j = 0; j < t->columns; j++) {
             REAL *to = c + i * t->c_row_step + j * t->c_column_step;
-            REAL sum = t->accumulate ? *to : 0;
+            NAME(sum) *sum = NAME(started)(t->accumulate ? *to : 0);
             for (int64_t run = 0; run < t->runs; run++)
                 for (int64_t r = 0; r < t->run_length; r++)
-                    sum = NAME(step)(a[t->a_run_offset[run] + i * t->a_row_step + r * t->a_step],
-                                     b[t->b_run_offset[run] + r * t->b_row_step + j], sum);
+                    NAME(add)(sum, a[t->a_run_offset[run] + i * t->a_row_step + r * t->a_step],
+                              b[t->b_run_offset[run] + r * t->b_row_step + j]);
+            *to = NAME(value)(sum);
             if (bias)
-                sum += bias[t->bias_row_step ? i * t->bias_row_step : j * t->c_column_step];
-            *to = sum;
+                *to += bias[t->bias_row_step ? i * t->bias_row_step : j * t->c_column_step];
         }
     }
 }
 
-/* A tile of this size; everything else is random. */
-static void NAME(check_tile)(const NAME(table) *table, int64_t rows, int64_t columns) {
-    int64_t a_offset[4], b_offset[4];
-    lc_tile t = {.rows = rows, .columns = columns, .a_run_offset = a_offset, .b_run_offset = b_offset};
-    t.runs = one_in(40) ? 0 : between(1, 4);
-    t.run_length = one_in(40) ? 0 : one_in(25) ? between(120, 300) : between(1, 12);
-    t.accumulate = one_in(2);
+/* A tile of this size; everything else is random, and the runs too if `runs` is negative. */
+static void NAME(check_tile)(const NAME(table) *table, int64_t rows, int64_t columns, int64_t runs,
+                             int64_t run_length) {
+    lc_tile t = {.rows = rows, .columns = columns, .runs = runs, .run_length = run_length};
+    if (runs < 0) {
+        t.runs = one_in(40) ? 0 : between(1, 4);
+        t.run_length = one_in(40) ? 0 : one_in(25) ? between(120, 300) : between(1, 12);
+    }
+    int64_t *a_offset = allocate((size_t)t.runs * sizeof *a_offset);
+    int64_t *b_offset = allocate((size_t)t.runs * sizeof *b_offset);
+    t.a_run_offset = a_offset;
+    t.b_run_offset = b_offset;
+    t.accumulate = one_in(2) && t.runs * t.run_length <= PIECE;
     t.a_ahead = one_in(2) ? 0 : between(-100000, 100000);
     t.b_overrun = one_in(2);
 
@@ -125,15 +194,43 @@ static void NAME(check_tile)(const NAME(table) *table, int64_t rows, int64_t col
              bias != NULL, (int)t.bias_row_step, t.b_overrun);
     NAME(same)(what, c_size, c, expected);
     NAME(into_digest)(c_size, c);
-    free(a), free(b), free(c), free(expected), free(bias);
+    free(a), free(b), free(c), free(expected), free(bias), free(a_offset), free(b_offset);
+}
+
+/* A sum of `terms` terms in calls of a few terms, whose pieces add_piece adds. */
+static void NAME(check_calls)(const NAME(table) *table, int64_t terms) {
+    const int64_t start = 0, rows = between(1, 3), columns = between(1, 3);
+    const int64_t count = rows * columns, apart = count + between(0, 2);
+    lc_tile t = {.rows = rows, .columns = columns, .runs = 1, .run_length = terms,
+                 .a_run_offset = &start, .b_run_offset = &start, .a_row_step = terms, .a_step = 1,
+                 .b_row_step = columns, .c_row_step = columns, .c_column_step = 1};
+    REAL *a = NAME(numbers)(rows * terms), *b = NAME(numbers)(terms * columns);
+    REAL *c = NAME(numbers)(count), *expected = NAME(numbers)(count);
+    REAL *totals = NAME(numbers)(TOTALS * apart);
+    NAME(naive_product)(&t, a, b, NULL, expected);
+    for (int64_t done = 0; done < terms;) {
+        const int64_t in_piece = PIECE - done % PIECE, left = terms - done;
+        t.run_length = between(1, PIECE);
+        t.run_length = t.run_length < in_piece ? t.run_length : in_piece;
+        t.run_length = t.run_length < left ? t.run_length : left;
+        t.accumulate = done % PIECE != 0;
+        table->product(&t, a + done, b + done * columns, NULL, c);
+        done += t.run_length;
+        if (done == terms || done % PIECE == 0)
+            table->add_piece(done, done == terms, count, apart, c, totals);
+    }
+    NAME(same)("product in several calls", count, c, expected);
+    NAME(into_digest)(count, c);
+    free(a), free(b), free(c), free(expected), free(totals);
 }
 
 /* Each row has its own b and bias: each is a tile of one row. */
-static void NAME(check_lone)(const NAME(table) *table, int64_t rows, int64_t columns) {
+static void NAME(check_lone)(const NAME(table) *table, int64_t rows, int64_t columns,
+                             int64_t run_length) {
     int64_t offset[3];
     lc_tile t = {.rows = rows, .columns = columns, .a_run_offset = offset, .b_run_offset = offset};
     t.runs = between(1, 3);
-    t.run_length = one_in(9) ? between(120, 200) : between(1, 12);
+    t.run_length = run_length ? run_length : one_in(9) ? between(120, 200) : between(1, 12);
     t.a_step = t.b_row_step = columns + between(0, 3); /* so that both can use the same offsets */
     t.a_row_step = between(1, 5);
     t.c_column_step = one_in(2) ? 1 : rows;
@@ -283,8 +380,9 @@ static void NAME(check_rows)(const NAME(table) *table, int activation, int64_t c
 
 /* ---------------------------------------------------------------- the sparse matrix */
 
-/* Rows in families with random columns, or contiguous ones that may slide from row to row. */
-static void NAME(check_sparse)(const NAME(table) *table, int64_t rows, int64_t columns,
+/* Rows in families with random columns, at most `most`, or contiguous ones that may slide from row
+   to row. */
+static void NAME(check_sparse)(const NAME(table) *table, int64_t rows, int64_t columns, int64_t most,
                                int64_t batch) {
     int64_t *start = allocate((size_t)(rows + 1) * sizeof *start);
     int64_t *family = allocate((size_t)(rows + 1) * sizeof *family);
@@ -292,7 +390,7 @@ static void NAME(check_sparse)(const NAME(table) *table, int64_t rows, int64_t c
     int64_t families = 0, taken = 0;
     for (int64_t o = 0, next; o < rows; o = next) {
         const int slides = one_in(3), window = slides || one_in(3);
-        const int64_t taps = one_in(12) ? 0 : between(1, columns < 40 ? columns : 40);
+        const int64_t taps = one_in(12) ? 0 : between(1, columns < most ? columns : most);
         int64_t first = between(0, columns - taps);
         next = o + between(1, MOST_IN_A_FAMILY);
         next = next < rows ? next : rows;
@@ -323,9 +421,10 @@ static void NAME(check_sparse)(const NAME(table) *table, int64_t rows, int64_t c
     REAL *y = NAME(numbers)(size), *expected = NAME(copy)(size, y), *vector = NAME(copy)(size, y);
     for (int64_t n = 0; n < batch; n++) {
         for (int64_t o = 0; o < rows; o++) {
-            REAL sum = 0;
+            NAME(sum) *terms = NAME(started)(0);
             for (int64_t r = start[o]; r < start[o + 1]; r++)
-                sum = NAME(step)(data[r], x[n * columns + index[r]], sum);
+                NAME(add)(terms, data[r], x[n * columns + index[r]]);
+            REAL sum = NAME(value)(terms);
             if (bias)
                 sum += bias[o];
             table->activate(matrix.activation, 0, 1, &sum);
@@ -370,11 +469,30 @@ static void NAME(check)(const NAME(table) *table) {
         for (int64_t columns = 1; columns <= 70; columns++)
             for (int time = 0; time < 4; time++) {
                 drawn = (uint64_t)((rows * 100 + columns) * 4 + time);
-                NAME(check_tile)(table, rows, columns);
+                NAME(check_tile)(table, rows, columns, -1, 0);
             }
+    drawn = 3;
+    for (int i = 0; i < LONG_SUMS; i++) {
+        const int64_t terms = long_sums[i];
+        const int64_t most = terms < 2 * PIECE ? 40 : 19;
+        for (int time = 0; time < 6; time++) {
+            const int64_t runs = terms > PIECE && one_in(2) ? between(2, 40) : 1;
+            NAME(check_tile)(table, between(1, most), between(1, most), runs, terms / runs);
+            NAME(check_tile)(table, time < 2 ? 60 : 1, between(1, most), 1, terms);
+            NAME(check_tile)(table, between(1, 9), between(1, 9), terms / 3, 3);
+            NAME(check_lone)(table, between(1, 9), between(1, most), terms / 2);
+        }
+        NAME(check_calls)(table, terms);
+    }
+    for (int64_t pieces = 1; pieces < 3 * GROUP * GROUP * GROUP * GROUP; pieces += 1 + pieces / 3)
+        NAME(check_totals)(table, pieces);
+    NAME(check_tile)(table, 2, 3, 1, BEYOND_GROUPS);
+    NAME(check_tile)(table, 1, MOST_LANES + 1, 3, PIECE * GROUP * GROUP / 3 + 1);
+    NAME(check_tile)(table, 2, 2, 2, PIECE * GROUP * GROUP / 2);
+    NAME(check_calls)(table, BEYOND_GROUPS);
     for (int64_t rows = 1; rows <= 9; rows++)
         for (int64_t columns = 1; columns <= 150; columns++)
-            NAME(check_lone)(table, rows, columns);
+            NAME(check_lone)(table, rows, columns, 0);
     for (int64_t rows = 1; rows <= 70; rows += 3)
         for (int64_t count = 1; count <= 70; count++)
             NAME(check_panels)(table, rows, count);
@@ -389,8 +507,12 @@ static void NAME(check)(const NAME(table) *table) {
     }
     for (int64_t rows = 1; rows <= 2 * LC_SPARSE_HELD + 90; rows += 1 + rows / 8) {
         const int64_t columns = between(1, 80);
-        NAME(check_sparse)(table, rows, columns, between(1, LC_SPARSE_LANES));
+        NAME(check_sparse)(table, rows, columns, 40, between(1, LC_SPARSE_LANES));
     }
+    for (int time = 0; time < 12; time++)
+        NAME(check_sparse)(table, between(1, 60), between(1100, 1700), between(500, 1700),
+                           between(1, LC_SPARSE_LANES));
+    NAME(check_sparse)(table, 3, BEYOND_GROUPS, BEYOND_GROUPS, 2);
     for (int64_t rows = 1; rows <= 9; rows++)
         for (int64_t columns = 1; columns <= 70; columns++)
             NAME(check_stream)(table, rows, columns);

@@ -46,6 +46,7 @@ const LC_TABLE LC_TABLE_NAME = {
     .lanes = LC_LANES,
     .product = LC_NAME(product),
     .lone = LC_NAME(lone),
+    .add_piece = LC_NAME(add_piece),
     .to_panel = LC_NAME(to_panel),
     .from_panel = LC_NAME(from_panel),
     .activate = LC_NAME(activate),

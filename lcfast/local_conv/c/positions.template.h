@@ -2,9 +2,8 @@
    p, for few filters with weights of their own for each position.
 
    An array with `count` numbers for each position is unzipped into `count` rows of positions, and
-   zipped back.  The bits rule: each output is one chain of fused multiply-adds over k ascending,
-   started from 0 (the gradient of the kernel: over n), then the bias.  The last vector overlaps the
-   one before it, so that nothing past the last position is read or written. */
+   zipped back.  The terms of a sum are numbered by k (the gradient of the kernel: by n).  The last
+   vector overlaps the one before it, so that nothing past the last position is read or written. */
 
 /* Shuffles of two vectors: the index of the number that each lane takes. */
 #define LC_EVERY_SECOND(lane, b) (2 * (lane) + (b))
@@ -298,9 +297,9 @@ LC_NAME(positions_filters)(const int filters, const lc_positions *tile, const LC
         LC_NAME(positions_rows)(1, filters, filters == 1 ? 4 : 2, tile, x, w, bias, y);
 }
 
-/* y[n,f,p] = sum_k x[n, x_offset[k] + p] w[w_offset[k] + f * w_filter + p] (+ bias[f,p]) */
-static LC_TARGET void LC_NAME(positions)(const lc_positions *tile, const LC_REAL *x,
-                                         const LC_REAL *w, const LC_REAL *bias, LC_REAL *y) {
+/* The same for all filters: one chain for each output. */
+static LC_TARGET void LC_NAME(positions_chain)(const lc_positions *tile, const LC_REAL *x,
+                                               const LC_REAL *w, const LC_REAL *bias, LC_REAL *y) {
     for (int64_t left = tile->filters, some; left > 0; left -= some) {
         some = left < 4 ? left : 4;
         switch (some) {
@@ -321,6 +320,59 @@ static LC_TARGET void LC_NAME(positions)(const lc_positions *tile, const LC_REAL
         if (bias)
             bias += some * tile->bias_filter;
     }
+}
+
+/* The same for more taps than a piece: a few rows, filters and vectors of positions at a time. */
+static __attribute__((noinline)) LC_TARGET void
+LC_NAME(positions_cut)(const lc_positions *tile, const LC_REAL *x, const LC_REAL *w,
+                       const LC_REAL *bias, LC_REAL *y) {
+    enum { ROWS = 4, FILTERS = 4, WIDTH = 4 * LC_LANES, SUMS = ROWS * FILTERS * WIDTH };
+    LC_REAL sums[SUMS], totals[LC_TOTALS * SUMS];
+    lc_positions part = *tile;
+    part.y_filter = WIDTH;
+    part.y_row = FILTERS * WIDTH;
+    part.positions = tile->positions < WIDTH ? tile->positions : WIDTH;
+    for (int64_t f = 0; f < tile->filters; f += FILTERS) {
+        part.filters = tile->filters - f < FILTERS ? tile->filters - f : FILTERS;
+        for (int64_t n = 0; n < tile->rows; n += ROWS) {
+            part.rows = tile->rows - n < ROWS ? tile->rows - n : ROWS;
+            for (int64_t next = 0; next < tile->positions; next += WIDTH) {
+                const int64_t p = LC_REACHING_BACK(next, tile->positions, part.positions);
+                for (int64_t k = 0; k < tile->taps; k += LC_PIECE) {
+                    const int last = tile->taps - k <= LC_PIECE;
+                    part.taps = last ? tile->taps - k : LC_PIECE;
+                    part.x_offset = tile->x_offset + k;
+                    part.w_offset = tile->w_offset + k;
+                    LC_NAME(positions_chain)(&part, x + n * tile->x_row + p,
+                                             w + f * tile->w_filter + p, NULL, sums);
+                    for (int64_t i = 0; i < part.rows; i++)
+                        for (int64_t j = 0; j < part.filters; j++) {
+                            const int64_t of = i * part.y_row + j * WIDTH;
+                            LC_NAME(add_piece)(k + part.taps, last, part.positions, SUMS,
+                                               sums + of, totals + of);
+                        }
+                }
+                for (int64_t i = 0; i < part.rows; i++)
+                    for (int64_t j = 0; j < part.filters; j++) {
+                        const LC_REAL *from = sums + i * part.y_row + j * WIDTH;
+                        const LC_REAL *shift =
+                            bias ? bias + (f + j) * tile->bias_filter + p : bias;
+                        LC_REAL *to = y + (n + i) * tile->y_row + (f + j) * tile->y_filter + p;
+                        for (int64_t q = 0; q < part.positions; q++)
+                            to[q] = shift ? from[q] + shift[q] : from[q];
+                    }
+            }
+        }
+    }
+}
+
+/* y[n,f,p] = sum_k x[n, x_offset[k] + p] w[w_offset[k] + f * w_filter + p] (+ bias[f,p]) */
+static LC_TARGET void LC_NAME(positions)(const lc_positions *tile, const LC_REAL *x,
+                                         const LC_REAL *w, const LC_REAL *bias, LC_REAL *y) {
+    if (tile->taps > LC_PIECE)
+        LC_NAME(positions_cut)(tile, x, w, bias, y);
+    else
+        LC_NAME(positions_chain)(tile, x, w, bias, y);
 }
 
 /* ---------------------------------------------------------------- the gradient of the kernel */

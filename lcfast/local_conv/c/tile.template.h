@@ -2,7 +2,8 @@
    LC_NAME, LC_TARGET, LC_FMA, LC_LANES, LC_REGISTERS and so on. */
 
 enum {
-    LC_NAME(packed_steps) = 128 /* rows of b padded at a time for a narrow last block */
+    LC_NAME(packed_steps) = 128, /* rows of b padded at a time for a narrow last block */
+    LC_NAME(narrow_rows) = 48    /* rows whose sums are held if such a block is cut */
 };
 
 typedef LC_REAL LC_NAME(vector) __attribute__((vector_size(LC_VECTOR_BYTES)));
@@ -82,6 +83,45 @@ static LC_TARGET void LC_NAME(store_part)(int64_t rows, int64_t width, int64_t c
                 LC_STORE(c + j, sum);
         }
     }
+}
+
+/* sums[i] (i < count) is the chain of the piece whose last term is number terms - 1.  The unfinished
+   sums of the pieces before it are kept in LC_TOTALS arrays, `apart` numbers apart: first those of
+   pieces, then those of groups, and so on.  After the `last` piece, sums[i] is the whole sum. */
+static __attribute__((noinline)) LC_TARGET void
+LC_NAME(add_piece)(int64_t terms, int last, int64_t count, int64_t apart, LC_REAL *sums,
+                   LC_REAL *totals) {
+    int64_t before = (terms - 1) / LC_PIECE; /* so many pieces; then groups, and so on */
+    for (int level = 1; level <= LC_TOTALS; level++, totals += apart, before /= LC_GROUP) {
+        const int64_t in_group = level < LC_TOTALS ? before % LC_GROUP : before;
+        if (in_group > 0)
+            for (int64_t i = 0; i < count; i++)
+                sums[i] = totals[i] + sums[i];
+        if (!last && (in_group < LC_GROUP - 1 || level == LC_TOTALS)) {
+            memcpy(totals, sums, (size_t)count * sizeof *sums);
+            return;
+        }
+    }
+}
+
+/* part = the terms of the tile from number `terms` on, within one piece: whole runs, or a part of
+   one run.  Returns how far into its run the first of them is. */
+static LC_TARGET int64_t LC_NAME(next_terms)(const lc_tile *tile, int64_t terms, int64_t most,
+                                             int64_t most_runs, lc_tile *part) {
+    const int64_t run = terms / tile->run_length, offset = terms % tile->run_length;
+    const int64_t left = tile->run_length - offset, in_piece = LC_PIECE - terms % LC_PIECE;
+    const int64_t room = in_piece < most ? in_piece : most;
+    int64_t runs = tile->runs - run < most_runs ? tile->runs - run : most_runs;
+    if (runs > room / tile->run_length)
+        runs = room / tile->run_length;
+    if (offset)
+        runs = 0;
+    part->runs = runs ? runs : 1;
+    part->run_length = runs || left < room ? left : room;
+    part->a_run_offset = tile->a_run_offset + run;
+    part->b_run_offset = tile->b_run_offset + run;
+    part->accumulate = terms % LC_PIECE != 0;
+    return offset;
 }
 
 /* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias) for rows x (vectors * lanes) sums held in registers, of
@@ -199,6 +239,24 @@ static const LC_NAME(block_function) LC_NAME(blocks)[2][LC_MOST_VECTORS][LC_ROWS
     {LC_NAMES_OF(1, 0), LC_NAMES_OF(2, 0), LC_NAMES_OF(3, 0), LC_NAMES_OF(4, 0)},
     {LC_NAMES_OF(1, 1), LC_NAMES_OF(2, 1), LC_NAMES_OF(3, 1), LC_NAMES_OF(4, 1)}};
 
+/* sums[i,:width] = sum_r a[i,r] b[r,:] of a block with more terms than a piece */
+static __attribute__((noinline)) LC_TARGET void
+LC_NAME(cut_block)(LC_NAME(block_function) block, int64_t rows, int64_t width, const lc_tile *tile,
+                   const LC_REAL *a, const LC_REAL *b, LC_REAL *sums) {
+    LC_NAME(vector) totals[LC_TOTALS * LC_ROWS_OF_A_BLOCK * LC_MOST_VECTORS];
+    const int64_t count = rows * width, all = tile->runs * tile->run_length;
+    lc_tile part = *tile;
+    part.stream = 0; /* `sums` is read at once */
+    for (int64_t terms = 0; terms < all;) {
+        const int64_t offset = LC_NAME(next_terms)(tile, terms, LC_PIECE, LC_PIECE, &part);
+        block(&part, a + offset * tile->a_step, b + offset * tile->b_row_step, NULL, sums, width,
+              width);
+        terms += part.runs * part.run_length;
+        if (terms % LC_PIECE == 0 || terms == all)
+            LC_NAME(add_piece)(terms, terms == all, count, count, sums, (LC_REAL *)totals);
+    }
+}
+
 /* A block that cannot start from c, or store to it, directly: its sums pass through `part`. */
 static __attribute__((noinline)) LC_TARGET void
 LC_NAME(indirect_block)(LC_NAME(block_function) block, int64_t rows, int64_t width,
@@ -206,11 +264,15 @@ LC_NAME(indirect_block)(LC_NAME(block_function) block, int64_t rows, int64_t wid
                         const LC_REAL *bias, LC_REAL *c, int64_t columns) {
     LC_NAME(vector) vectors[LC_ROWS_OF_A_BLOCK * LC_MOST_VECTORS];
     LC_REAL *part = (LC_REAL *)vectors;
-    lc_tile cached = *tile;
-    cached.stream = 0; /* `part` is read at once */
-    if (tile->accumulate)
-        LC_NAME(load_part)(rows, width, columns, tile, c, part);
-    block(&cached, a, b, NULL, part, width, width);
+    if (tile->runs * tile->run_length > LC_PIECE) {
+        LC_NAME(cut_block)(block, rows, width, tile, a, b, part);
+    } else {
+        lc_tile cached = *tile;
+        cached.stream = 0; /* `part` is read at once */
+        if (tile->accumulate)
+            LC_NAME(load_part)(rows, width, columns, tile, c, part);
+        block(&cached, a, b, NULL, part, width, width);
+    }
     LC_NAME(store_part)(rows, width, columns, tile, bias, part, c);
 }
 
@@ -221,7 +283,8 @@ static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, cons
     const int most = LC_MOST_ROWS(vectors) < LC_ROWS_OF_A_BLOCK ? LC_MOST_ROWS(vectors)
                                                                 : LC_ROWS_OF_A_BLOCK;
     const int64_t width = vectors * LC_LANES;
-    const int direct = tile->c_column_step == 1 && (!tile->accumulate || columns == width);
+    const int direct = tile->c_column_step == 1 && (!tile->accumulate || columns == width) &&
+                       tile->runs * tile->run_length <= LC_PIECE;
     int64_t rows = tile->rows;
     for (int64_t blocks = (rows + most - 1) / most; blocks > 0; blocks--) {
         const int64_t height = (rows + blocks - 1) / blocks;
@@ -247,14 +310,51 @@ static LC_TARGET void LC_NAME(pack)(LC_REAL *packed, const LC_REAL *b, int64_t b
             packed[lane] = lane < columns ? b[lane] : 0;
 }
 
-/* The last columns, fewer than one vector, if rows of b must not be over-read.  A long reduction is
-   cut into pieces; each continues from the sums that the previous one stored, so that the chain
-   stays one chain. */
+/* The same as below, for more terms than a piece: the sums of a few rows are held until the end. */
+static __attribute__((noinline)) LC_TARGET void
+LC_NAME(narrow_cut)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias,
+                    LC_REAL *c, int64_t columns) {
+    LC_NAME(vector) sums[LC_NAME(narrow_rows)], totals[LC_TOTALS * LC_NAME(narrow_rows)];
+    LC_REAL packed[LC_NAME(packed_steps) * (LC_VECTOR_BYTES / sizeof(LC_REAL))];
+    const int64_t start = 0, all = tile->runs * tile->run_length;
+    lc_tile part = *tile;
+    part.b_row_step = part.c_row_step = LC_LANES;
+    part.c_column_step = 1;
+    part.stream = 0;
+    for (int64_t row = 0; row < tile->rows; row += part.rows) {
+        const int64_t left = tile->rows - row;
+        part.rows = left < LC_NAME(narrow_rows) ? left : LC_NAME(narrow_rows);
+        const int64_t count = part.rows * LC_LANES;
+        for (int64_t terms = 0; terms < all;) {
+            const int64_t offset =
+                LC_NAME(next_terms)(tile, terms, LC_NAME(packed_steps), 1, &part);
+            LC_NAME(pack)(packed, b + *part.b_run_offset + offset * tile->b_row_step,
+                          tile->b_row_step, part.run_length, columns);
+            part.b_run_offset = &start;
+            LC_NAME(panel)(&part, a + row * tile->a_row_step + offset * tile->a_step, packed, NULL,
+                           (LC_REAL *)sums, LC_LANES);
+            terms += part.run_length;
+            if (terms % LC_PIECE == 0 || terms == all)
+                LC_NAME(add_piece)(terms, terms == all, count, count, (LC_REAL *)sums,
+                                   (LC_REAL *)totals);
+        }
+        LC_NAME(store_part)(part.rows, LC_LANES, columns, tile,
+                            bias ? bias + row * tile->bias_row_step : NULL, (LC_REAL *)sums,
+                            c + row * tile->c_row_step);
+    }
+}
+
+/* The last columns, fewer than one vector, if rows of b must not be over-read.  They are packed some
+   rows of b at a time; each call continues the chains that the previous one stored. */
 static LC_TARGET void LC_NAME(narrow)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                       const LC_REAL *bias, LC_REAL *c, int64_t columns) {
     LC_REAL packed[LC_NAME(packed_steps) * (LC_VECTOR_BYTES / sizeof(LC_REAL))];
     const int64_t start = 0;
     lc_tile part = *tile;
+    if (tile->runs * tile->run_length > LC_PIECE) {
+        LC_NAME(narrow_cut)(tile, a, b, bias, c, columns);
+        return;
+    }
     part.b_row_step = LC_LANES;
     part.runs = 1;
     part.a_run_offset = part.b_run_offset = &start;
@@ -313,6 +413,10 @@ LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, cons
     LC_UNROLL for (int i = 0; i < rows; i++)
         LC_UNROLL for (int v = 0; v < vectors; v++)
             sums[i][v] = (LC_NAME(vector)){0};
+    if (tile->accumulate)
+        LC_UNROLL for (int i = 0; i < rows; i++)
+            LC_UNROLL for (int v = 0; v < vectors; v++)
+                sums[i][v] = LC_LOAD(c + i * c_row_step + v * LC_LANES);
     for (int64_t run = 0; run < tile->runs; run++) {
         const LC_REAL *x = a + tile->a_run_offset[run], *y = b + tile->b_run_offset[run];
         for (const LC_REAL *end = y + tile->run_length * b_row_step; y != end; y += b_row_step) {
@@ -367,7 +471,8 @@ static const LC_NAME(block_function) LC_NAME(lone_blocks)[LC_MOST_VECTORS][LC_LO
    vector load of a row of b may over-read, so the caller makes sure that it stays in memory. */
 static LC_TARGET void LC_NAME(lone)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                     const LC_REAL *bias, LC_REAL *c) {
-    const int contiguous = tile->c_column_step == 1;
+    const int cut = tile->runs * tile->run_length > LC_PIECE;
+    const int direct = tile->c_column_step == 1 && !cut;
     LC_NAME(vector) part[LC_LONE_ROWS * LC_MOST_VECTORS];
     for (int64_t rows = tile->rows, height; rows > 0; rows -= height) {
         int64_t vectors = tile->columns / LC_LANES, columns, done = 0;
@@ -381,11 +486,16 @@ static LC_TARGET void LC_NAME(lone)(const lc_tile *tile, const LC_REAL *a, const
             const LC_REAL *bias_here = bias ? bias + done * tile->c_column_step : NULL;
             LC_REAL *to = c + done * tile->c_column_step;
             const LC_NAME(block_function) block = LC_NAME(lone_blocks)[width - 1][height - 1];
-            if (contiguous) {
+            if (direct) {
                 block(tile, a, b + done, bias_here, to, tile->c_row_step, columns);
                 continue;
             }
-            block(tile, a, b + done, NULL, (LC_REAL *)part, width * LC_LANES, width * LC_LANES);
+            if (cut)
+                LC_NAME(cut_block)(block, height, width * LC_LANES, tile, a, b + done,
+                                   (LC_REAL *)part);
+            else
+                block(tile, a, b + done, NULL, (LC_REAL *)part, width * LC_LANES,
+                      width * LC_LANES);
             for (int64_t i = 0; i < height; i++)
                 LC_NAME(store_part)(1, width * LC_LANES, columns, tile,
                                     bias ? bias_here + i * tile->c_row_step : NULL,
