@@ -53,68 +53,7 @@ static REAL NAME(step)(REAL a, REAL b, REAL sum) {
     return fused ? FMA(a, b, sum) : a * b + sum;
 }
 
-/* The sum of `count` sums, GROUP of them at a time; the last time all that is left. */
-static REAL NAME(added)(int64_t count, REAL *sums, int times) {
-    while (count > 1 && times > 0) {
-        const int64_t group = times > 1 ? GROUP : count;
-        int64_t groups = 0;
-        for (int64_t first = 0; first < count; first += group) {
-            REAL sum = sums[first];
-            for (int64_t i = first + 1; i < count && i < first + group; i++)
-                sum += sums[i];
-            sums[groups++] = sum;
-        }
-        count = groups;
-        times--;
-    }
-    return sums[0];
-}
-
-/* A sum by the bits rule, term by term. */
-typedef struct {
-    int64_t terms;
-    REAL pieces[MOST_PIECES];
-} NAME(sum);
-
-static NAME(sum) *NAME(started)(REAL from) {
-    static NAME(sum) sum;
-    sum.terms = 0;
-    sum.pieces[0] = from;
-    return &sum;
-}
-
-static void NAME(add)(NAME(sum) *sum, REAL a, REAL b) {
-    REAL *piece = sum->pieces + sum->terms / PIECE;
-    if (sum->terms && sum->terms % PIECE == 0)
-        *piece = 0;
-    *piece = NAME(step)(a, b, *piece);
-    sum->terms++;
-}
-
-static REAL NAME(value)(NAME(sum) *sum) {
-    return NAME(added)((sum->terms + PIECE - 1) / PIECE, sum->pieces, TOTALS);
-}
-
-/* Sums of so many pieces, given. */
-static void NAME(check_totals)(const NAME(table) *table, int64_t pieces) {
-    enum { COUNT = 3, APART = 5 };
-    REAL *of_first = NAME(numbers)(pieces), *expected = NAME(copy)(pieces, of_first);
-    REAL sums[COUNT], totals[APART * TOTALS];
-    for (int64_t piece = 0; piece < pieces; piece++) {
-        sums[0] = of_first[piece];
-        sums[1] = 2 * of_first[piece];
-        sums[2] = -0.0f;
-        table->add_piece(piece * PIECE + 1, piece + 1 == pieces, COUNT, APART, sums, totals);
-    }
-    expected[0] = NAME(added)(pieces, expected, TOTALS);
-    NAME(same)("add_piece", 1, sums, expected);
-    expected[0] *= 2;
-    NAME(same)("add_piece, the second number", 1, sums + 1, expected);
-    expected[0] = -0.0f;
-    NAME(same)("add_piece, negative zeros", 1, sums + 2, expected);
-    NAME(into_digest)(COUNT, sums);
-    free(of_first), free(expected);
-}
+#include "sums.checks.template.c"
 
 /* ---------------------------------------------------------------- one tile */
 
@@ -310,74 +249,6 @@ static void NAME(check_panels)(const NAME(table) *table, int64_t rows, int64_t c
     free(x), free(panel), free(expected), free(full), free(y), free(back);
 }
 
-/* ---------------------------------------------------------------- activations */
-
-/* Numbers of every magnitude, infinities and NaN. */
-static REAL *NAME(awkward)(int64_t count) {
-    static const double special[] = {0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 6.0, 1e-30, -1e-30, 1e30,
-                                     -1e30, 88.5, -103.5, 709.5, -745.0, 5e-324, 1e-40,
-                                     (double)NAN, (double)INFINITY, -(double)INFINITY};
-    REAL *array = NAME(numbers)(count);
-    for (int64_t i = 0; i < count; i++) {
-        const uint64_t size = draw() % 4;
-        if (size == 3)
-            array[i] = (REAL)special[draw() % (sizeof special / sizeof *special)];
-        else
-            array[i] *= (REAL)(size == 0 ? 1 : size == 1 ? 10 : 120);
-    }
-    return array;
-}
-
-/* A part of an array gives the same bits as within the whole array, at any offset. */
-static void NAME(check_activation)(const NAME(table) *table, int activation) {
-    enum { COUNT = 600, MOST = 70 };
-    const REAL alpha = (REAL)0.3;
-    REAL *x = NAME(awkward)(COUNT), *dy = NAME(numbers)(COUNT);
-    REAL *y = NAME(copy)(COUNT, x), *dx = NAME(copy)(COUNT, dy);
-    table->activate(activation, alpha, COUNT, y);
-    table->activation_gradient(activation, alpha, COUNT, x, dx, dx); /* in place */
-    NAME(into_digest)(COUNT, y);
-    NAME(into_digest)(COUNT, dx);
-    for (int64_t offset = 0; offset <= table->lanes; offset++) {
-        for (int64_t count = 1; count <= MOST; count++) {
-            const int64_t from = between(0, COUNT - count), size = offset + count + GUARD;
-            REAL *got = NAME(numbers)(size), *expected = NAME(copy)(size, got);
-            memcpy(got + offset, x + from, (size_t)count * sizeof *got);
-            memcpy(expected + offset, y + from, (size_t)count * sizeof *got);
-            table->activate(activation, alpha, count, got + offset);
-            NAME(same)("activate, a part", size, got, expected);
-            memcpy(expected + offset, dx + from, (size_t)count * sizeof *got);
-            table->activation_gradient(activation, alpha, count, x + from, dy + from, got + offset);
-            NAME(same)("activation_gradient, a part", size, got, expected);
-            free(got), free(expected);
-        }
-    }
-    free(x), free(dy), free(y), free(dx);
-}
-
-/* A row by itself gives the same bits as among the others. */
-static void NAME(check_rows)(const NAME(table) *table, int activation, int64_t columns) {
-    enum { ROWS = 5 };
-    const int64_t count = ROWS * columns;
-    REAL *x = NAME(numbers)(count), *dy = NAME(numbers)(count);
-    for (int64_t i = 0; i < count; i++)
-        x[i] *= 20;
-    REAL *y = NAME(copy)(count, x), *dx = NAME(copy)(count, dy);
-    table->activate_rows(activation, ROWS, columns, y, y);
-    table->row_gradient(activation, ROWS, columns, y, dx, dx);
-    for (int64_t row = 0; row < count; row += columns) {
-        REAL *alone = NAME(copy)(columns, x + row), *gradient = NAME(copy)(columns, dy + row);
-        table->activate_rows(activation, 1, columns, x + row, alone);
-        table->row_gradient(activation, 1, columns, y + row, dy + row, gradient);
-        NAME(same)("activate_rows", columns, alone, y + row);
-        NAME(same)("row_gradient", columns, gradient, dx + row);
-        free(alone), free(gradient);
-    }
-    NAME(into_digest)(count, y);
-    NAME(into_digest)(count, dx);
-    free(x), free(dy), free(y), free(dx);
-}
-
 /* ---------------------------------------------------------------- the sparse matrix */
 
 /* Rows in families with random columns, at most `most`, or contiguous ones that may slide from row
@@ -496,15 +367,7 @@ static void NAME(check)(const NAME(table) *table) {
     for (int64_t rows = 1; rows <= 70; rows += 3)
         for (int64_t count = 1; count <= 70; count++)
             NAME(check_panels)(table, rows, count);
-    for (int activation = LC_LINEAR; activation <= LC_GELU_APPROXIMATE; activation++) {
-        drawn = (uint64_t)activation;
-        NAME(check_activation)(table, activation);
-    }
-    drawn = 1;
-    for (int64_t columns = 1; columns <= 130; columns++) {
-        NAME(check_rows)(table, LC_SOFTMAX, columns);
-        NAME(check_rows)(table, LC_LOG_SOFTMAX, columns);
-    }
+    drawn = 4;
     for (int64_t rows = 1; rows <= 2 * LC_SPARSE_HELD + 90; rows += 1 + rows / 8) {
         const int64_t columns = between(1, 80);
         NAME(check_sparse)(table, rows, columns, 40, between(1, LC_SPARSE_LANES));

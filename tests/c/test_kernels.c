@@ -67,6 +67,7 @@ enum {
 #define FMA fmaf
 #include "checks.template.c"
 #include "positions.checks.template.c"
+#include "activation.checks.template.c"
 #undef REAL
 #undef SUFFIX
 #undef BITS
@@ -78,6 +79,7 @@ enum {
 #define FMA fma
 #include "checks.template.c"
 #include "positions.checks.template.c"
+#include "activation.checks.template.c"
 
 int main(void) {
     int wrong = 0;
@@ -93,6 +95,8 @@ int main(void) {
         check_f64(lc_table_f64[path]);
         check_all_positions_f32(lc_table_f32[path]);
         check_all_positions_f64(lc_table_f64[path]);
+        check_all_activations_f32(lc_table_f32[path]);
+        check_all_activations_f64(lc_table_f64[path]);
         printf("%s: %s, digest %016llx\n", where, fused ? "fused" : "not fused",
                (unsigned long long)digest);
         if (fused && digest != EXPECTED_DIGEST) {

@@ -143,15 +143,18 @@ def test_the_geometries_are_computed_in_every_regime():
             assert found == names
 
 
+MANY_FILTERS = {
+    "dense": dense(5, 1300),
+    "many-filters": Geometry((9,), 2, 200, (5,), (1,)),
+    "many-filters-first": Geometry((4, 6), 2, 90, (2, 4), (1, 1), CHANNELS_FIRST),
+}
+
+
 @every_path
 @every_dtype
-@pytest.mark.parametrize("name", [*LONG, "dense", "many-filters", "many-filters-first"])
+@pytest.mark.parametrize("name", [*LONG, *MANY_FILTERS])
 def test_the_gradient_of_the_input(name, dtype, path):
-    geometry = LONG.get(name) or {
-        "dense": dense(5, 1300),
-        "many-filters": Geometry((9,), 2, 200, (5,), (1,)),
-        "many-filters-first": Geometry((4, 6), 2, 90, (2, 4), (1, 1), CHANNELS_FIRST),
-    }[name]
+    geometry = (LONG | MANY_FILTERS)[name]
     rows = 40
     dy = numbers((rows, *geometry.output_shape), dtype, 1)
     kernel, connected = both_forms(geometry, dtype)

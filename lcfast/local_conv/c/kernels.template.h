@@ -34,8 +34,11 @@
 #define LC_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
+#include "cuts.template.h"
 #include "tile.template.h"
+#include "lone.template.h"
 #include "panel.template.h"
+#include "unzip.template.h"
 #include "positions.template.h"
 #include "functions.template.h"
 #include "activation.template.h"

@@ -1,10 +1,10 @@
 /* The contract between the Cython loops, which cut and schedule the work, and the C kernels, which
    compute.  The kernels know neither Python nor threads nor padding.  There are three families:
 
-   - tile products (lc_tile; tile.template.h, panel.template.h): a small matrix product whose left
+   - tile products (lc_tile; tile, lone and panel.template.h): a small matrix product whose left
      side is gathered from runs of the input.  The filters and batch regimes, forward and both
      gradients, all use it; the caller chooses what `a` and `b` are and what the reduction is over.
-   - position groups (lc_positions; positions.template.h): vectors along output positions.
+   - position groups (lc_positions; unzip and positions.template.h): vectors along output positions.
    - CSR products (lc_csr; sparse.template.h).
 
    Activations (functions.template.h, activation.template.h) apply to the results of all three.
@@ -114,7 +114,7 @@ typedef struct {
                         REAL *c);                                                                  \
         void (*lone)(const lc_tile *tile, const REAL *a, const REAL *b, const REAL *bias,          \
                      REAL *c);                                                                     \
-        /* the pieces of a sum that is computed in several calls: see tile.template.h */           \
+        /* the pieces of a sum that is computed in several calls: see cuts.template.h */           \
         void (*add_piece)(int64_t terms, int last, int64_t count, int64_t apart, REAL *sums,       \
                           REAL *totals);                                                           \
         /* transposes, batch innermost and back: see panel.template.h */                           \
@@ -138,7 +138,7 @@ typedef struct {
                               const REAL *bias, const REAL *x, REAL *y);                           \
         void (*sparse_gradient)(const lc_csr *matrix, int64_t first, int64_t last, int64_t batch,  \
                                 int accumulate, const REAL *x, const REAL *dy, REAL *ddata);       \
-        /* vectors along positions: see positions.template.h */                                    \
+        /* vectors along positions: see unzip and positions.template.h */                          \
         void (*unzip)(int64_t positions, int64_t width, int64_t count, const REAL *x,              \
                       int64_t x_step, REAL *panel);                                                \
         void (*zip)(int64_t positions, int64_t width, int64_t count, const REAL *panel, REAL *y);  \
