@@ -186,7 +186,7 @@ cdef void forward_task(const FlatGeometry *g, const ForwardTasks *cut, int64_t t
     tile.c_row_step = g.y_row
     tile.c_column_step = g.y_filter
     tile.stream = cut.stream
-    if row == 0: # later rows read it from L2
+    if row == 0 and g.positions > 1: # later rows read it from L2
         tile.b_ahead = g.kernel_position
     x += row * g.x_row
     y += row * g.y_row + column * g.y_filter

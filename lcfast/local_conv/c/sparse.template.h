@@ -141,12 +141,13 @@ static LC_TARGET void LC_NAME(sparse_panel)(const lc_csr *matrix, int64_t first,
 
 /* ---------------------------------------------------------------- one row of the batch */
 
-/* sum_r data[j, r] x[index[r]], r from `first` on, at most a piece, for a vector of rows j of one
-   family, whose numbers are transposed a square at a time.  `first` is whole vectors. */
+/* sum_r data[j, r] x[index[r]], first <= r < end, for a vector of rows j of one family, whose numbers
+   are transposed a square at a time.  `first` is whole vectors; so is the end of all but the last
+   piece. */
 static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
-LC_NAME(sparse_squares_piece)(const LC_NAME(sparse_family) *family, int64_t first,
+LC_NAME(sparse_squares_piece)(const LC_NAME(sparse_family) *family, int64_t first, int64_t end,
                               const LC_REAL *x) {
-    const int64_t taps = family->taps, end = taps - first < LC_PIECE ? taps : first + LC_PIECE;
+    const int64_t taps = family->taps;
     LC_NAME(vector) sum = {0}, square[LC_LANES];
     int64_t r = first;
     for (; r <= end - LC_LANES; r += LC_LANES) {
@@ -166,10 +167,17 @@ LC_NAME(sparse_squares_piece)(const LC_NAME(sparse_family) *family, int64_t firs
     return sum;
 }
 
-/* add_piece for one vector, whose address is not taken where it must stay in a register */
+/* The same for all taps, more than a piece. */
 static __attribute__((noinline)) LC_TARGET LC_NAME(vector)
-LC_NAME(add_vector)(int64_t terms, int last, LC_NAME(vector) sum, LC_NAME(vector) *totals) {
-    LC_NAME(add_piece)(terms, last, LC_LANES, LC_LANES, (LC_REAL *)&sum, (LC_REAL *)totals);
+LC_NAME(sparse_squares_cut)(const LC_NAME(sparse_family) *family, const LC_REAL *x) {
+    const int64_t taps = family->taps;
+    LC_NAME(vector) sum = {0}, totals[LC_TOTALS];
+    for (int64_t first = 0, end; first < taps; first = end) {
+        end = taps - first < LC_PIECE ? taps : first + LC_PIECE;
+        sum = LC_NAME(sparse_squares_piece)(family, first, end, x);
+        LC_NAME(add_piece)(end, end == taps, LC_LANES, LC_LANES, (LC_REAL *)&sum,
+                           (LC_REAL *)totals);
+    }
     return sum;
 }
 
@@ -177,13 +185,11 @@ LC_NAME(add_vector)(int64_t terms, int last, LC_NAME(vector) sum, LC_NAME(vector
    Reads as many rows as a vector has lanes, and a whole vector from the start of each. */
 static LC_TARGET void LC_NAME(sparse_squares)(int64_t rows, const LC_NAME(sparse_family) *family,
                                               const LC_REAL *x, LC_REAL *y) {
-    LC_NAME(vector) sum = LC_NAME(sparse_squares_piece)(family, 0, x), totals[LC_TOTALS];
-    for (int64_t terms = LC_PIECE; terms < family->taps; terms += LC_PIECE) {
-        LC_NAME(add_vector)(terms, 0, sum, totals);
-        sum = LC_NAME(sparse_squares_piece)(family, terms, x);
-    }
-    if (family->taps > LC_PIECE)
-        sum = LC_NAME(add_vector)(family->taps, 1, sum, totals);
+    LC_NAME(vector) sum;
+    if (family->taps <= LC_PIECE)
+        sum = LC_NAME(sparse_squares_piece)(family, 0, family->taps, x);
+    else
+        sum = LC_NAME(sparse_squares_cut)(family, x);
     if (rows == LC_LANES) {
         LC_STORE(y, family->bias ? sum + LC_LOAD(family->bias) : sum);
     } else {
@@ -215,18 +221,13 @@ LC_NAME(sparse_contiguous_step)(const int most, const int sliding, int64_t taps,
     return sum;
 }
 
-/* Like sparse_squares, for a vector of rows of any families with `taps` contiguous columns each.
-   `sliding` is a literal. */
-static LC_ALWAYS_INLINE LC_TARGET void
-LC_NAME(sparse_contiguous)(const int sliding, int64_t taps, const int32_t *index, const LC_REAL *data,
-                        const LC_REAL *bias, const LC_REAL *x, LC_REAL *y) {
-    LC_NAME(vector) sum = {0}, totals[LC_TOTALS];
-    for (int64_t r = 0; r < taps; r += LC_LANES) {
-        if (r > 0 && r % LC_PIECE == 0) {
-            LC_NAME(add_vector)(r, 0, sum, totals);
-            sum = (LC_NAME(vector)){0};
-        }
-        const int64_t left = taps - r;
+/* sum_t data[j, t] x[index[j, t]], first <= t < end, for such rows; `sliding` is a literal. */
+static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
+LC_NAME(sparse_contiguous_piece)(const int sliding, int64_t first, int64_t end, int64_t taps,
+                                 const int32_t *index, const LC_REAL *data, const LC_REAL *x) {
+    LC_NAME(vector) sum = {0};
+    for (int64_t r = first; r < end; r += LC_LANES) {
+        const int64_t left = end - r;
         if (LC_LANES > 4 && left <= 4)
             sum = LC_NAME(sparse_contiguous_step)(LC_LANES > 4 ? 4 : LC_LANES, sliding, left, taps,
                                                index + r, data + r, x, sum);
@@ -234,8 +235,36 @@ LC_NAME(sparse_contiguous)(const int sliding, int64_t taps, const int32_t *index
             sum = LC_NAME(sparse_contiguous_step)(LC_LANES, sliding, left, taps, index + r, data + r, x,
                                                sum);
     }
-    if (taps > LC_PIECE)
-        sum = LC_NAME(add_vector)(taps, 1, sum, totals);
+    return sum;
+}
+
+/* The same for all taps, more than a piece. */
+static __attribute__((noinline)) LC_TARGET LC_NAME(vector)
+LC_NAME(sparse_contiguous_cut)(int sliding, int64_t taps, const int32_t *index,
+                               const LC_REAL *data, const LC_REAL *x) {
+    LC_NAME(vector) sum = {0}, totals[LC_TOTALS];
+    for (int64_t first = 0, end; first < taps; first = end) {
+        end = taps - first < LC_PIECE ? taps : first + LC_PIECE;
+        if (sliding)
+            sum = LC_NAME(sparse_contiguous_piece)(1, first, end, taps, index, data, x);
+        else
+            sum = LC_NAME(sparse_contiguous_piece)(0, first, end, taps, index, data, x);
+        LC_NAME(add_piece)(end, end == taps, LC_LANES, LC_LANES, (LC_REAL *)&sum,
+                           (LC_REAL *)totals);
+    }
+    return sum;
+}
+
+/* Like sparse_squares, for a vector of rows of any families with `taps` contiguous columns each.
+   `sliding` is a literal. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(sparse_contiguous)(const int sliding, int64_t taps, const int32_t *index, const LC_REAL *data,
+                           const LC_REAL *bias, const LC_REAL *x, LC_REAL *y) {
+    LC_NAME(vector) sum;
+    if (taps <= LC_PIECE)
+        sum = LC_NAME(sparse_contiguous_piece)(sliding, 0, taps, taps, index, data, x);
+    else
+        sum = LC_NAME(sparse_contiguous_cut)(sliding, taps, index, data, x);
     LC_STORE(y, bias ? sum + LC_LOAD(bias) : sum);
 }
 

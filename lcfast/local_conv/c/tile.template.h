@@ -208,13 +208,14 @@ LC_NAME(cut_block)(LC_NAME(block_function) block, int64_t rows, int64_t width, c
     const int64_t count = rows * width, all = tile->runs * tile->run_length;
     lc_tile part = *tile;
     part.stream = 0; /* `sums` is read at once */
-    for (int64_t terms = 0; terms < all;) {
-        const int64_t offset = LC_NAME(next_terms)(tile, terms, LC_PIECE, LC_PIECE, &part);
+    LC_NAME(place) place = {0};
+    while (place.terms < all) {
+        const int64_t offset = LC_NAME(next_terms)(tile, LC_PIECE, LC_PIECE, &place, &part);
         block(&part, a + offset * tile->a_step, b + offset * tile->b_row_step, NULL, sums, width,
               width);
-        terms += part.runs * part.run_length;
-        if (terms % LC_PIECE == 0 || terms == all)
-            LC_NAME(add_piece)(terms, terms == all, count, count, sums, (LC_REAL *)totals);
+        if (place.terms % LC_PIECE == 0 || place.terms == all)
+            LC_NAME(add_piece)(place.terms, place.terms == all, count, count, sums,
+                               (LC_REAL *)totals);
     }
 }
 
@@ -237,15 +238,17 @@ LC_NAME(indirect_block)(LC_NAME(block_function) block, int64_t rows, int64_t wid
     LC_NAME(store_part)(rows, width, columns, tile, bias, part, c);
 }
 
-/* All rows of a few vectors of columns, in blocks of nearly equal height. */
-static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
-                                     const LC_REAL *bias, LC_REAL *c, int64_t columns) {
+/* All rows of a few vectors of columns, in blocks of nearly equal height.  `cut`, a literal, says
+   that there are more terms than a piece. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(panel_of)(const int cut, const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                  const LC_REAL *bias, LC_REAL *c, int64_t columns) {
     const int vectors = (int)((columns + LC_LANES - 1) / LC_LANES);
     const int most = LC_MOST_ROWS(vectors) < LC_ROWS_OF_A_BLOCK ? LC_MOST_ROWS(vectors)
                                                                 : LC_ROWS_OF_A_BLOCK;
     const int64_t width = vectors * LC_LANES;
-    const int direct = tile->c_column_step == 1 && (!tile->accumulate || columns == width) &&
-                       tile->runs * tile->run_length <= LC_PIECE;
+    const int direct =
+        !cut && tile->c_column_step == 1 && (!tile->accumulate || columns == width);
     int64_t rows = tile->rows;
     for (int64_t blocks = (rows + most - 1) / most; blocks > 0; blocks--) {
         const int64_t height = (rows + blocks - 1) / blocks;
@@ -261,6 +264,11 @@ static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, cons
         if (bias)
             bias += height * tile->bias_row_step;
     }
+}
+
+static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                                     const LC_REAL *bias, LC_REAL *c, int64_t columns) {
+    LC_NAME(panel_of)(0, tile, a, b, bias, c, columns);
 }
 
 /* packed[r,:] = b[r,:columns], then zeros up to a whole vector, so that no load over-reads b. */
@@ -282,22 +290,23 @@ LC_NAME(narrow_cut)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, con
     part.b_row_step = part.c_row_step = LC_LANES;
     part.c_column_step = 1;
     part.stream = 0;
+    part.b_ahead = 0; /* counts from b, not from what is packed */
     for (int64_t row = 0; row < tile->rows; row += part.rows) {
         const int64_t left = tile->rows - row;
         part.rows = left < LC_NAME(narrow_rows) ? left : LC_NAME(narrow_rows);
         const int64_t count = part.rows * LC_LANES;
-        for (int64_t terms = 0; terms < all;) {
+        LC_NAME(place) place = {0};
+        while (place.terms < all) {
             const int64_t offset =
-                LC_NAME(next_terms)(tile, terms, LC_NAME(packed_steps), 1, &part);
+                LC_NAME(next_terms)(tile, LC_NAME(packed_steps), 1, &place, &part);
             LC_NAME(pack)(packed, b + *part.b_run_offset + offset * tile->b_row_step,
                           tile->b_row_step, part.run_length, columns);
             part.b_run_offset = &start;
             LC_NAME(panel)(&part, a + row * tile->a_row_step + offset * tile->a_step, packed, NULL,
                            (LC_REAL *)sums, LC_LANES);
-            terms += part.run_length;
-            if (terms % LC_PIECE == 0 || terms == all)
-                LC_NAME(add_piece)(terms, terms == all, count, count, (LC_REAL *)sums,
-                                   (LC_REAL *)totals);
+            if (place.terms % LC_PIECE == 0 || place.terms == all)
+                LC_NAME(add_piece)(place.terms, place.terms == all, count, count,
+                                   (LC_REAL *)sums, (LC_REAL *)totals);
         }
         LC_NAME(store_part)(part.rows, LC_LANES, columns, tile,
                             bias ? bias + row * tile->bias_row_step : NULL, (LC_REAL *)sums,
@@ -312,11 +321,8 @@ static LC_TARGET void LC_NAME(narrow)(const lc_tile *tile, const LC_REAL *a, con
     LC_REAL packed[LC_NAME(packed_steps) * (LC_VECTOR_BYTES / sizeof(LC_REAL))];
     const int64_t start = 0;
     lc_tile part = *tile;
-    if (tile->runs * tile->run_length > LC_PIECE) {
-        LC_NAME(narrow_cut)(tile, a, b, bias, c, columns);
-        return;
-    }
     part.b_row_step = LC_LANES;
+    part.b_ahead = 0; /* counts from b, not from what is packed */
     part.runs = 1;
     part.a_run_offset = part.b_run_offset = &start;
     for (int64_t run = 0; run < tile->runs; run++) {
@@ -334,8 +340,9 @@ static LC_TARGET void LC_NAME(narrow)(const lc_tile *tile, const LC_REAL *a, con
 }
 
 /* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias): the whole tile, panel by panel. */
-static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
-                                       const LC_REAL *bias, LC_REAL *c) {
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(product_of)(const int cut, const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                    const LC_REAL *bias, LC_REAL *c) {
     /* With 16 registers, blocks of 4 rows x 3 vectors need fewer loads than 2 x 4. */
     const int64_t most = LC_REGISTERS == 32 || tile->rows == 1 ? LC_MOST_VECTORS : 3;
     int64_t vectors = tile->columns / LC_LANES;
@@ -346,7 +353,13 @@ static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, co
             columns = (vectors + panels - 1) / panels * LC_LANES;
             vectors -= columns / LC_LANES;
         }
-        if (columns >= LC_LANES || tile->b_overrun || tile->runs * tile->run_length == 0)
+        const int whole =
+            columns >= LC_LANES || tile->b_overrun || tile->runs * tile->run_length == 0;
+        if (cut && whole)
+            LC_NAME(panel_of)(1, tile, a, b, bias, c, columns);
+        else if (cut)
+            LC_NAME(narrow_cut)(tile, a, b, bias, c, columns);
+        else if (whole)
             LC_NAME(panel)(tile, a, b, bias, c, columns);
         else
             LC_NAME(narrow)(tile, a, b, bias, c, columns);
@@ -356,6 +369,20 @@ static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, co
         if (bias && !tile->bias_row_step)
             bias += columns * tile->c_column_step;
     }
+}
+
+static __attribute__((noinline)) LC_TARGET void
+LC_NAME(product_cut)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias,
+                     LC_REAL *c) {
+    LC_NAME(product_of)(1, tile, a, b, bias, c);
+}
+
+static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                                       const LC_REAL *bias, LC_REAL *c) {
+    if (tile->runs * tile->run_length > LC_PIECE)
+        LC_NAME(product_cut)(tile, a, b, bias, c);
+    else
+        LC_NAME(product_of)(0, tile, a, b, bias, c);
 }
 
 #undef LC_MOST_ROWS
