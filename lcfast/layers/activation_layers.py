@@ -403,7 +403,7 @@ class PReLU(Layer):
         return self.forward(weights, inputs), pullback
 
     def _sum_where_shared(self, values: np.ndarray) -> np.ndarray:
-        """The sum over the batch and the shared axes, one ascending chain for each alpha."""
+        """The sum over the batch and the shared axes, in ascending order, for each alpha."""
         shared = sorted({0, *(self.shared_axes or ())})
         rows = np.moveaxis(values, shared, range(len(shared)))
         count = int(np.prod(rows.shape[: len(shared)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from lcfast.layers.core.weights import Record
 from lcfast.layers.linear_base import LinearLayer
 from lcfast.local_conv import ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST
-from lcfast.program.builder import ProgramBuilder
+from lcfast.program.builder import LONGEST_WINDOW, ProgramBuilder
 from lcfast.program.steps import Value
 
 # dz -> (dx, gradients of the weights), all channels_last
@@ -175,6 +176,8 @@ class Convolution(LinearLayer, abc.ABC):
         convolved: Callable[[Value, ops.Activation], Value],
     ) -> Value | None:
         """Record a convolution in channels_last and the activation in the layer's data format."""
+        if math.prod(self.kernel_size) > LONGEST_WINDOW:
+            return None  # depthwise sums are not cut
         rank = len(x.shape)
         last = self.data_format == CHANNELS_LAST
         given = x if last else program.transposed(x, (*range(1, rank), 0))

@@ -227,6 +227,6 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer, beta_constrain
         return weights[-2].reshape(shape), factor.reshape(shape), beta
 
     def _sum(self, values: np.ndarray) -> np.ndarray:
-        """The sum over every axis but one, one ascending chain for any batch."""
+        """The sum over every axis but one, in ascending order for any batch."""
         rows = np.moveaxis(values, self.axis, -1).reshape(-1, values.shape[self.axis])
         return ops.sum_rows(rows)

@@ -242,7 +242,7 @@ class Recurrent(Layer, abc.ABC):
         return y, pullback
 
     def bias_gradient(self, dz: np.ndarray, of_products: list[Any]) -> np.ndarray:
-        """The gradient of the bias, one ascending chain over all steps and rows."""
+        """The gradient of the bias: the sum over all steps and rows, in ascending order."""
         return ops.sum_rows(dz.reshape(-1, dz.shape[-1]))
 
     def _input_products(self, weights: Record, steps: np.ndarray) -> np.ndarray:

@@ -388,7 +388,7 @@ kernel_constraint, recurrent_constraint, bias_constraint
         return weights[2][0] if self.use_bias and self.reset_after else super().input_bias(weights)
 
     def bias_gradient(self, dz: np.ndarray, of_products: list[Any]) -> np.ndarray:
-        """The gradient of the bias, one ascending chain over all steps and rows."""
+        """The gradient of the bias: the sum over all steps and rows, in ascending order."""
         of_inputs = super().bias_gradient(dz, of_products)
         if not self.reset_after:
             return of_inputs

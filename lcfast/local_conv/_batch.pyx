@@ -167,7 +167,7 @@ cdef void input_gradient_task(const FlatGeometry *g, int path, int64_t width, in
                               int64_t low, int64_t high, const real *dy, const real *kernel,
                               int64_t *kernel_offset, int64_t *dy_offset, real *dy_panel,
                               real *dx_panel, real *dx) noexcept nogil:
-    # dx[n,i] = sum of dy[n,p,f] kernel[p,k,f] over p, then f, where tap k of p is i: one chain for
+    # dx[n,i] = sum of dy[n,p,f] kernel[p,k,f] over p, then f, where tap k of p is i: one sum for
     # each channel of the pixels low..high.
     # Two separate tests: with one position the filters are contiguous in either data format.
     cdef bint channels_last = g.x_channel == 1, filters_last = g.y_filter == 1

@@ -2,11 +2,13 @@
 from libc.stdint cimport int64_t
 
 from lcfast.local_conv._flat_geometry cimport FlatGeometry
+from lcfast.local_conv._kernels cimport LC_PIECE
 from lcfast.local_conv._simd_paths cimport real
 
 cdef enum:
-    PACKED_TAPS = 512 # rows of a wide kernel packed at a time
-    COLUMN_BLOCK = 64 # smallest block of filters of a wide kernel (Dense)
+    PACKED_TAPS = LC_PIECE # rows of a wide kernel packed at a time
+    PACKED_ROWS = 960      # rows of the batch whose sums are held while it is packed
+    COLUMN_BLOCK = 64      # smallest block of filters of a wide kernel (Dense)
 
 # Tasks of the forward product: (groups of positions) x (blocks of columns) x (blocks of rows).
 cdef struct ForwardTasks:
@@ -25,7 +27,10 @@ cdef void forward_task(const FlatGeometry *g, const ForwardTasks *cut, int64_t t
 
 cdef void forward_of_columns(const FlatGeometry *g, int path, int activation, double alpha,
                              int64_t rows, int64_t column, const real *x, const real *kernel,
-                             const real *bias, real *packed, real *y) noexcept nogil
+                             const real *bias, real *packed, real *totals,
+                             real *y) noexcept nogil
+
+cdef int64_t wide_scratch(const FlatGeometry *g, int64_t rows) noexcept nogil
 
 cpdef forward(geometry, int64_t rows, int item_bytes, x, kernel, bias, y, int activation,
               double alpha, int path, int threads)

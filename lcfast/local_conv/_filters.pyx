@@ -9,14 +9,14 @@ number of threads.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uintptr_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from lcfast.local_conv._arrays cimport start_of
 from lcfast.local_conv._flat_geometry cimport FlatGeometry, flat_geometry, receptive_field_offset
-from lcfast.local_conv._kernels cimport LC_AVX2, LC_AVX512, LC_LINEAR, lc_tile
+from lcfast.local_conv._kernels cimport LC_AVX2, LC_AVX512, LC_LINEAR, LC_PIECE, LC_TOTALS, lc_tile
 from lcfast.local_conv._simd_paths cimport (
-    activate_block, finish_streams, product, real, table_f32, table_f64, vector_bytes,
+    activate_block, add_piece, finish_streams, product, real, table_f32, table_f64, vector_bytes,
 )
 from lcfast.local_conv._tiles cimport ceiling, empty_tile
 
@@ -26,7 +26,7 @@ cdef enum:
     KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 for all rows
     STREAM_BYTES = 1 << 25       # from this output size on, streaming stores
     FEW_ROWS = 6                 # below so many rows of the batch, packing costs more than it saves
-    STEP_TAPS = 64               # taps of a wide kernel in one step, for few rows
+    STEP_TAPS = 64               # taps of a wide kernel in one step, for few rows: parts of a piece
     STEP_NUMBERS = 1 << 21       # size of a kernel that no private cache holds
     STEP_COLUMNS = 1 << 13       # filters whose sums stay in L1 during the steps
     STEP_AHEAD = 256             # prefetch distance
@@ -102,17 +102,38 @@ cdef int64_t forward_of_one_row(const FlatGeometry *g, lc_tile tile, int path, i
     return max(position, first)
 
 
-cdef void forward_of_steps(const FlatGeometry *g, lc_tile tile, int path, const real *x,
+cdef void add_rows(int path, int64_t terms, bint last, int64_t rows, int64_t columns,
+                   const real *bias, real *y, int64_t y_row, real *totals) noexcept nogil:
+    # Adds a piece, in rows of y, to `totals`; after the last one, adds the bias to y.
+    cdef int64_t n, f
+    for n in range(rows):
+        add_piece(path, terms, last, columns, rows * columns, y + n * y_row, totals + n * columns)
+        if last and bias != NULL:
+            for f in range(columns):
+                y[n * y_row + f] += bias[f]
+
+
+cdef bint forward_of_steps(const FlatGeometry *g, lc_tile tile, int path, const real *x,
                            const real *kernel, const real *bias, real *y) noexcept nogil:
-    # y[n,f] = sum_k x[n,k] kernel[k,f] + bias[f], a few k at a time
+    # y[n,f] = sum_k x[n,k] kernel[k,f] + bias[f], a few k at a time.  Whether there was memory.
     cdef int64_t k = 0
+    cdef bint cut = g.patch > LC_PIECE, last = False
+    cdef real *totals = NULL
+    if cut:
+        totals = <real *>malloc(LC_TOTALS * tile.rows * tile.columns * sizeof(real))
+        if totals == NULL:
+            return False
     tile.b_ahead = STEP_AHEAD
     while k < g.patch:
         tile.run_length = min(<int64_t>STEP_TAPS, g.patch - k)
-        tile.accumulate = k > 0
-        product(path, &tile, x + k, kernel + k * g.filters,
-                bias if k + tile.run_length == g.patch else NULL, y)
+        tile.accumulate = k % LC_PIECE != 0
+        last = k + tile.run_length == g.patch
+        product(path, &tile, x + k, kernel + k * g.filters, bias if last and not cut else NULL, y)
         k += tile.run_length
+        if cut and (last or k % LC_PIECE == 0):
+            add_rows(path, k, last, tile.rows, tile.columns, bias, y, g.y_row, totals)
+    free(totals)
+    return True
 
 
 cdef void forward_of_position_rows(const FlatGeometry *g, lc_tile tile, int path, int64_t first,
@@ -163,9 +184,9 @@ cdef void forward_task(const FlatGeometry *g, const ForwardTasks *cut, int64_t t
         forward_of_position_rows(g, tile, path, first, last, x, kernel + column,
                            bias + column if bias != NULL else NULL, y)
         position = last
-    elif in_steps(g, rows):
-        forward_of_steps(g, tile, path, x, kernel + column,
-                         bias + column * g.y_filter if bias != NULL else NULL, y)
+    elif in_steps(g, rows) \
+            and forward_of_steps(g, tile, path, x, kernel + column,
+                                 bias + column * g.y_filter if bias != NULL else NULL, y):
         position = last
     elif tile.rows == 1 and g.kernel_position != 0:
         position = forward_of_one_row(g, tile, path, first, last, column, x, kernel, bias, y)
@@ -196,11 +217,15 @@ cdef void forward_task(const FlatGeometry *g, const ForwardTasks *cut, int64_t t
 
 cdef void forward_of_columns(const FlatGeometry *g, int path, int activation, double alpha,
                              int64_t rows, int64_t column, const real *x, const real *kernel,
-                             const real *bias, real *packed, real *y) noexcept nogil:
+                             const real *bias, real *packed, real *totals,
+                             real *y) noexcept nogil:
     # y[n,f] = activation(sum_k x[n,k] kernel[k,f] + bias[f]) for some columns of a wide kernel,
     # which are packed: rows of a wide kernel conflict in the cache sets.
     cdef int64_t k = 0, row, n
     cdef int64_t start = 0
+    cdef bint cut = g.patch > LC_PIECE, last
+    if bias != NULL:
+        bias += column
     cdef lc_tile tile = empty_tile(&start, &start)
     tile.columns = min(<int64_t>COLUMN_BLOCK, g.filters - column)
     tile.a_row_step = g.x_row
@@ -210,7 +235,7 @@ cdef void forward_of_columns(const FlatGeometry *g, int path, int activation, do
     tile.c_row_step = g.y_row
     while k < g.patch:
         tile.run_length = min(<int64_t>PACKED_TAPS, g.patch - k)
-        tile.accumulate = k > 0
+        last = k + tile.run_length == g.patch
         for n in range(tile.run_length):
             memcpy(packed + n * COLUMN_BLOCK, kernel + (k + n) * g.filters + column,
                    tile.columns * sizeof(real))
@@ -218,13 +243,22 @@ cdef void forward_of_columns(const FlatGeometry *g, int path, int activation, do
         while row < rows:
             tile.rows = min(<int64_t>ROW_BLOCK, rows - row)
             product(path, &tile, x + row * g.x_row + k, packed,
-                    bias + column if bias != NULL and k + tile.run_length == g.patch else NULL,
-                    y + row * g.y_row + column)
+                    bias if last and not cut else NULL, y + row * g.y_row + column)
             row += tile.rows
         k += tile.run_length
+        if cut:
+            add_rows(path, k, last, rows, tile.columns, bias, y + column, g.y_row, totals)
     if activation != LC_LINEAR:
         for n in range(rows):
             activate_block(path, activation, alpha, tile.columns, y + n * g.y_row + column)
+
+
+cdef int64_t wide_scratch(const FlatGeometry *g, int64_t rows) noexcept nogil:
+    # Numbers that a thread needs: what is packed, and totals.  Rows of a sum that is cut are computed
+    # PACKED_ROWS at a time, so that its totals stay small.
+    if g.patch <= LC_PIECE:
+        return PACKED_TAPS * COLUMN_BLOCK
+    return (PACKED_TAPS + LC_TOTALS * min(rows, <int64_t>PACKED_ROWS)) * COLUMN_BLOCK
 
 
 def forward_wide(geometry, int64_t rows, const real[::1] x, const real[::1] kernel,
@@ -237,19 +271,26 @@ def forward_wide(geometry, int64_t rows, const real[::1] x, const real[::1] kern
     cdef const real *bias_start = NULL
     cdef real *y_start = &y[0]
     cdef int64_t tasks = ceiling(g.filters, COLUMN_BLOCK)
-    cdef int64_t task
+    cdef int64_t task, row
     cdef int thread
+    cdef int64_t block = min(rows, <int64_t>PACKED_ROWS) if g.patch > LC_PIECE else rows
+    cdef int64_t scratch = wide_scratch(&g, rows)
     # Zeros: the last vector load of a row may over-read its columns.
-    cdef real *packed = <real *>calloc(threads * PACKED_TAPS * COLUMN_BLOCK, sizeof(real))
+    cdef real *packed = <real *>calloc(threads * scratch, sizeof(real))
     if packed == NULL:
         raise MemoryError("no memory for one packed block of the kernel")
     if bias is not None:
         bias_start = &bias[0]
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
         for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            forward_of_columns(&g, path, activation, alpha, rows, task * COLUMN_BLOCK, x_start,
-                               kernel_start, bias_start,
-                               packed + thread * PACKED_TAPS * COLUMN_BLOCK, y_start)
+            row = 0
+            while row < rows:
+                forward_of_columns(&g, path, activation, alpha, min(block, rows - row),
+                                   task * COLUMN_BLOCK, x_start + row * g.x_row, kernel_start,
+                                   bias_start, packed + thread * scratch,
+                                   packed + thread * scratch + PACKED_TAPS * COLUMN_BLOCK,
+                                   y_start + row * g.y_row)
+                row = row + block
     free(packed)
 
 

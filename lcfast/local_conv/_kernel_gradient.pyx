@@ -11,8 +11,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from lcfast.local_conv._flat_geometry cimport FlatGeometry, flat_geometry, receptive_field_offset
-from lcfast.local_conv._kernels cimport LC_CACHE_LINE, lc_tile
-from lcfast.local_conv._simd_paths cimport from_panel, product, real, vector_bytes
+from lcfast.local_conv._kernels cimport LC_CACHE_LINE, LC_PIECE, LC_TOTALS, lc_tile
+from lcfast.local_conv._simd_paths cimport add_piece, from_panel, product, real, vector_bytes
 from lcfast.local_conv._tiles cimport ceiling, empty_tile
 
 cdef enum:
@@ -61,7 +61,7 @@ cdef GradientTasks gradient_tasks(const FlatGeometry *g, int64_t item_bytes, int
     per_position = cut.filter_block * cut.tap_block * item_bytes
     cut.pieces = min(max(PIECES_BYTES // per_position, 1), g.runs * cut.tap_blocks)
     cut.group = 1
-    if g.kernel_position != 0: # a shared kernel has one chain over positions
+    if g.kernel_position != 0: # a shared kernel has one sum over positions
         row_bytes = ROW_BLOCK * max(g.along, cut.filter_block) * item_bytes
         cut.group = max(min(GROUP_BYTES // row_bytes,
                             PIECES_BYTES // (cut.pieces * per_position)), 1)
@@ -101,23 +101,30 @@ cdef void pack_gradient(const FlatGeometry *g, int64_t rows, int64_t first, int6
 
 cdef void kernel_gradient_task(const FlatGeometry *g, const GradientTasks *cut, int path,
                                int64_t rows, int64_t first, int64_t count, int64_t piece,
-                               int64_t last_piece, int64_t filter, bint accumulate,
+                               int64_t last_piece, int64_t filter, int64_t before, int64_t terms,
                                const real *x, const real *dy, real *xs, real *dys, real *sums,
-                               real *dkernel) noexcept nogil:
-    # dkernel[p,k,f] += x[n,p,k] dy[n,p,f]: one chain over n ascending (shared: over p, then n)
+                               real *totals, real *dkernel) noexcept nogil:
+    # dkernel[p,k,f] += x[n,p,k] dy[n,p,f], n ascending (shared: p, then n); `before` of the sum's
+    # `terms` were added before.  Sums of one piece go to dkernel at once, unless along taps.
     cdef int64_t filters = min(cut.filter_block, g.filters - filter)
     cdef int64_t lanes = vector_bytes(path) // sizeof(real)
-    cdef int64_t row = 0, start = 0, q, here, run, tap, taps, whole, offset, tap_of_kernel
+    cdef int64_t row = 0, start = 0, q, here, run, tap, taps, whole, offset, tap_of_kernel, done, i
+    cdef int64_t apart = cut.group * cut.pieces * cut.sums_of_piece
+    cdef bint last
     cdef const real *x_rows
     cdef const real *dy_rows
     cdef real *target
+    cdef real *to_kernel
     cdef lc_tile tile = empty_tile(&start, &start)
     tile.a_row_step = 1
     if cut.along_taps and not cut.pack_dy:
         tile.a_ahead = g.y_position # the gradient of the next position
     while row < rows:
-        tile.run_length = min(<int64_t>ROW_BLOCK, rows - row)
-        tile.accumulate = accumulate or row > 0
+        done = before + row
+        tile.run_length = min(min(<int64_t>ROW_BLOCK, rows - row), LC_PIECE - done % LC_PIECE)
+        tile.accumulate = done % LC_PIECE != 0
+        done += tile.run_length
+        last = done == terms
         dy_rows = dy + row * g.y_row + first * g.y_position
         if cut.pack_dy:
             pack_gradient(g, tile.run_length, first, count, filter, filters, dy + row * g.y_row,
@@ -136,6 +143,9 @@ cdef void kernel_gradient_task(const FlatGeometry *g, const GradientTasks *cut, 
                           cut.x_step)
                 x_rows = xs
             for q in range(count):
+                target = sums + (q * cut.pieces + here - piece) * cut.sums_of_piece
+                to_kernel = dkernel + (first + q) * g.kernel_position + tap_of_kernel * g.filters \
+                    + filter
                 if cut.along_taps:
                     # Vectors may over-read the run, but not the input.
                     tile.b_overrun = cut.pack_x or row + tile.run_length < rows \
@@ -146,23 +156,24 @@ cdef void kernel_gradient_task(const FlatGeometry *g, const GradientTasks *cut, 
                     tile.b_row_step = cut.x_step
                     tile.c_row_step = whole
                     product(path, &tile, dy_rows + q * filters, x_rows + q * g.along,
-                            <const real *>NULL,
-                            sums + (q * cut.pieces + here - piece) * cut.sums_of_piece)
+                            <const real *>NULL, target)
                 else:
                     tile.rows = taps
                     tile.columns = filters
                     tile.a_step = cut.x_step
                     tile.b_row_step = cut.dy_step
-                    tile.c_row_step = g.filters
+                    tile.c_row_step = filters if totals != NULL else g.filters
                     product(path, &tile, x_rows + q * g.along, dy_rows + q * filters,
-                            <const real *>NULL,
-                            dkernel + (first + q) * g.kernel_position
-                            + tap_of_kernel * g.filters + filter)
-                if cut.along_taps and row + tile.run_length == rows: # its filters are outermost
-                    target = sums + (q * cut.pieces + here - piece) * cut.sums_of_piece
-                    from_panel(path, taps, whole, filters, target,
-                               dkernel + (first + q) * g.kernel_position
-                               + tap_of_kernel * g.filters, g.filters)
+                            <const real *>NULL, target if totals != NULL else to_kernel)
+                if totals != NULL and (last or done % LC_PIECE == 0):
+                    add_piece(path, done, last, tile.rows * tile.c_row_step, apart, target,
+                              totals + (target - sums))
+                if last and cut.along_taps: # its filters are outermost
+                    from_panel(path, taps, whole, filters, target, to_kernel, g.filters)
+                elif last and totals != NULL:
+                    for i in range(taps):
+                        memcpy(to_kernel + i * g.filters, target + i * filters,
+                               filters * sizeof(real))
         row += tile.run_length
 
 
@@ -184,9 +195,13 @@ def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] d
     cdef int64_t row_block = min(<int64_t>ROW_BLOCK, rows)
     cdef int64_t xs = row_block * cut.x_step if cut.pack_x else 0
     cdef int64_t dys = row_block * cut.dy_step if cut.pack_dy else 0
+    cdef int64_t terms = rows * (g.positions if shared else 1)
+    cdef int64_t sums = cut.group * cut.pieces * cut.sums_of_piece
     cdef int64_t scratch = xs + dys
-    if along_taps:
-        scratch += cut.group * cut.pieces * cut.sums_of_piece
+    if terms > LC_PIECE:
+        scratch += (1 + LC_TOTALS) * sums
+    elif along_taps:
+        scratch += sums
     cdef int thread
     # Zeros: vectors may over-read what is packed.
     cdef real *memory = <real *>calloc(threads * scratch + 1, sizeof(real))
@@ -205,8 +220,10 @@ def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] d
                 first = group // cut.groups_of_row * g.output_columns + column
                 kernel_gradient_task(&g, &cut, path, rows, first,
                                      min(cut.group, g.output_columns - column), piece,
-                                     min(piece + cut.pieces, pieces), filter, shared and group > 0,
+                                     min(piece + cut.pieces, pieces), filter,
+                                     group * rows if shared else 0, terms,
                                      x_start, dy_start, own, own + xs, own + xs + dys,
+                                     own + xs + dys + sums if terms > LC_PIECE else NULL,
                                      dkernel_start)
                 group = group + 1
     free(memory)

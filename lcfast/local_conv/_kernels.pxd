@@ -41,6 +41,7 @@ cdef extern from "lc.h":
                         float *) noexcept nogil
         void (*lone)(const lc_tile *, const float *, const float *, const float *,
                      float *) noexcept nogil
+        void (*add_piece)(int64_t, int, int64_t, int64_t, float *, float *) noexcept nogil
         void (*to_panel)(int64_t, int64_t, int64_t, const float *, int64_t,
                          float *) noexcept nogil
         void (*from_panel)(int64_t, int64_t, int64_t, const float *, float *,
@@ -78,6 +79,7 @@ cdef extern from "lc.h":
                         double *) noexcept nogil
         void (*lone)(const lc_tile *, const double *, const double *, const double *,
                      double *) noexcept nogil
+        void (*add_piece)(int64_t, int, int64_t, int64_t, double *, double *) noexcept nogil
         void (*to_panel)(int64_t, int64_t, int64_t, const double *, int64_t,
                          double *) noexcept nogil
         void (*from_panel)(int64_t, int64_t, int64_t, const double *, double *,
@@ -136,6 +138,8 @@ cdef extern from "lc.h":
         LC_MAXIMUM
         LC_MINIMUM
         LC_PATHS
+        LC_PIECE
+        LC_TOTALS
         LC_CACHE_LINE
         LC_SPARSE_LANES
         LC_SPARSE_HELD

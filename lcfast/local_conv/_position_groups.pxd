@@ -8,7 +8,7 @@ from lcfast.local_conv._simd_paths cimport real, table_f32, table_f64
 from lcfast.local_conv._tiles cimport ceiling
 
 cdef enum:
-    ROW_BLOCK = 8 # rows of the batch whose part of a group is in cache at the same time
+    ROW_BLOCK = 8 # rows of the batch whose part of a group is in cache; LC_PIECE is a multiple
 
 
 cdef inline void unzip(int path, int64_t positions, int64_t width, int64_t count, const real *x,

@@ -14,13 +14,15 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from lcfast.local_conv._flat_geometry cimport FlatGeometry, flat_geometry, receptive_field_offset
-from lcfast.local_conv._kernels cimport LC_LINEAR, lc_positions
+from lcfast.local_conv._kernels cimport LC_LINEAR, LC_PIECE, LC_TOTALS, lc_positions
 from lcfast.local_conv._position_groups cimport (
     ROW_BLOCK, Groups, Scratch, group_start, groups_of, most_positions, panel_width,
     positions_product, unzip, unzip_outputs, zip_rows,
 )
-from lcfast.local_conv._simd_paths cimport activate_block, lanes_of, real, table_f32, table_f64
-from lcfast.local_conv._tiles cimport ALIGNMENT, aligned
+from lcfast.local_conv._simd_paths cimport (
+    activate_block, add_piece, lanes_of, real, table_f32, table_f64,
+)
+from lcfast.local_conv._tiles cimport ALIGNMENT, aligned, ceiling
 
 cdef enum:
     TILE_ROWS = 4 # rows of the batch that the kernels compute at once
@@ -225,9 +227,10 @@ cdef void kernel_gradient_task(const FlatGeometry *g, int path, int64_t lanes, i
     cdef real *weights = memory
     cdef real *x_panel = weights + scratch.weights
     cdef real *y_panel = x_panel + scratch.x
+    cdef real *totals = y_panel + scratch.y # of more rows than a piece has terms
     cdef const real *x_here
     cdef const real *dy_here
-    cdef int64_t row = 0
+    cdef int64_t row = 0, i
     cdef lc_positions tile
     tap_offsets(g, &inputs, g.filters * width, x_offset, w_offset)
     tile.filters = g.filters
@@ -241,7 +244,7 @@ cdef void kernel_gradient_task(const FlatGeometry *g, int path, int64_t lanes, i
     tile.y_filter = g.y_filter if y_in_place else width
     while row < rows:
         tile.rows = min(<int64_t>ROW_BLOCK, rows - row)
-        tile.accumulate = row > 0
+        tile.accumulate = row % LC_PIECE != 0
         x_here = x + row * g.x_row + receptive_field_offset(g, first)
         dy_here = dy + row * g.y_row + first * g.y_position
         if not inputs.in_place:
@@ -252,6 +255,10 @@ cdef void kernel_gradient_task(const FlatGeometry *g, int path, int64_t lanes, i
             dy_here = y_panel
         gradient_product(path, &tile, x_here, dy_here, weights)
         row += tile.rows
+        if rows > LC_PIECE and (row == rows or row % LC_PIECE == 0):
+            for i in range(count):
+                add_piece(path, row, row == rows, ceiling(positions, lanes) * lanes,
+                          scratch.weights, weights + i * width, totals + i * width)
     zip_rows(path, whole, width, count, weights, dkernel + first * count)
     if whole < positions: # a vector of its own, which overlaps the one before it
         zip_rows(path, lanes, width, count, weights + whole,
@@ -260,7 +267,7 @@ cdef void kernel_gradient_task(const FlatGeometry *g, int path, int64_t lanes, i
 
 def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] dy,
                     real[::1] dkernel, int path, int threads, int64_t vectors):
-    """dkernel[p,k,f] = sum_n x[n,p,k] dy[n,p,f], one ascending chain over n."""
+    """dkernel[p,k,f] = sum_n x[n,p,k] dy[n,p,f], n ascending."""
     cdef FlatGeometry g = flat_geometry(geometry)
     cdef const real *x_start = &x[0]
     cdef const real *dy_start = &dy[0]
@@ -279,6 +286,8 @@ def kernel_gradient(geometry, int64_t rows, const real[::1] x, const real[::1] d
     scratch.x = 0 if inputs.in_place else block * inputs.row
     scratch.y = block * g.filters * width
     scratch.total = scratch.weights + scratch.x + scratch.y
+    if rows > LC_PIECE:
+        scratch.total += LC_TOTALS * scratch.weights
     cdef void *memory = malloc(threads * scratch.total * sizeof(real) + ALIGNMENT)
     cdef int64_t *offsets = <int64_t *>malloc(threads * 2 * g.patch * sizeof(int64_t))
     cdef real *numbers = <real *>aligned(memory)

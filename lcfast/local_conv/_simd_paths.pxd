@@ -27,6 +27,14 @@ cdef inline void product(int path, const lc_tile *tile, const real *a, const rea
         table_f64(path).product(tile, a, b, bias, c)
 
 
+cdef inline void add_piece(int path, int64_t terms, bint last, int64_t count, int64_t apart,
+                           real *sums, real *totals) noexcept nogil:
+    if real is float:
+        table_f32(path).add_piece(terms, last, count, apart, sums, totals)
+    else:
+        table_f64(path).add_piece(terms, last, count, apart, sums, totals)
+
+
 cdef inline void to_panel(int path, int64_t rows, int64_t width, int64_t count, const real *x,
                           int64_t x_row, real *panel) noexcept nogil:
     if real is float:

@@ -2,5 +2,6 @@
 
 PATH_NAMES: tuple[str, ...]
 SUPPORTED_PATHS: tuple[int, ...]
+TERMS_OF_PIECE: int
 
 def vector_bytes(path: int) -> int: ...

@@ -4,11 +4,13 @@
 The C kernels are linked into this extension module alone; the others reach them through its .pxd.
 """
 from lcfast.local_conv._kernels cimport (
-    LC_PATHS, lc_finish_streams, lc_path_names, lc_path_supported, lc_table_f32, lc_table_f64,
+    LC_PATHS, LC_PIECE, lc_finish_streams, lc_path_names, lc_path_supported, lc_table_f32,
+    lc_table_f64,
 )
 
 PATH_NAMES = tuple([lc_path_names[path].decode() for path in range(LC_PATHS)])
 SUPPORTED_PATHS = tuple([path for path in range(LC_PATHS) if lc_path_supported(path)])
+TERMS_OF_PIECE = LC_PIECE
 
 
 cdef const lc_kernels_f32 *table_f32(int path) noexcept nogil:

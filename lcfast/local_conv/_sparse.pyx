@@ -10,8 +10,8 @@ from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
-from lcfast.local_conv._kernels cimport LC_SPARSE_HELD, LC_SPARSE_LANES, lc_csr
-from lcfast.local_conv._simd_paths cimport real, table_f32, table_f64
+from lcfast.local_conv._kernels cimport LC_PIECE, LC_SPARSE_HELD, LC_SPARSE_LANES, LC_TOTALS, lc_csr
+from lcfast.local_conv._simd_paths cimport add_piece, real, table_f32, table_f64
 
 cdef enum:
     STRIP_NUMBERS = 1 << 15 # stored numbers in a strip: they stay in L2 for the whole batch
@@ -157,20 +157,28 @@ def product(Matrix matrix, const real[::1] numbers, int64_t batch, const real[::
     free(memory)
 
 
+cdef inline int64_t numbers_before(const lc_csr *csr, int64_t family) noexcept nogil:
+    return csr.start[csr.family[family]]
+
+
 cdef void gradient_task(int path, const lc_csr *csr, const Strip *strip, int64_t batch,
-                        const real *x, const real *dy, real *ddata) noexcept nogil:
-    # ddata[r] += dy[n,o] x[n,index[r]]: one ascending chain over n, block by block
+                        const real *x, const real *dy, real *totals, real *ddata) noexcept nogil:
+    # ddata[r] = sum_n dy[n,o] x[n,index[r]], n ascending, block by block
     cdef int64_t n = 0
     cdef int64_t size
+    cdef int64_t first = numbers_before(csr, strip.first)
+    cdef int64_t count = numbers_before(csr, strip.last) - first
     while n == 0 or n < batch:
         size = min(<int64_t>LC_SPARSE_LANES, batch - n)
         if real is float:
-            table_f32(path).sparse_gradient(csr, strip.first, strip.last, size, n > 0,
+            table_f32(path).sparse_gradient(csr, strip.first, strip.last, size, n % LC_PIECE != 0,
                                             x + n * csr.columns, dy + n * csr.rows, ddata)
         else:
-            table_f64(path).sparse_gradient(csr, strip.first, strip.last, size, n > 0,
+            table_f64(path).sparse_gradient(csr, strip.first, strip.last, size, n % LC_PIECE != 0,
                                             x + n * csr.columns, dy + n * csr.rows, ddata)
         n += LC_SPARSE_LANES
+        if batch > LC_PIECE and (n >= batch or n % LC_PIECE == 0):
+            add_piece(path, min(n, batch), n >= batch, count, count, ddata + first, totals)
 
 
 def gradient(Matrix matrix, int64_t batch, const real[::1] x, const real[::1] dy,
@@ -182,8 +190,18 @@ def gradient(Matrix matrix, int64_t batch, const real[::1] x, const real[::1] dy
     cdef const real *x_start = &x[0]
     cdef const real *dy_start = &dy[0]
     cdef real *ddata_start = &ddata[0]
-    cdef int64_t task
+    cdef real *totals = NULL
+    cdef int64_t task, most = 0
     cdef int thread
+    if batch > LC_PIECE:
+        for task in range(tasks):
+            most = max(most, numbers_before(&csr, strips[task].last)
+                       - numbers_before(&csr, strips[task].first))
+        totals = <real *>malloc((threads * LC_TOTALS * most + 1) * sizeof(real))
+        if totals == NULL:
+            raise MemoryError("no memory for the sums of one strip of a sparse matrix")
     for thread in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
         for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            gradient_task(path, &csr, strips + task, batch, x_start, dy_start, ddata_start)
+            gradient_task(path, &csr, strips + task, batch, x_start, dy_start,
+                          totals + thread * LC_TOTALS * most, ddata_start)
+    free(totals)

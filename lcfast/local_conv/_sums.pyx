@@ -27,7 +27,7 @@ cdef void sum_block(int path, int64_t rows, int64_t columns, int64_t first, int6
 
 def sum_rows(int64_t rows, int64_t columns, const real[::1] values, real[::1] total,
              int path, int threads):
-    """total[j] = sum_n values[n,j], one ascending chain over n."""
+    """total[j] = sum_n values[n,j], n ascending."""
     cdef const real *values_start = &values[0]
     cdef real *total_start = &total[0]
     cdef int64_t tasks = ceiling(columns, COLUMN_BLOCK)

@@ -245,6 +245,12 @@ def _input_gradient_along_positions(geometry: Geometry, lanes: int, rows: int) -
     row = geometry.input_size[-1] * (1 if geometry.channels_first else geometry.channels)
     if not _positions_fill(geometry, lanes) or row < lanes * along or geometry.patch_size == 0:
         return False
+    # For inputs near an edge, this regime adds zeros for positions that do not exist.  They may be
+    # part of a single chain, but would move the cuts of a longer sum.
+    two_d = len(geometry.input_size) == 2
+    down = -(-geometry.kernel_size[0] // geometry.strides[0]) if two_d else 1
+    if down * -(-geometry.run_length // along) * filters > _simd_paths.TERMS_OF_PIECE:
+        return False
     if 2 * rows < lanes:
         return True
     if len(geometry.input_size) == 2:

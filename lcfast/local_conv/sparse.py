@@ -182,7 +182,7 @@ def forward(
     path: int,
     threads: int,
 ) -> None:
-    """y[n,o] = activation(sum_i x[n,i] matrix[o,i] + bias[o]), one chain over i ascending."""
+    """y[n,o] = activation(sum_i x[n,i] matrix[o,i] + bias[o]), i ascending."""
     _PRODUCT[y.dtype](
         kernel.pattern.cut, kernel.numbers, len(x), x.reshape(-1), bias, y.reshape(-1), activation,
         alpha, path, threads,
@@ -192,7 +192,7 @@ def forward(
 def input_gradient(
     dy: np.ndarray, kernel: SparseKernel, dx: np.ndarray, path: int, threads: int
 ) -> None:
-    """dx[n,i] = sum_o dy[n,o] matrix[o,i], one chain over o ascending."""
+    """dx[n,i] = sum_o dy[n,o] matrix[o,i], o ascending."""
     pattern, numbers = kernel.transposed
     linear = ELEMENTWISE["linear"]
     forward(dy, SparseKernel(pattern, numbers), None, dx, linear, 0.0, path, threads)

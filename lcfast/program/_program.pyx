@@ -15,7 +15,7 @@ import numpy as np
 
 from lcfast.local_conv._arrays cimport is_plain, may_overlap, start_of
 from lcfast.local_conv._batch cimport forward_scratch as batch_scratch
-from lcfast.local_conv._filters cimport COLUMN_BLOCK, PACKED_TAPS, forward_tasks
+from lcfast.local_conv._filters cimport COLUMN_BLOCK, forward_tasks, wide_scratch
 from lcfast.local_conv._flat_geometry cimport flat_geometry
 from lcfast.local_conv._kernels cimport (
     LC_ADD, LC_MAXIMUM, LC_MINIMUM, LC_MULTIPLY, LC_SPARSE_HELD, LC_SPARSE_LANES, LC_SUBTRACT,
@@ -242,7 +242,7 @@ cdef class Plan:
         elif plan.packed:
             task.kind = WIDE
             task.tasks = ceiling(task.geometry.filters, COLUMN_BLOCK)
-            task.scratch = PACKED_TAPS * COLUMN_BLOCK * item
+            task.scratch = wide_scratch(&task.geometry, task.rows) * item
         else:
             task.kind = FILTERS
             task.filters = forward_tasks(&task.geometry, task.rows, item, threads)

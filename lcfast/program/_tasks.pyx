@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 
 from lcfast.local_conv._batch cimport forward_task as batch_task
 from lcfast.local_conv._filters cimport (
-    COLUMN_BLOCK, forward_of_columns, forward_task as filters_task,
+    COLUMN_BLOCK, PACKED_ROWS, PACKED_TAPS, forward_of_columns, forward_task as filters_task,
 )
 from lcfast.local_conv._kernels cimport LC_SPARSE_LANES, lc_windows
 from lcfast.local_conv._positions cimport forward_group
@@ -36,8 +36,14 @@ cdef void product_task(const Task *t, int64_t number, const real *x, real *y,
         filters_task(&t.geometry, &t.filters, number, t.path, t.activation, t.alpha, t.rows, x,
                      kernel, bias, y)
     elif t.kind == WIDE:
-        forward_of_columns(&t.geometry, t.path, t.activation, t.alpha, t.rows,
-                           number * COLUMN_BLOCK, x, kernel, bias, <real *>aligned(scratch), y)
+        memory = <real *>aligned(scratch)
+        row = 0
+        while row < t.rows:
+            forward_of_columns(&t.geometry, t.path, t.activation, t.alpha,
+                               min(<int64_t>PACKED_ROWS, t.rows - row), number * COLUMN_BLOCK,
+                               x + row * t.geometry.x_row, kernel, bias, memory,
+                               memory + PACKED_TAPS * COLUMN_BLOCK, y + row * t.geometry.y_row)
+            row += PACKED_ROWS
     elif t.kind == BATCH:
         offsets = <int64_t *>scratch
         memory = <real *>aligned(offsets + t.geometry.runs)

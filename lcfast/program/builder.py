@@ -30,6 +30,8 @@ from lcfast.program.steps import (
 
 PERIOD = 256
 """Least length of the arrays of an affine step: short loops cost more than they compute."""
+LONGEST_WINDOW = 512
+"""Most taps of a depthwise step: a sum of more would have to be cut."""
 MOST_COPIED_AXES = 5
 """Most axes of a copy."""
 

@@ -53,6 +53,8 @@ static REAL NAME(step)(REAL a, REAL b, REAL sum) {
     return fused ? FMA(a, b, sum) : a * b + sum;
 }
 
+#include "sums.checks.template.c"
+
 /* ---------------------------------------------------------------- one tile */
 
 static void NAME(naive_product)(const lc_tile *t, const REAL *a, const REAL *b, const REAL *bias,
@@ -60,25 +62,31 @@ static void NAME(naive_product)(const lc_tile *t, const REAL *a, const REAL *b, 
     for (int64_t i = 0; i < t->rows; i++) {
         for (int64_t j = 0; j < t->columns; j++) {
             REAL *to = c + i * t->c_row_step + j * t->c_column_step;
-            REAL sum = t->accumulate ? *to : 0;
+            NAME(sum) *sum = NAME(started)(t->accumulate ? *to : 0);
             for (int64_t run = 0; run < t->runs; run++)
                 for (int64_t r = 0; r < t->run_length; r++)
-                    sum = NAME(step)(a[t->a_run_offset[run] + i * t->a_row_step + r * t->a_step],
-                                     b[t->b_run_offset[run] + r * t->b_row_step + j], sum);
+                    NAME(add)(sum, a[t->a_run_offset[run] + i * t->a_row_step + r * t->a_step],
+                              b[t->b_run_offset[run] + r * t->b_row_step + j]);
+            *to = NAME(value)(sum);
             if (bias)
-                sum += bias[t->bias_row_step ? i * t->bias_row_step : j * t->c_column_step];
-            *to = sum;
+                *to += bias[t->bias_row_step ? i * t->bias_row_step : j * t->c_column_step];
         }
     }
 }
 
-/* A tile of this size; everything else is random. */
-static void NAME(check_tile)(const NAME(table) *table, int64_t rows, int64_t columns) {
-    int64_t a_offset[4], b_offset[4];
-    lc_tile t = {.rows = rows, .columns = columns, .a_run_offset = a_offset, .b_run_offset = b_offset};
-    t.runs = one_in(40) ? 0 : between(1, 4);
-    t.run_length = one_in(40) ? 0 : one_in(25) ? between(120, 300) : between(1, 12);
-    t.accumulate = one_in(2);
+/* A tile of this size; everything else is random, and the runs too if `runs` is negative. */
+static void NAME(check_tile)(const NAME(table) *table, int64_t rows, int64_t columns, int64_t runs,
+                             int64_t run_length) {
+    lc_tile t = {.rows = rows, .columns = columns, .runs = runs, .run_length = run_length};
+    if (runs < 0) {
+        t.runs = one_in(40) ? 0 : between(1, 4);
+        t.run_length = one_in(40) ? 0 : one_in(25) ? between(120, 300) : between(1, 12);
+    }
+    int64_t *a_offset = allocate((size_t)t.runs * sizeof *a_offset);
+    int64_t *b_offset = allocate((size_t)t.runs * sizeof *b_offset);
+    t.a_run_offset = a_offset;
+    t.b_run_offset = b_offset;
+    t.accumulate = one_in(2) && t.runs * t.run_length <= PIECE;
     t.a_ahead = one_in(2) ? 0 : between(-100000, 100000);
     t.b_overrun = one_in(2);
 
@@ -125,15 +133,43 @@ static void NAME(check_tile)(const NAME(table) *table, int64_t rows, int64_t col
              bias != NULL, (int)t.bias_row_step, t.b_overrun);
     NAME(same)(what, c_size, c, expected);
     NAME(into_digest)(c_size, c);
-    free(a), free(b), free(c), free(expected), free(bias);
+    free(a), free(b), free(c), free(expected), free(bias), free(a_offset), free(b_offset);
+}
+
+/* A sum of `terms` terms in calls of a few terms, whose pieces add_piece adds. */
+static void NAME(check_calls)(const NAME(table) *table, int64_t terms) {
+    const int64_t start = 0, rows = between(1, 3), columns = between(1, 3);
+    const int64_t count = rows * columns, apart = count + between(0, 2);
+    lc_tile t = {.rows = rows, .columns = columns, .runs = 1, .run_length = terms,
+                 .a_run_offset = &start, .b_run_offset = &start, .a_row_step = terms, .a_step = 1,
+                 .b_row_step = columns, .c_row_step = columns, .c_column_step = 1};
+    REAL *a = NAME(numbers)(rows * terms), *b = NAME(numbers)(terms * columns);
+    REAL *c = NAME(numbers)(count), *expected = NAME(numbers)(count);
+    REAL *totals = NAME(numbers)(TOTALS * apart);
+    NAME(naive_product)(&t, a, b, NULL, expected);
+    for (int64_t done = 0; done < terms;) {
+        const int64_t in_piece = PIECE - done % PIECE, left = terms - done;
+        t.run_length = between(1, PIECE);
+        t.run_length = t.run_length < in_piece ? t.run_length : in_piece;
+        t.run_length = t.run_length < left ? t.run_length : left;
+        t.accumulate = done % PIECE != 0;
+        table->product(&t, a + done, b + done * columns, NULL, c);
+        done += t.run_length;
+        if (done == terms || done % PIECE == 0)
+            table->add_piece(done, done == terms, count, apart, c, totals);
+    }
+    NAME(same)("product in several calls", count, c, expected);
+    NAME(into_digest)(count, c);
+    free(a), free(b), free(c), free(expected), free(totals);
 }
 
 /* Each row has its own b and bias: each is a tile of one row. */
-static void NAME(check_lone)(const NAME(table) *table, int64_t rows, int64_t columns) {
+static void NAME(check_lone)(const NAME(table) *table, int64_t rows, int64_t columns,
+                             int64_t run_length) {
     int64_t offset[3];
     lc_tile t = {.rows = rows, .columns = columns, .a_run_offset = offset, .b_run_offset = offset};
     t.runs = between(1, 3);
-    t.run_length = one_in(9) ? between(120, 200) : between(1, 12);
+    t.run_length = run_length ? run_length : one_in(9) ? between(120, 200) : between(1, 12);
     t.a_step = t.b_row_step = columns + between(0, 3); /* so that both can use the same offsets */
     t.a_row_step = between(1, 5);
     t.c_column_step = one_in(2) ? 1 : rows;
@@ -213,78 +249,11 @@ static void NAME(check_panels)(const NAME(table) *table, int64_t rows, int64_t c
     free(x), free(panel), free(expected), free(full), free(y), free(back);
 }
 
-/* ---------------------------------------------------------------- activations */
-
-/* Numbers of every magnitude, infinities and NaN. */
-static REAL *NAME(awkward)(int64_t count) {
-    static const double special[] = {0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 6.0, 1e-30, -1e-30, 1e30,
-                                     -1e30, 88.5, -103.5, 709.5, -745.0, 5e-324, 1e-40,
-                                     (double)NAN, (double)INFINITY, -(double)INFINITY};
-    REAL *array = NAME(numbers)(count);
-    for (int64_t i = 0; i < count; i++) {
-        const uint64_t size = draw() % 4;
-        if (size == 3)
-            array[i] = (REAL)special[draw() % (sizeof special / sizeof *special)];
-        else
-            array[i] *= (REAL)(size == 0 ? 1 : size == 1 ? 10 : 120);
-    }
-    return array;
-}
-
-/* A part of an array gives the same bits as within the whole array, at any offset. */
-static void NAME(check_activation)(const NAME(table) *table, int activation) {
-    enum { COUNT = 600, MOST = 70 };
-    const REAL alpha = (REAL)0.3;
-    REAL *x = NAME(awkward)(COUNT), *dy = NAME(numbers)(COUNT);
-    REAL *y = NAME(copy)(COUNT, x), *dx = NAME(copy)(COUNT, dy);
-    table->activate(activation, alpha, COUNT, y);
-    table->activation_gradient(activation, alpha, COUNT, x, dx, dx); /* in place */
-    NAME(into_digest)(COUNT, y);
-    NAME(into_digest)(COUNT, dx);
-    for (int64_t offset = 0; offset <= table->lanes; offset++) {
-        for (int64_t count = 1; count <= MOST; count++) {
-            const int64_t from = between(0, COUNT - count), size = offset + count + GUARD;
-            REAL *got = NAME(numbers)(size), *expected = NAME(copy)(size, got);
-            memcpy(got + offset, x + from, (size_t)count * sizeof *got);
-            memcpy(expected + offset, y + from, (size_t)count * sizeof *got);
-            table->activate(activation, alpha, count, got + offset);
-            NAME(same)("activate, a part", size, got, expected);
-            memcpy(expected + offset, dx + from, (size_t)count * sizeof *got);
-            table->activation_gradient(activation, alpha, count, x + from, dy + from, got + offset);
-            NAME(same)("activation_gradient, a part", size, got, expected);
-            free(got), free(expected);
-        }
-    }
-    free(x), free(dy), free(y), free(dx);
-}
-
-/* A row by itself gives the same bits as among the others. */
-static void NAME(check_rows)(const NAME(table) *table, int activation, int64_t columns) {
-    enum { ROWS = 5 };
-    const int64_t count = ROWS * columns;
-    REAL *x = NAME(numbers)(count), *dy = NAME(numbers)(count);
-    for (int64_t i = 0; i < count; i++)
-        x[i] *= 20;
-    REAL *y = NAME(copy)(count, x), *dx = NAME(copy)(count, dy);
-    table->activate_rows(activation, ROWS, columns, y, y);
-    table->row_gradient(activation, ROWS, columns, y, dx, dx);
-    for (int64_t row = 0; row < count; row += columns) {
-        REAL *alone = NAME(copy)(columns, x + row), *gradient = NAME(copy)(columns, dy + row);
-        table->activate_rows(activation, 1, columns, x + row, alone);
-        table->row_gradient(activation, 1, columns, y + row, dy + row, gradient);
-        NAME(same)("activate_rows", columns, alone, y + row);
-        NAME(same)("row_gradient", columns, gradient, dx + row);
-        free(alone), free(gradient);
-    }
-    NAME(into_digest)(count, y);
-    NAME(into_digest)(count, dx);
-    free(x), free(dy), free(y), free(dx);
-}
-
 /* ---------------------------------------------------------------- the sparse matrix */
 
-/* Rows in families with random columns, or contiguous ones that may slide from row to row. */
-static void NAME(check_sparse)(const NAME(table) *table, int64_t rows, int64_t columns,
+/* Rows in families with random columns, at most `most`, or contiguous ones that may slide from row
+   to row. */
+static void NAME(check_sparse)(const NAME(table) *table, int64_t rows, int64_t columns, int64_t most,
                                int64_t batch) {
     int64_t *start = allocate((size_t)(rows + 1) * sizeof *start);
     int64_t *family = allocate((size_t)(rows + 1) * sizeof *family);
@@ -292,7 +261,7 @@ static void NAME(check_sparse)(const NAME(table) *table, int64_t rows, int64_t c
     int64_t families = 0, taken = 0;
     for (int64_t o = 0, next; o < rows; o = next) {
         const int slides = one_in(3), window = slides || one_in(3);
-        const int64_t taps = one_in(12) ? 0 : between(1, columns < 40 ? columns : 40);
+        const int64_t taps = one_in(12) ? 0 : between(1, columns < most ? columns : most);
         int64_t first = between(0, columns - taps);
         next = o + between(1, MOST_IN_A_FAMILY);
         next = next < rows ? next : rows;
@@ -323,9 +292,10 @@ static void NAME(check_sparse)(const NAME(table) *table, int64_t rows, int64_t c
     REAL *y = NAME(numbers)(size), *expected = NAME(copy)(size, y), *vector = NAME(copy)(size, y);
     for (int64_t n = 0; n < batch; n++) {
         for (int64_t o = 0; o < rows; o++) {
-            REAL sum = 0;
+            NAME(sum) *terms = NAME(started)(0);
             for (int64_t r = start[o]; r < start[o + 1]; r++)
-                sum = NAME(step)(data[r], x[n * columns + index[r]], sum);
+                NAME(add)(terms, data[r], x[n * columns + index[r]]);
+            REAL sum = NAME(value)(terms);
             if (bias)
                 sum += bias[o];
             table->activate(matrix.activation, 0, 1, &sum);
@@ -370,27 +340,42 @@ static void NAME(check)(const NAME(table) *table) {
         for (int64_t columns = 1; columns <= 70; columns++)
             for (int time = 0; time < 4; time++) {
                 drawn = (uint64_t)((rows * 100 + columns) * 4 + time);
-                NAME(check_tile)(table, rows, columns);
+                NAME(check_tile)(table, rows, columns, -1, 0);
             }
+    drawn = 3;
+    for (int i = 0; i < LONG_SUMS; i++) {
+        const int64_t terms = long_sums[i];
+        const int64_t most = terms < 2 * PIECE ? 40 : 19;
+        for (int time = 0; time < 6; time++) {
+            const int64_t runs = terms > PIECE && one_in(2) ? between(2, 40) : 1;
+            NAME(check_tile)(table, between(1, most), between(1, most), runs, terms / runs);
+            NAME(check_tile)(table, time < 2 ? 60 : 1, between(1, most), 1, terms);
+            NAME(check_tile)(table, between(1, 9), between(1, 9), terms / 3, 3);
+            NAME(check_lone)(table, between(1, 9), between(1, most), terms / 2);
+        }
+        NAME(check_calls)(table, terms);
+    }
+    for (int64_t pieces = 1; pieces < 3 * GROUP * GROUP * GROUP * GROUP; pieces += 1 + pieces / 3)
+        NAME(check_totals)(table, pieces);
+    NAME(check_tile)(table, 2, 3, 1, BEYOND_GROUPS);
+    NAME(check_tile)(table, 1, MOST_LANES + 1, 3, PIECE * GROUP * GROUP / 3 + 1);
+    NAME(check_tile)(table, 2, 2, 2, PIECE * GROUP * GROUP / 2);
+    NAME(check_calls)(table, BEYOND_GROUPS);
     for (int64_t rows = 1; rows <= 9; rows++)
         for (int64_t columns = 1; columns <= 150; columns++)
-            NAME(check_lone)(table, rows, columns);
+            NAME(check_lone)(table, rows, columns, 0);
     for (int64_t rows = 1; rows <= 70; rows += 3)
         for (int64_t count = 1; count <= 70; count++)
             NAME(check_panels)(table, rows, count);
-    for (int activation = LC_LINEAR; activation <= LC_GELU_APPROXIMATE; activation++) {
-        drawn = (uint64_t)activation;
-        NAME(check_activation)(table, activation);
-    }
-    drawn = 1;
-    for (int64_t columns = 1; columns <= 130; columns++) {
-        NAME(check_rows)(table, LC_SOFTMAX, columns);
-        NAME(check_rows)(table, LC_LOG_SOFTMAX, columns);
-    }
+    drawn = 4;
     for (int64_t rows = 1; rows <= 2 * LC_SPARSE_HELD + 90; rows += 1 + rows / 8) {
         const int64_t columns = between(1, 80);
-        NAME(check_sparse)(table, rows, columns, between(1, LC_SPARSE_LANES));
+        NAME(check_sparse)(table, rows, columns, 40, between(1, LC_SPARSE_LANES));
     }
+    for (int time = 0; time < 12; time++)
+        NAME(check_sparse)(table, between(1, 60), between(1100, 1700), between(500, 1700),
+                           between(1, LC_SPARSE_LANES));
+    NAME(check_sparse)(table, 3, BEYOND_GROUPS, BEYOND_GROUPS, 2);
     for (int64_t rows = 1; rows <= 9; rows++)
         for (int64_t columns = 1; columns <= 70; columns++)
             NAME(check_stream)(table, rows, columns);

@@ -26,15 +26,13 @@ static void NAME(check_unzip)(const NAME(table) *table, int64_t positions, int64
     free(x), free(panel), free(expected), free(full), free(y), free(back);
 }
 
-enum { NAME(most_taps) = 9 };
-
 /* Rows of positions, a contiguous part for each tap; random offsets and sizes. */
-static lc_positions NAME(drawn_positions)(int64_t positions, int64_t filters, int64_t *x_offset,
-                                          int64_t *w_offset) {
+static lc_positions NAME(drawn_positions)(int64_t positions, int64_t filters, int64_t taps,
+                                          int64_t *x_offset, int64_t *w_offset) {
     lc_positions t = {.filters = filters, .positions = positions, .x_offset = x_offset,
                       .w_offset = w_offset};
     t.rows = between(1, 11);
-    t.taps = between(1, NAME(most_taps));
+    t.taps = taps;
     t.x_row = positions + between(0, 20);
     t.x_ahead = one_in(2) ? 0 : between(-100000, 100000);
     t.w_filter = positions + MOST_LANES + between(0, 5);
@@ -49,9 +47,11 @@ static lc_positions NAME(drawn_positions)(int64_t positions, int64_t filters, in
     return t;
 }
 
-static void NAME(check_positions)(const NAME(table) *table, int64_t positions, int64_t filters) {
-    int64_t x_offset[NAME(most_taps)], w_offset[NAME(most_taps)];
-    const lc_positions t = NAME(drawn_positions)(positions, filters, x_offset, w_offset);
+static void NAME(check_positions)(const NAME(table) *table, int64_t positions, int64_t filters,
+                                  int64_t taps) {
+    int64_t *x_offset = allocate((size_t)taps * sizeof *x_offset);
+    int64_t *w_offset = allocate((size_t)taps * sizeof *w_offset);
+    const lc_positions t = NAME(drawn_positions)(positions, filters, taps, x_offset, w_offset);
     const int64_t w_size = (t.taps * filters - 1) * t.w_filter + positions;
     const int64_t y_size = t.rows * t.y_row + 2 * GUARD;
     REAL *x = NAME(numbers)(t.rows * t.x_row), *w = NAME(numbers)(w_size);
@@ -61,10 +61,11 @@ static void NAME(check_positions)(const NAME(table) *table, int64_t positions, i
     for (int64_t n = 0; n < t.rows; n++) {
         for (int64_t f = 0; f < filters; f++) {
             for (int64_t p = 0; p < positions; p++) {
-                REAL sum = 0;
+                NAME(sum) *terms = NAME(started)(0);
                 for (int64_t k = 0; k < t.taps; k++)
-                    sum = NAME(step)(x[n * t.x_row + x_offset[k] + p],
-                                     w[w_offset[k] + f * t.w_filter + p], sum);
+                    NAME(add)(terms, x[n * t.x_row + x_offset[k] + p],
+                              w[w_offset[k] + f * t.w_filter + p]);
+                REAL sum = NAME(value)(terms);
                 if (bias)
                     sum += bias[f * t.bias_filter + p];
                 expected[GUARD + n * t.y_row + f * t.y_filter + p] = sum;
@@ -73,14 +74,16 @@ static void NAME(check_positions)(const NAME(table) *table, int64_t positions, i
     }
     NAME(same)("positions", y_size, y, expected);
     NAME(into_digest)(y_size, y);
-    free(x), free(w), free(bias), free(y), free(expected);
+    free(x), free(w), free(bias), free(y), free(expected), free(x_offset), free(w_offset);
 }
 
 /* The last vector of positions has its own vector of dw, so positions may occur twice. */
 static void NAME(check_positions_gradient)(const NAME(table) *table, int64_t positions,
                                            int64_t filters) {
-    int64_t x_offset[NAME(most_taps)], w_offset[NAME(most_taps)];
-    const lc_positions t = NAME(drawn_positions)(positions, filters, x_offset, w_offset);
+    enum { MOST_TAPS = 9 };
+    int64_t x_offset[MOST_TAPS], w_offset[MOST_TAPS];
+    const lc_positions t =
+        NAME(drawn_positions)(positions, filters, between(1, MOST_TAPS), x_offset, w_offset);
     const int64_t size = t.taps * filters * t.w_filter;
     REAL *x = NAME(numbers)(t.rows * t.x_row), *dy = NAME(numbers)(t.rows * t.y_row);
     REAL *before = NAME(numbers)(size), *after = NAME(copy)(size, before);
@@ -119,8 +122,12 @@ static void NAME(check_all_positions)(const NAME(table) *table) {
             NAME(check_unzip)(table, positions, count);
     for (int64_t positions = MOST_LANES; positions <= 150; positions += 1 + positions / 32) {
         for (int64_t filters = 1; filters <= 9; filters++) {
-            NAME(check_positions)(table, positions, filters);
+            NAME(check_positions)(table, positions, filters, between(1, 9));
             NAME(check_positions_gradient)(table, positions, filters);
         }
     }
+    for (int i = 0; i < LONG_SUMS; i++)
+        for (int64_t filters = 1; filters <= (long_sums[i] < 2 * PIECE ? 6 : 2); filters++)
+            NAME(check_positions)(table, between(MOST_LANES, 90), filters, long_sums[i]);
+    NAME(check_positions)(table, MOST_LANES + 1, 1, BEYOND_GROUPS / 2);
 }

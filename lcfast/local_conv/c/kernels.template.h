@@ -34,8 +34,11 @@
 #define LC_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
+#include "cuts.template.h"
 #include "tile.template.h"
+#include "lone.template.h"
 #include "panel.template.h"
+#include "unzip.template.h"
 #include "positions.template.h"
 #include "functions.template.h"
 #include "activation.template.h"
@@ -47,6 +50,7 @@ const LC_TABLE LC_TABLE_NAME = {
     .lanes = LC_LANES,
     .product = LC_NAME(product),
     .lone = LC_NAME(lone),
+    .add_piece = LC_NAME(add_piece),
     .to_panel = LC_NAME(to_panel),
     .from_panel = LC_NAME(from_panel),
     .activate = LC_NAME(activate),

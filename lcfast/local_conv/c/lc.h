@@ -1,13 +1,24 @@
 /* The contract between the Cython loops, which cut and schedule the work, and the C kernels, which
    compute.  The kernels know neither Python nor threads nor padding.  There are three families:
 
-   - tile products (lc_tile; tile.template.h, panel.template.h): a small matrix product whose left
+   - tile products (lc_tile; tile, lone and panel.template.h): a small matrix product whose left
      side is gathered from runs of the input.  The filters and batch regimes, forward and both
      gradients, all use it; the caller chooses what `a` and `b` are and what the reduction is over.
-   - position groups (lc_positions; positions.template.h): vectors along output positions.
+   - position groups (lc_positions; unzip and positions.template.h): vectors along output positions.
    - CSR products (lc_csr; sparse.template.h).
 
-   Activations (functions.template.h, activation.template.h) apply to the results of all three. */
+   Activations (functions.template.h, activation.template.h) apply to the results of all three.
+
+   The bits rule: the terms of a sum have a fixed order, and the sum is cut after every LC_PIECE
+   terms.  Each piece is one chain of fused multiply-adds in ascending order, started from 0.  Every
+   LC_GROUP pieces are added, in ascending order from the first; every LC_GROUP of these sums again,
+   and so on: LC_TOTALS times at most, the last time all that is left.  The bias is added last.  The
+   places of the cuts depend on the number of a term alone.  A faster kernel may change which
+   outputs, or which pieces, are computed together, never the order within a chain or of additions.
+
+   The kernels of forward products take the whole sum and cut it themselves.  A caller that computes
+   a sum in several calls makes the cuts: the terms of one call belong to one piece, `accumulate`
+   continues the chain of that piece from the numbers in c, and add_piece adds the finished piece. */
 #ifndef LC_H
 #define LC_H
 
@@ -18,11 +29,8 @@
 #endif
 
 /* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias),  i < rows, j < columns, r < runs * run_length.
-   Vectors run along j; single numbers of a are broadcast.
-
-   The bits rule: each c[i,j] is one chain of fused multiply-adds over r in ascending order, started
-   from 0, or from c[i,j] if `accumulate` is set; the bias is added last.  A faster tile may change
-   which outputs are computed together, never the order of a chain. */
+   Vectors run along j; single numbers of a are broadcast.  The terms of a sum are numbered by r,
+   over all runs. */
 typedef struct {
     int64_t rows, columns;
     int64_t runs, run_length;
@@ -33,12 +41,15 @@ typedef struct {
     int64_t bias_row_step;             /* 0: one bias per column, with c's column step */
     int64_t b_apart;                   /* from the b of a row to that of the next: `lone` only */
     int64_t a_ahead, b_ahead;          /* distance from a and b to what is prefetched */
-    int accumulate;
+    int accumulate; /* continues a chain from c; at most LC_PIECE terms, all of one piece */
     int stream;    /* streaming stores: c is aligned to vectors and too large for the caches */
     int b_overrun; /* the last vector load of each row of b may over-read; stores are masked */
 } lc_tile;
 
 enum {
+    LC_PIECE = 512,         /* terms of a chain */
+    LC_GROUP = 16,          /* pieces that are added to one sum, and such sums to the next */
+    LC_TOTALS = 4,          /* unfinished sums of pieces that are kept for each number of c */
     LC_CACHE_LINE = 64,     /* bytes */
     LC_LONE_ROWS = 4,       /* most rows of a block in which each row has its own b */
     LC_LONE_AHEAD = 1024,   /* prefetch distance in bytes */
@@ -86,13 +97,13 @@ typedef struct {
 
 /* y[n,f,p] = sum_k x[n, x_offset[k] + p] w[w_offset[k] + f * w_filter + p] (+ bias), p < positions,
    which is at least one vector.  Vectors run along p: x, y and the weights have positions
-   innermost, or were unzipped (de-interleaved) into that layout.  The bits rule of lc_tile holds. */
+   innermost, or were unzipped (de-interleaved) into that layout. */
 typedef struct {
     int64_t rows, filters, positions, taps;
     const int64_t *x_offset, *w_offset; /* [taps] */
     int64_t x_row, x_ahead;             /* from a row to the next; distance to what is prefetched */
     int64_t w_filter, y_row, y_filter, bias_filter;
-    int accumulate; /* of the gradient of the kernel */
+    int accumulate; /* of the gradient of the kernel: continues the chains of a piece from dw */
 } lc_positions;
 
 /* Arithmetic between two values of a model. */
@@ -113,6 +124,9 @@ typedef struct {
                         REAL *c);                                                                  \
         void (*lone)(const lc_tile *tile, const REAL *a, const REAL *b, const REAL *bias,          \
                      REAL *c);                                                                     \
+        /* the pieces of a sum that is computed in several calls: see cuts.template.h */           \
+        void (*add_piece)(int64_t terms, int last, int64_t count, int64_t apart, REAL *sums,       \
+                          REAL *totals);                                                           \
         /* transposes, batch innermost and back: see panel.template.h */                           \
         void (*to_panel)(int64_t rows, int64_t width, int64_t count, const REAL *x,                \
                          int64_t x_step, REAL *panel);                                             \
@@ -134,7 +148,7 @@ typedef struct {
                               const REAL *bias, const REAL *x, REAL *y);                           \
         void (*sparse_gradient)(const lc_csr *matrix, int64_t first, int64_t last, int64_t batch,  \
                                 int accumulate, const REAL *x, const REAL *dy, REAL *ddata);       \
-        /* vectors along positions: see positions.template.h */                                    \
+        /* vectors along positions: see unzip and positions.template.h */                          \
         void (*unzip)(int64_t positions, int64_t width, int64_t count, const REAL *x,              \
                       int64_t x_step, REAL *panel);                                                \
         void (*zip)(int64_t positions, int64_t width, int64_t count, const REAL *panel, REAL *y);  \

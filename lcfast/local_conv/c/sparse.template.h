@@ -1,7 +1,6 @@
 /* CSR products: y[n,o] = activation(sum_r data[r] x[n,index[r]] (+ bias[o])), r in row o.
-   The bits rule: each number of the result is one chain of fused multiply-adds, over the stored
-   numbers of its row in their order (gradient of the matrix: over the batch), started from 0; then
-   the bias, then the activation. */
+   The terms of a sum are the stored numbers of its row, in their order (gradient of the matrix: the
+   rows of the batch). */
 
 enum {
     LC_NAME(sparse_rows) = LC_VECTOR_BYTES == 64 ? 8 : 4 /* x 2 vectors of sums fit the registers */
@@ -9,11 +8,11 @@ enum {
 
 /* ---------------------------------------------------------------- many rows of the batch */
 
-/* Some rows of one family, which share their columns. */
+/* Some rows of one family, which share their columns, or one piece of them. */
 typedef struct {
-    int64_t taps;
+    int64_t taps, row_step;
     const int32_t *index; /* [taps] */
-    const LC_REAL *data;  /* [rows, taps] */
+    const LC_REAL *data;  /* [rows, taps], the rows row_step apart */
     const LC_REAL *bias;  /* [rows] or NULL */
 } LC_NAME(sparse_family);
 
@@ -32,7 +31,7 @@ LC_NAME(sparse_block)(const int rows, const int vectors, const LC_NAME(sparse_fa
         LC_UNROLL for (int v = 0; v < vectors; v++)
             values[v] = LC_LOAD(column + v * LC_LANES);
         LC_UNROLL for (int j = 0; j < rows; j++) {
-            const LC_REAL factor = family->data[j * family->taps + r];
+            const LC_REAL factor = family->data[j * family->row_step + r];
             LC_UNROLL for (int v = 0; v < vectors; v++)
                 sums[j][v] = LC_NAME(fused)(factor, values[v], sums[j][v]);
         }
@@ -77,6 +76,32 @@ static LC_TARGET int LC_NAME(sparse_some)(int64_t left, const LC_NAME(sparse_fam
     return 1;
 }
 
+/* The same for any number of taps. */
+static LC_TARGET int LC_NAME(sparse_pieces)(int64_t left, const LC_NAME(sparse_family) *family,
+                                            int64_t first_column, const LC_REAL *panel,
+                                            int64_t lanes, LC_REAL *held) {
+    enum { MOST = LC_NAME(sparse_rows) * LC_SPARSE_LANES };
+    LC_REAL totals[LC_TOTALS * MOST];
+    int rows = 0;
+    if (family->taps <= LC_PIECE)
+        return LC_NAME(sparse_some)(left, family, first_column, panel, lanes, held);
+    LC_NAME(sparse_family) piece = *family;
+    piece.bias = NULL;
+    for (int64_t r = 0; r < family->taps; r += LC_PIECE) {
+        const int last = family->taps - r <= LC_PIECE;
+        piece.taps = last ? family->taps - r : LC_PIECE;
+        piece.index = family->index + r;
+        piece.data = family->data + r;
+        rows = LC_NAME(sparse_some)(left, &piece, first_column, panel, lanes, held);
+        LC_NAME(add_piece)(r + piece.taps, last, rows * lanes, MOST, held, totals);
+    }
+    if (family->bias)
+        for (int64_t j = 0; j < rows; j++)
+            for (int64_t n = 0; n < lanes; n++)
+                held[j * lanes + n] += family->bias[j];
+    return rows;
+}
+
 /* y[n, o] = activation(sum_r data[r] x[n, index[r]] (+ bias[o])), r in row o, for families
    first..last of the matrix and at most LC_SPARSE_LANES rows n.  The families' columns are
    first_column..first_column + columns - 1; the panel holds LC_SPARSE_LANES numbers for each of
@@ -95,13 +120,14 @@ static LC_TARGET void LC_NAME(sparse_panel)(const lc_csr *matrix, int64_t first,
         int64_t o = matrix->family[f];
         const int64_t from = matrix->start[o];
         LC_NAME(sparse_family)
-        family = {matrix->start[o + 1] - from, matrix->index + from, data + from, bias};
+        family = {matrix->start[o + 1] - from, matrix->start[o + 1] - from, matrix->index + from,
+                  data + from, bias};
         while (o < end) {
             const int64_t room = held_from + LC_SPARSE_HELD - o;
             family.data = data + from + (o - matrix->family[f]) * family.taps;
             family.bias = bias ? bias + o : bias;
-            o += LC_NAME(sparse_some)(end - o < room ? end - o : room, &family, first_column, panel,
-                                      lanes, held + (o - held_from) * lanes);
+            o += LC_NAME(sparse_pieces)(end - o < room ? end - o : room, &family, first_column,
+                                        panel, lanes, held + (o - held_from) * lanes);
             if (o == held_from + LC_SPARSE_HELD || (o == end && f + 1 == last)) {
                 LC_NAME(activate)(matrix->activation, (LC_REAL)matrix->alpha,
                                   (o - held_from) * lanes, held);
@@ -115,28 +141,55 @@ static LC_TARGET void LC_NAME(sparse_panel)(const lc_csr *matrix, int64_t first,
 
 /* ---------------------------------------------------------------- one row of the batch */
 
-/* y[j] = sum_r data[j, r] x[index[r]] (+ bias[j]) for at most a vector of rows of one family, whose
-   numbers are transposed a square at a time.  Reads as many rows as a vector has lanes, and a whole
-   vector from the start of each. */
-static LC_TARGET void LC_NAME(sparse_squares)(int64_t rows, const LC_NAME(sparse_family) *family,
-                                              const LC_REAL *x, LC_REAL *y) {
+/* sum_r data[j, r] x[index[r]], first <= r < end, for a vector of rows j of one family, whose numbers
+   are transposed a square at a time.  `first` is whole vectors; so is the end of all but the last
+   piece. */
+static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
+LC_NAME(sparse_squares_piece)(const LC_NAME(sparse_family) *family, int64_t first, int64_t end,
+                              const LC_REAL *x) {
     const int64_t taps = family->taps;
     LC_NAME(vector) sum = {0}, square[LC_LANES];
-    int64_t r = 0;
-    for (; r <= taps - LC_LANES; r += LC_LANES) {
+    int64_t r = first;
+    for (; r <= end - LC_LANES; r += LC_LANES) {
         LC_UNROLL for (int j = 0; j < LC_LANES; j++)
             square[j] = LC_LOAD(family->data + j * taps + r);
         LC_NAME(transpose)(square);
         LC_UNROLL for (int t = 0; t < LC_LANES; t++)
             sum = LC_NAME(fused)(x[family->index[r + t]], square[t], sum);
     }
-    if (r < taps) {
+    if (r < end) {
         LC_REAL rest[LC_LANES * LC_LANES];
         const int64_t from = taps >= LC_LANES ? taps - LC_LANES : 0; /* no load past the row */
         LC_NAME(transpose_square)(LC_LANES, LC_LANES, family->data + from, taps, rest, LC_LANES);
-        for (; r < taps; r++)
+        for (; r < end; r++)
             sum = LC_NAME(fused)(x[family->index[r]], LC_LOAD(rest + (r - from) * LC_LANES), sum);
     }
+    return sum;
+}
+
+/* The same for all taps, more than a piece. */
+static __attribute__((noinline)) LC_TARGET LC_NAME(vector)
+LC_NAME(sparse_squares_cut)(const LC_NAME(sparse_family) *family, const LC_REAL *x) {
+    const int64_t taps = family->taps;
+    LC_NAME(vector) sum = {0}, totals[LC_TOTALS];
+    for (int64_t first = 0, end; first < taps; first = end) {
+        end = taps - first < LC_PIECE ? taps : first + LC_PIECE;
+        sum = LC_NAME(sparse_squares_piece)(family, first, end, x);
+        LC_NAME(add_piece)(end, end == taps, LC_LANES, LC_LANES, (LC_REAL *)&sum,
+                           (LC_REAL *)totals);
+    }
+    return sum;
+}
+
+/* y[j] = sum_r data[j, r] x[index[r]] (+ bias[j]) for at most a vector of rows of one family.
+   Reads as many rows as a vector has lanes, and a whole vector from the start of each. */
+static LC_TARGET void LC_NAME(sparse_squares)(int64_t rows, const LC_NAME(sparse_family) *family,
+                                              const LC_REAL *x, LC_REAL *y) {
+    LC_NAME(vector) sum;
+    if (family->taps <= LC_PIECE)
+        sum = LC_NAME(sparse_squares_piece)(family, 0, family->taps, x);
+    else
+        sum = LC_NAME(sparse_squares_cut)(family, x);
     if (rows == LC_LANES) {
         LC_STORE(y, family->bias ? sum + LC_LOAD(family->bias) : sum);
     } else {
@@ -168,14 +221,13 @@ LC_NAME(sparse_contiguous_step)(const int most, const int sliding, int64_t taps,
     return sum;
 }
 
-/* Like sparse_squares, for a vector of rows of any families with `taps` contiguous columns each.
-   `sliding` is a literal. */
-static LC_ALWAYS_INLINE LC_TARGET void
-LC_NAME(sparse_contiguous)(const int sliding, int64_t taps, const int32_t *index, const LC_REAL *data,
-                        const LC_REAL *bias, const LC_REAL *x, LC_REAL *y) {
+/* sum_t data[j, t] x[index[j, t]], first <= t < end, for such rows; `sliding` is a literal. */
+static LC_ALWAYS_INLINE LC_TARGET LC_NAME(vector)
+LC_NAME(sparse_contiguous_piece)(const int sliding, int64_t first, int64_t end, int64_t taps,
+                                 const int32_t *index, const LC_REAL *data, const LC_REAL *x) {
     LC_NAME(vector) sum = {0};
-    for (int64_t r = 0; r < taps; r += LC_LANES) {
-        const int64_t left = taps - r;
+    for (int64_t r = first; r < end; r += LC_LANES) {
+        const int64_t left = end - r;
         if (LC_LANES > 4 && left <= 4)
             sum = LC_NAME(sparse_contiguous_step)(LC_LANES > 4 ? 4 : LC_LANES, sliding, left, taps,
                                                index + r, data + r, x, sum);
@@ -183,7 +235,54 @@ LC_NAME(sparse_contiguous)(const int sliding, int64_t taps, const int32_t *index
             sum = LC_NAME(sparse_contiguous_step)(LC_LANES, sliding, left, taps, index + r, data + r, x,
                                                sum);
     }
+    return sum;
+}
+
+/* The same for all taps, more than a piece. */
+static __attribute__((noinline)) LC_TARGET LC_NAME(vector)
+LC_NAME(sparse_contiguous_cut)(int sliding, int64_t taps, const int32_t *index,
+                               const LC_REAL *data, const LC_REAL *x) {
+    LC_NAME(vector) sum = {0}, totals[LC_TOTALS];
+    for (int64_t first = 0, end; first < taps; first = end) {
+        end = taps - first < LC_PIECE ? taps : first + LC_PIECE;
+        if (sliding)
+            sum = LC_NAME(sparse_contiguous_piece)(1, first, end, taps, index, data, x);
+        else
+            sum = LC_NAME(sparse_contiguous_piece)(0, first, end, taps, index, data, x);
+        LC_NAME(add_piece)(end, end == taps, LC_LANES, LC_LANES, (LC_REAL *)&sum,
+                           (LC_REAL *)totals);
+    }
+    return sum;
+}
+
+/* Like sparse_squares, for a vector of rows of any families with `taps` contiguous columns each.
+   `sliding` is a literal. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(sparse_contiguous)(const int sliding, int64_t taps, const int32_t *index, const LC_REAL *data,
+                           const LC_REAL *bias, const LC_REAL *x, LC_REAL *y) {
+    LC_NAME(vector) sum;
+    if (taps <= LC_PIECE)
+        sum = LC_NAME(sparse_contiguous_piece)(sliding, 0, taps, taps, index, data, x);
+    else
+        sum = LC_NAME(sparse_contiguous_cut)(sliding, taps, index, data, x);
     LC_STORE(y, bias ? sum + LC_LOAD(bias) : sum);
+}
+
+/* y = sum_r data[r] x[index[r]] (+ bias), for one row */
+static LC_TARGET void LC_NAME(sparse_row)(int64_t taps, const int32_t *index, const LC_REAL *data,
+                                          const LC_REAL *bias, const LC_REAL *x, LC_REAL *y) {
+    LC_REAL totals[LC_TOTALS], sum = 0;
+    for (int64_t first = 0; first < taps; first += LC_PIECE) {
+        const int last = taps - first <= LC_PIECE;
+        const int64_t end = last ? taps : first + LC_PIECE;
+        LC_REAL chain = 0;
+        for (int64_t r = first; r < end; r++)
+            chain = LC_FMA(data[r], x[index[r]], chain);
+        sum = chain;
+        if (taps > LC_PIECE)
+            LC_NAME(add_piece)(end, last, 1, 1, &sum, totals);
+    }
+    *y = bias ? sum + *bias : sum;
 }
 
 enum { LC_NAME(not_contiguous), LC_NAME(contiguous_columns), LC_NAME(sliding_columns) };
@@ -222,7 +321,7 @@ static LC_TARGET void LC_NAME(sparse_vector)(const lc_csr *matrix, int64_t first
         if (next - o == LC_LANES && from + LC_LANES * (taps + 1) <= start[matrix->rows]) {
             const LC_REAL *bias_here = bias ? bias + o : bias;
             if (family[1] - o > LC_LANES / 2) {
-                const LC_NAME(sparse_family) rows = {taps, index + from, data + from, bias_here};
+                const LC_NAME(sparse_family) rows = {taps, taps, index + from, data + from, bias_here};
                 next = family[1] < next ? family[1] : next;
                 LC_NAME(sparse_squares)(next - o, &rows, x, y + o);
                 continue;
@@ -236,12 +335,9 @@ static LC_TARGET void LC_NAME(sparse_vector)(const lc_csr *matrix, int64_t first
                 continue;
             }
         }
-        for (int64_t row = o; row < next; row++) {
-            LC_REAL sum = 0;
-            for (int64_t r = start[row]; r < start[row + 1]; r++)
-                sum = LC_FMA(data[r], x[index[r]], sum);
-            y[row] = bias ? sum + bias[row] : sum;
-        }
+        for (int64_t row = o; row < next; row++)
+            LC_NAME(sparse_row)(start[row + 1] - start[row], index + start[row], data + start[row],
+                                bias ? bias + row : bias, x, y + row);
     }
     LC_NAME(activate)(matrix->activation, (LC_REAL)matrix->alpha, end - begin, y + begin);
 }

@@ -3,6 +3,7 @@
 
 enum {
     LC_NAME(packed_steps) = 128, /* rows of b padded at a time for a narrow last block */
+    LC_NAME(narrow_rows) = 48,   /* rows whose sums are held if such a block is cut */
     LC_NAME(resident) = 16 << 10 /* bytes of b that stay in L1 beside rows of a and c */
 };
 
@@ -200,6 +201,25 @@ static const LC_NAME(block_function) LC_NAME(blocks)[2][LC_MOST_VECTORS][LC_ROWS
     {LC_NAMES_OF(1, 0), LC_NAMES_OF(2, 0), LC_NAMES_OF(3, 0), LC_NAMES_OF(4, 0)},
     {LC_NAMES_OF(1, 1), LC_NAMES_OF(2, 1), LC_NAMES_OF(3, 1), LC_NAMES_OF(4, 1)}};
 
+/* sums[i,:width] = sum_r a[i,r] b[r,:] of a block with more terms than a piece */
+static __attribute__((noinline)) LC_TARGET void
+LC_NAME(cut_block)(LC_NAME(block_function) block, int64_t rows, int64_t width, const lc_tile *tile,
+                   const LC_REAL *a, const LC_REAL *b, LC_REAL *sums) {
+    LC_NAME(vector) totals[LC_TOTALS * LC_ROWS_OF_A_BLOCK * LC_MOST_VECTORS];
+    const int64_t count = rows * width, all = tile->runs * tile->run_length;
+    lc_tile part = *tile;
+    part.stream = 0; /* `sums` is read at once */
+    LC_NAME(place) place = {0};
+    while (place.terms < all) {
+        const int64_t offset = LC_NAME(next_terms)(tile, LC_PIECE, LC_PIECE, &place, &part);
+        block(&part, a + offset * tile->a_step, b + offset * tile->b_row_step, NULL, sums, width,
+              width);
+        if (place.terms % LC_PIECE == 0 || place.terms == all)
+            LC_NAME(add_piece)(place.terms, place.terms == all, count, count, sums,
+                               (LC_REAL *)totals);
+    }
+}
+
 /* A block that cannot start from c, or store to it, directly: its sums pass through `part`. */
 static __attribute__((noinline)) LC_TARGET void
 LC_NAME(indirect_block)(LC_NAME(block_function) block, int64_t rows, int64_t width,
@@ -207,22 +227,29 @@ LC_NAME(indirect_block)(LC_NAME(block_function) block, int64_t rows, int64_t wid
                         const LC_REAL *bias, LC_REAL *c, int64_t columns) {
     LC_NAME(vector) vectors[LC_ROWS_OF_A_BLOCK * LC_MOST_VECTORS];
     LC_REAL *part = (LC_REAL *)vectors;
-    lc_tile cached = *tile;
-    cached.stream = 0; /* `part` is read at once */
-    if (tile->accumulate)
-        LC_NAME(load_part)(rows, width, columns, tile, c, part);
-    block(&cached, a, b, NULL, part, width, width);
+    if (tile->runs * tile->run_length > LC_PIECE) {
+        LC_NAME(cut_block)(block, rows, width, tile, a, b, part);
+    } else {
+        lc_tile cached = *tile;
+        cached.stream = 0; /* `part` is read at once */
+        if (tile->accumulate)
+            LC_NAME(load_part)(rows, width, columns, tile, c, part);
+        block(&cached, a, b, NULL, part, width, width);
+    }
     LC_NAME(store_part)(rows, width, columns, tile, bias, part, c);
 }
 
-/* All rows of a few vectors of columns, in blocks of nearly equal height. */
-static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
-                                     const LC_REAL *bias, LC_REAL *c, int64_t columns) {
+/* All rows of a few vectors of columns, in blocks of nearly equal height.  `cut`, a literal, says
+   that there are more terms than a piece. */
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(panel_of)(const int cut, const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                  const LC_REAL *bias, LC_REAL *c, int64_t columns) {
     const int vectors = (int)((columns + LC_LANES - 1) / LC_LANES);
     const int most = LC_MOST_ROWS(vectors) < LC_ROWS_OF_A_BLOCK ? LC_MOST_ROWS(vectors)
                                                                 : LC_ROWS_OF_A_BLOCK;
     const int64_t width = vectors * LC_LANES;
-    const int direct = tile->c_column_step == 1 && (!tile->accumulate || columns == width);
+    const int direct =
+        !cut && tile->c_column_step == 1 && (!tile->accumulate || columns == width);
     int64_t rows = tile->rows;
     for (int64_t blocks = (rows + most - 1) / most; blocks > 0; blocks--) {
         const int64_t height = (rows + blocks - 1) / blocks;
@@ -240,6 +267,11 @@ static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, cons
     }
 }
 
+static LC_TARGET void LC_NAME(panel)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                                     const LC_REAL *bias, LC_REAL *c, int64_t columns) {
+    LC_NAME(panel_of)(0, tile, a, b, bias, c, columns);
+}
+
 /* packed[r,:] = b[r,:columns], then zeros up to a whole vector, so that no load over-reads b. */
 static LC_TARGET void LC_NAME(pack)(LC_REAL *packed, const LC_REAL *b, int64_t b_row_step,
                                     int64_t steps, int64_t columns) {
@@ -248,16 +280,50 @@ static LC_TARGET void LC_NAME(pack)(LC_REAL *packed, const LC_REAL *b, int64_t b
             packed[lane] = lane < columns ? b[lane] : 0;
 }
 
-/* The last columns, fewer than one vector, if rows of b must not be over-read.  A long reduction is
-   cut into pieces; each continues from the sums that the previous one stored, so that the chain
-   stays one chain. */
+/* The same as below, for more terms than a piece: the sums of a few rows are held until the end. */
+static __attribute__((noinline)) LC_TARGET void
+LC_NAME(narrow_cut)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias,
+                    LC_REAL *c, int64_t columns) {
+    LC_NAME(vector) sums[LC_NAME(narrow_rows)], totals[LC_TOTALS * LC_NAME(narrow_rows)];
+    LC_REAL packed[LC_NAME(packed_steps) * (LC_VECTOR_BYTES / sizeof(LC_REAL))];
+    const int64_t start = 0, all = tile->runs * tile->run_length;
+    lc_tile part = *tile;
+    part.b_row_step = part.c_row_step = LC_LANES;
+    part.c_column_step = 1;
+    part.stream = 0;
+    part.b_ahead = 0; /* counts from b, not from what is packed */
+    for (int64_t row = 0; row < tile->rows; row += part.rows) {
+        const int64_t left = tile->rows - row;
+        part.rows = left < LC_NAME(narrow_rows) ? left : LC_NAME(narrow_rows);
+        const int64_t count = part.rows * LC_LANES;
+        LC_NAME(place) place = {0};
+        while (place.terms < all) {
+            const int64_t offset =
+                LC_NAME(next_terms)(tile, LC_NAME(packed_steps), 1, &place, &part);
+            LC_NAME(pack)(packed, b + *part.b_run_offset + offset * tile->b_row_step,
+                          tile->b_row_step, part.run_length, columns);
+            part.b_run_offset = &start;
+            LC_NAME(panel)(&part, a + row * tile->a_row_step + offset * tile->a_step, packed, NULL,
+                           (LC_REAL *)sums, LC_LANES);
+            if (place.terms % LC_PIECE == 0 || place.terms == all)
+                LC_NAME(add_piece)(place.terms, place.terms == all, count, count,
+                                   (LC_REAL *)sums, (LC_REAL *)totals);
+        }
+        LC_NAME(store_part)(part.rows, LC_LANES, columns, tile,
+                            bias ? bias + row * tile->bias_row_step : NULL, (LC_REAL *)sums,
+                            c + row * tile->c_row_step);
+    }
+}
+
+/* The last columns, fewer than one vector, if rows of b must not be over-read.  They are packed some
+   rows of b at a time; each call continues the chains that the previous one stored. */
 static LC_TARGET void LC_NAME(narrow)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
                                       const LC_REAL *bias, LC_REAL *c, int64_t columns) {
     LC_REAL packed[LC_NAME(packed_steps) * (LC_VECTOR_BYTES / sizeof(LC_REAL))];
     const int64_t start = 0;
     lc_tile part = *tile;
     part.b_row_step = LC_LANES;
-    part.b_ahead = 0; /* a prefetch from unmapped memory costs 100 ns */
+    part.b_ahead = 0; /* counts from b; a prefetch from unmapped memory costs 100 ns */
     part.runs = 1;
     part.a_run_offset = part.b_run_offset = &start;
     for (int64_t run = 0; run < tile->runs; run++) {
@@ -275,8 +341,9 @@ static LC_TARGET void LC_NAME(narrow)(const lc_tile *tile, const LC_REAL *a, con
 }
 
 /* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias): all rows, panel by panel of columns. */
-static LC_TARGET void LC_NAME(panels)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
-                                      const LC_REAL *bias, LC_REAL *c) {
+static LC_ALWAYS_INLINE LC_TARGET void
+LC_NAME(panels_of)(const int cut, const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                   const LC_REAL *bias, LC_REAL *c) {
     /* With 16 registers, blocks of 4 rows x 3 vectors need fewer loads than 2 x 4. */
     const int64_t most = LC_REGISTERS == 32 || tile->rows == 1 ? LC_MOST_VECTORS : 3;
     int64_t vectors = (tile->columns + (tile->b_overrun ? LC_LANES - 1 : 0)) / LC_LANES;
@@ -288,7 +355,13 @@ static LC_TARGET void LC_NAME(panels)(const lc_tile *tile, const LC_REAL *a, con
             columns = width * LC_LANES < left ? width * LC_LANES : left;
             vectors -= width;
         }
-        if (columns >= LC_LANES || tile->b_overrun || tile->runs * tile->run_length == 0)
+        const int whole =
+            columns >= LC_LANES || tile->b_overrun || tile->runs * tile->run_length == 0;
+        if (cut && whole)
+            LC_NAME(panel_of)(1, tile, a, b, bias, c, columns);
+        else if (cut)
+            LC_NAME(narrow_cut)(tile, a, b, bias, c, columns);
+        else if (whole)
             LC_NAME(panel)(tile, a, b, bias, c, columns);
         else
             LC_NAME(narrow)(tile, a, b, bias, c, columns);
@@ -298,6 +371,20 @@ static LC_TARGET void LC_NAME(panels)(const lc_tile *tile, const LC_REAL *a, con
         if (bias && !tile->bias_row_step)
             bias += columns * tile->c_column_step;
     }
+}
+
+static __attribute__((noinline)) LC_TARGET void
+LC_NAME(panels_cut)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias,
+                    LC_REAL *c) {
+    LC_NAME(panels_of)(1, tile, a, b, bias, c);
+}
+
+static LC_TARGET void LC_NAME(panels)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
+                                      const LC_REAL *bias, LC_REAL *c) {
+    if (tile->runs * tile->run_length > LC_PIECE)
+        LC_NAME(panels_cut)(tile, a, b, bias, c);
+    else
+        LC_NAME(panels_of)(0, tile, a, b, bias, c);
 }
 
 /* c[i,j] (+)= sum_r a[i,r] b[r,j] (+ bias): the whole tile.  If b stays in L1, a few rows at a time,
@@ -322,110 +409,7 @@ static LC_TARGET void LC_NAME(product)(const lc_tile *tile, const LC_REAL *a, co
     }
 }
 
-/* c[i,j] = sum_r a[i,r] b[i,r,j] (+ bias[i,j]): each row has its own b, which is read once;
-   computing several rows at a time hides the latency of memory. */
-static LC_ALWAYS_INLINE LC_TARGET void
-LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, const LC_REAL *a,
-                    const LC_REAL *b, const LC_REAL *bias, LC_REAL *c, const int64_t c_row_step,
-                    const int64_t columns) {
-    LC_NAME(vector) sums[LC_LONE_ROWS][LC_MOST_VECTORS];
-    const int64_t a_row_step = tile->a_row_step, b_apart = tile->b_apart;
-    const int64_t a_step = tile->a_step, b_row_step = tile->b_row_step;
-    /* The b of several rows are contiguous if small. */
-    const uintptr_t ahead = (uintptr_t)b_apart * sizeof(LC_REAL) < LC_LONE_AHEAD
-                                ? LC_LONE_ROWS * LC_LONE_AHEAD
-                                : LC_LONE_AHEAD;
-    LC_UNROLL for (int i = 0; i < rows; i++)
-        LC_UNROLL for (int v = 0; v < vectors; v++)
-            sums[i][v] = (LC_NAME(vector)){0};
-    for (int64_t run = 0; run < tile->runs; run++) {
-        const LC_REAL *x = a + tile->a_run_offset[run], *y = b + tile->b_run_offset[run];
-        for (const LC_REAL *end = y + tile->run_length * b_row_step; y != end; y += b_row_step) {
-            LC_UNROLL for (int i = 0; i < rows; i++) {
-                const LC_REAL factor = x[i * a_row_step];
-                __builtin_prefetch((const void *)((uintptr_t)(y + i * b_apart) + ahead), 0, 3);
-                LC_UNROLL for (int v = 0; v < vectors; v++)
-                    sums[i][v] = LC_NAME(fused)(factor, LC_LOAD(y + i * b_apart + v * LC_LANES),
-                                                sums[i][v]);
-            }
-            x += a_step;
-        }
-    }
-    const int whole = columns == (int64_t)vectors * LC_LANES;
-    const int64_t in_last = columns - (vectors - 1) * LC_LANES;
-    LC_UNROLL for (int i = 0; i < rows; i++) {
-        LC_REAL *to = c + i * c_row_step;
-        if (bias) {
-            const LC_REAL *shift = bias + i * c_row_step;
-            LC_UNROLL for (int v = 0; v < vectors; v++) {
-                if (v < vectors - 1 || whole)
-                    sums[i][v] += LC_LOAD(shift + v * LC_LANES);
-                else
-                    sums[i][v] += LC_NAME(load_first)(in_last, shift + v * LC_LANES);
-            }
-        }
-        LC_UNROLL for (int v = 0; v < vectors - 1; v++)
-            LC_STORE(to + v * LC_LANES, sums[i][v]);
-        if (whole)
-            LC_STORE(to + (vectors - 1) * LC_LANES, sums[i][vectors - 1]);
-        else
-            LC_NAME(store_first)(in_last, sums[i][vectors - 1], to + (vectors - 1) * LC_LANES);
-    }
-}
-
-#define LC_LONE(rows, vectors)                                                                     \
-    static LC_TARGET void LC_NAME(lone_##rows##_##vectors)(                                        \
-        const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias, LC_REAL *c,  \
-        int64_t c_row_step, int64_t columns) {                                                     \
-        LC_NAME(lone_block)(rows, vectors, tile, a, b, bias, c, c_row_step, columns);              \
-    }
-LC_LONE(1, 1) LC_LONE(2, 1) LC_LONE(3, 1) LC_LONE(4, 1)
-LC_LONE(1, 2) LC_LONE(2, 2) LC_LONE(3, 2) LC_LONE(4, 2)
-LC_LONE(1, 3) LC_LONE(2, 3) LC_LONE(1, 4) LC_LONE(2, 4)
-static const LC_NAME(block_function) LC_NAME(lone_blocks)[LC_MOST_VECTORS][LC_LONE_ROWS] = {
-    {LC_NAME(lone_1_1), LC_NAME(lone_2_1), LC_NAME(lone_3_1), LC_NAME(lone_4_1)},
-    {LC_NAME(lone_1_2), LC_NAME(lone_2_2), LC_NAME(lone_3_2), LC_NAME(lone_4_2)},
-    {LC_NAME(lone_1_3), LC_NAME(lone_2_3), NULL, NULL},
-    {LC_NAME(lone_1_4), LC_NAME(lone_2_4), NULL, NULL}};
-
-/* One row of the batch: the rows of the tile are positions, each with its own b and bias.  The last
-   vector load of a row of b may over-read, so the caller makes sure that it stays in memory. */
-static LC_TARGET void LC_NAME(lone)(const lc_tile *tile, const LC_REAL *a, const LC_REAL *b,
-                                    const LC_REAL *bias, LC_REAL *c) {
-    const int contiguous = tile->c_column_step == 1;
-    LC_NAME(vector) part[LC_LONE_ROWS * LC_MOST_VECTORS];
-    for (int64_t rows = tile->rows, height; rows > 0; rows -= height) {
-        int64_t vectors = tile->columns / LC_LANES, columns, done = 0;
-        const int most = vectors > 2 ? 2 : LC_LONE_ROWS;
-        height = rows < most ? rows : most;
-        for (int64_t left = tile->columns; left > 0; left -= columns, done += columns) {
-            int64_t width = vectors > LC_MOST_VECTORS ? LC_MOST_VECTORS : vectors;
-            columns = width ? width * LC_LANES : left;
-            vectors -= width;
-            width = width ? width : 1;
-            const LC_REAL *bias_here = bias ? bias + done * tile->c_column_step : NULL;
-            LC_REAL *to = c + done * tile->c_column_step;
-            const LC_NAME(block_function) block = LC_NAME(lone_blocks)[width - 1][height - 1];
-            if (contiguous) {
-                block(tile, a, b + done, bias_here, to, tile->c_row_step, columns);
-                continue;
-            }
-            block(tile, a, b + done, NULL, (LC_REAL *)part, width * LC_LANES, width * LC_LANES);
-            for (int64_t i = 0; i < height; i++)
-                LC_NAME(store_part)(1, width * LC_LANES, columns, tile,
-                                    bias ? bias_here + i * tile->c_row_step : NULL,
-                                    (LC_REAL *)(part + i * width), to + i * tile->c_row_step);
-        }
-        a += height * tile->a_row_step;
-        b += height * tile->b_apart;
-        c += height * tile->c_row_step;
-        if (bias)
-            bias += height * tile->c_row_step;
-    }
-}
-
 #undef LC_MOST_ROWS
 #undef LC_BLOCK
 #undef LC_BLOCKS_OF
 #undef LC_NAMES_OF
-#undef LC_LONE
