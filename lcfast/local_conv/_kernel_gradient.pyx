@@ -143,9 +143,11 @@ cdef void kernel_gradient_task(const FlatGeometry *g, const GradientTasks *cut, 
                           cut.x_step)
                 x_rows = xs
             for q in range(count):
-                target = sums + (q * cut.pieces + here - piece) * cut.sums_of_piece
                 to_kernel = dkernel + (first + q) * g.kernel_position + tap_of_kernel * g.filters \
                     + filter
+                target = to_kernel
+                if cut.along_taps or totals != NULL:
+                    target = sums + (q * cut.pieces + here - piece) * cut.sums_of_piece
                 if cut.along_taps:
                     # Vectors may over-read the run, but not the input.
                     tile.b_overrun = cut.pack_x or row + tile.run_length < rows \
@@ -164,7 +166,7 @@ cdef void kernel_gradient_task(const FlatGeometry *g, const GradientTasks *cut, 
                     tile.b_row_step = cut.dy_step
                     tile.c_row_step = filters if totals != NULL else g.filters
                     product(path, &tile, x_rows + q * g.along, dy_rows + q * filters,
-                            <const real *>NULL, target if totals != NULL else to_kernel)
+                            <const real *>NULL, target)
                 if totals != NULL and (last or done % LC_PIECE == 0):
                     add_piece(path, done, last, tile.rows * tile.c_row_step, apart, target,
                               totals + (target - sums))

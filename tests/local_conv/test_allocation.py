@@ -37,6 +37,8 @@ for line in open("/proc/self/maps"):
         start, end = line.split()[0].split("-")
         shim.watch(int(start, 16), int(end, 16))
 
+STEPS = "dense in steps: forward" # without memory it is computed in another way
+
 def numbers(shape, dtype, seed):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
@@ -54,6 +56,9 @@ def operations(dtype):
         yield f"{name}: forward", lambda: ops.forward(x, kernel, None, geometry, options=options)
         yield f"{name}: input gradient", lambda: ops.input_gradient(dy, kernel, geometry, options)
         yield f"{name}: kernel gradient", lambda: ops.kernel_gradient(x, dy, geometry, options)
+    wide = Geometry((1,), 8200, 256, (1,), (1,))
+    row, kernel = numbers((1, 1, 8200), dtype, 1), numbers(wide.kernel_shape, dtype, 2)
+    yield STEPS, lambda: ops.forward(row, kernel, None, wide, options=options)
     pattern = sparse.pattern_of(geometry)
     vector = numbers(geometry.connections, dtype, 4)
     matrix = sparse.connected(geometry, vector)
@@ -66,6 +71,8 @@ def operations(dtype):
     pattern.cut  # lives as long as its geometry
     options = ops.ComputeOptions("sparse", 2)
     yield "sparse: forward", lambda: ops.forward(x, matrix, None, geometry, options=options)
+    xs, dys = (np.repeat(array, 70, axis=0) for array in (x, dy))
+    yield "sparse: kernel gradient", lambda: ops.kernel_gradient(xs, dys, geometry, options)
 
 found = {}
 for dtype in ("float32", "float64"):
@@ -79,11 +86,12 @@ for dtype in ("float32", "float64"):
         for n in range(1, count + 1):
             shim.fail(n)
             try:
-                compute()
+                got = compute()
             except MemoryError as error:
                 assert str(error).startswith("no memory for "), error
             else:
-                raise AssertionError(f"{name}, {dtype}: allocation {n} failed without an error")
+                assert name == STEPS, f"{name}, {dtype}: allocation {n} failed without an error"
+                assert np.array_equal(got, expected)
             assert shim.unfreed() == before, f"{name}, {dtype}: allocation {n} leaked"
         shim.fail(0)
         assert np.array_equal(compute(), expected), f"{name}, {dtype}: other results afterwards"

@@ -12,6 +12,7 @@ import pytest
 from lcfast.local_conv import dispatch, ops
 from lcfast.local_conv.geometry import CHANNELS_FIRST, CHANNELS_LAST, Geometry
 from lcfast.local_conv.ops import Activation, ComputeOptions
+from tests.support import bits_rule
 from tests.support.cases import (
     ACTIVATIONS,
     DTYPES,
@@ -174,6 +175,8 @@ def test_rows_of_zeros_do_not_change_the_bits_of_sums_over_rows(name, dtype, pat
     geometry, x, _, _, dy = problem(name, dtype)
     options = ComputeOptions("direct", 2, path)
     for rows, zeros in ((1, 1), (7, 4), (47, 3), (48, 50)):
+        if geometry.shared and (rows + zeros) * geometry.positions > bits_rule.PIECE:
+            continue  # the rows of all but the last position move the cuts
         without = x[:rows], dy[:rows]
         padded = [
             np.concatenate([array, np.zeros((zeros, *array.shape[1:]), dtype)]) for array in without
@@ -323,7 +326,7 @@ every_chain = pytest.mark.parametrize("geometry", CHAINED.values(), ids=CHAINED)
 @every_path
 @every_dtype
 @every_chain
-def test_forward_is_one_chain_over_k_ascending_then_the_bias(geometry, dtype, path):
+def test_forward_of_few_terms_is_one_chain_over_k_ascending_then_the_bias(geometry, dtype, path):
     x = numbers((2, *geometry.input_shape), dtype, 1)
     kernel = numbers(geometry.kernel_shape, dtype, 2)
     bias = numbers(geometry.bias_size, dtype, 3)
