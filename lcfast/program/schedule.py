@@ -20,6 +20,8 @@ MOST_CACHED_WEIGHTS = 16 << 20
 """From so many bytes of weights on, threads that each read all of them wait for memory."""
 FEWEST_ROWS = 16
 """Fewest rows of a block while there are enough rows: each block reads all weights."""
+SHARED_WORK = 600_000
+"""Least multiplications for each thread where threads share the steps of few rows: measured."""
 SHARED_BYTES = 24 << 20
 """Most bytes for each thread of the values of a block that threads share."""
 
@@ -62,7 +64,8 @@ def schedule(steps: Steps, row_bytes: int, rows: int, most_threads: int) -> Sche
     if threads == 1:
         return Schedule(_even(rows, block), False, 1)
     if rows < 2 * FEWEST_ROWS:
-        return Schedule(rows, True, threads)
+        threads = min(threads, max(steps.work * rows // SHARED_WORK, 1))
+        return Schedule(rows, threads > 1, threads)
     # At least two blocks for each thread, so that one that loses its core holds nobody up.
     block = min(block, max(-(-rows // (2 * threads)), FEWEST_ROWS))
     return Schedule(_even(rows, block), False, threads)
