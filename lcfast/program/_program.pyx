@@ -137,10 +137,13 @@ cdef class Plan:
         task.path = path
         task.rows = self.rows * output.rows_each
         task.size = output.size // output.rows_each
-        task.x.base, task.x.offset = where[step.inputs[0].slot]
-        task.other.base, task.other.offset = where[step.inputs[len(step.inputs) - 1].slot]
+        x, other = step.inputs[0], step.inputs[len(step.inputs) - 1]
+        task.x.base, task.x.offset = where[x.slot]
+        task.other.base, task.other.offset = where[other.slot]
+        task.x.offset += x.start * item
+        task.other.offset += other.start * item
         task.y.base, task.y.offset = where[output.slot]
-        task.copy.x_row = step.inputs[0].size // step.inputs[0].rows_each
+        task.copy.x_row, task.other_row = x.numbers_between_rows, other.numbers_between_rows
         task.copy.y_row = task.size
         numbers = task.rows * task.size
         task.tasks = ceiling(numbers, ELEMENTS)
@@ -168,6 +171,10 @@ cdef class Plan:
         elif kind is described.Combine:
             task.kind = COMBINE
             task.operation = _OPERATIONS[operation.operation]
+            if x.row_step is not None or other.row_step is not None:
+                task.by_rows = True
+                task.units = max(ELEMENTS // task.size, <int64_t>1)
+                task.tasks = ceiling(task.rows, task.units)
         elif kind is described.Divide:
             task.kind = DIVIDE
             task.divisor = operation.divisor
@@ -223,6 +230,7 @@ cdef class Plan:
         self.kept.append(geometry) # holds the arrays that the flat one points into
         task.kernel = self.keep(kernel, dtype)
         task.geometry = flat_geometry(geometry)
+        task.geometry.x_row = task.copy.x_row
         plan = forward_plan(geometry, dtype, task.rows, threads, task.path)
         if plan.regime == "batch" and not (operation.overrun and fills_vectors(geometry, plan)):
             task.kind = BATCH

@@ -71,6 +71,8 @@ cdef struct Task:
     lc_windows windows
     int64_t windows_each # in a row
     int64_t units        # windows, rows or so of a task
+    int64_t other_row    # as copy.x_row, of the second input
+    bint by_rows         # an input is a part of another value
     const void *divisors
     CopyAxes copy
 

@@ -206,6 +206,10 @@ cdef void run(const Task *t, int64_t number, const real *x, const real *other, r
                       x + row * t.columns, y + row * t.columns)
     elif t.kind == AFFINE:
         affine_task(t, first, last, x, y)
+    elif t.kind == COMBINE and t.by_rows:
+        for row in range(number * t.units, min((number + 1) * t.units, t.rows)):
+            combine(t.path, t.operation, t.size, x + row * t.copy.x_row, other + row * t.other_row,
+                    y + row * t.size)
     elif t.kind == COMBINE:
         combine(t.path, t.operation, last - first, x + first, other + first, y + first)
     elif t.kind == DIVIDE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,8 @@ class ProgramBuilder:
         for value in outputs:
             # Each output is an array of its own, and none is an input.
             if value.slot not in made or value.slot in {other.slot for other in wanted}:
-                value = self._copied(value, value.shape, [(1,)], value.size)
+                value = self._copied(value)
+            value = self._whole(value)
             wanted.append(value)
         return Steps(
             self.dtype, tuple(self._inputs), tuple(wanted), tuple(self._steps), tuple(self._sizes)
@@ -84,7 +86,11 @@ class ProgramBuilder:
 
     def reshaped(self, x: Value, shape: Sequence[int], rows_each: int | None = None) -> Value:
         """The same numbers in another shape."""
-        value = Value(x.slot, tuple(shape), x.rows_each if rows_each is None else rows_each)
+        if rows_each not in (None, x.rows_each):
+            x = self._whole(x)
+        value = replace(
+            x, shape=tuple(shape), rows_each=x.rows_each if rows_each is None else rows_each
+        )
         assert value.size == x.size, (x, value)
         return value
 
@@ -104,6 +110,8 @@ class ProgramBuilder:
             target, source = geometry.overlap()
             x = self.placed(x, geometry.padded.input_shape, target, source)
             geometry = geometry.padded
+        if not isinstance(kernel, np.ndarray):
+            x = self._whole(x)
         y = self._add(
             Product(kernel, bias, geometry, fused), (x,), geometry.output_shape, x.rows_each
         )
@@ -200,7 +208,10 @@ class ProgramBuilder:
         source: Sequence[slice],
         fill: float = 0.0,
     ) -> Value:
-        """A value of `shape`, filled, with y[target] = x[source]: padding and cropping."""
+        """A value of `shape`, filled, with y[target] = x[source]: padding and cropping.
+
+        No step is needed where the result is a contiguous part of each row.
+        """
         to, come = _steps_of(shape), _steps_of(x.shape)
         bounds = [
             (t.indices(n)[:2], s.indices(m)[0])
@@ -215,6 +226,9 @@ class ProgramBuilder:
             to,
             None if sizes == tuple(shape) else fill,
         )
+        if copy.fill is None and copy.x_steps == (1,):
+            start = x.start + copy.x_start
+            return Value(x.slot, tuple(shape), x.rows_each, start, x.numbers_between_rows)
         return self._add(copy, (x,), tuple(shape), x.rows_each)
 
     def transposed(self, x: Value, axes: Sequence[int]) -> Value:
@@ -254,17 +268,22 @@ class ProgramBuilder:
 
     # ------------------------------------------------------------ recording
 
-    def _copied(
-        self, x: Value, shape: tuple[int, ...], steps: Sequence[tuple[int, ...]], size: int
-    ) -> Value:
-        copy = Copy((size,), 0, steps[0], 0, steps[0])
-        y = self._new(shape, x.rows_each)
-        self._steps.append(Step(copy, (Value(x.slot, (size,)),), y, self.label))
+    def _copied(self, x: Value) -> Value:
+        """A copy, in an array of its own."""
+        copy = Copy((math.prod(x.shape),), 0, (1,), 0, (1,))
+        y = self._new(x.shape, x.rows_each)
+        self._steps.append(Step(copy, (x,), y, self.label))
         return y
+
+    def _whole(self, x: Value) -> Value:
+        """The value; a copy of a part of another."""
+        return x if x.row_step is None else self._copied(x)
 
     def _add(
         self, operation: Operation, inputs: tuple[Value, ...], shape: tuple[int, ...], rows: int
     ) -> Value:
+        if not isinstance(operation, Product | Combine | Copy):  # the others take no parts
+            inputs = tuple(self._whole(x) for x in inputs)
         y = self._new(tuple(shape), rows)
         self._steps.append(Step(operation, inputs, y, self.label))
         return y

@@ -22,12 +22,20 @@ MOST_COPIED_BYTES = 1 << 20
 class Value:
     """A value of a program: for each row of the batch, `rows_each` rows of `shape`.
 
-    Values with the same slot are one array, read in different shapes.
+    Values with the same slot are one array, read in different shapes.  A part of one has a
+    `row_step`, the numbers from one of its rows to the next, and starts at number `start`.
     """
 
     slot: int
     shape: tuple[int, ...]
     rows_each: int = 1
+    start: int = 0
+    row_step: int | None = None
+
+    @property
+    def numbers_between_rows(self) -> int:
+        """From a row to the next; there are `rows_each` for each row of the batch."""
+        return math.prod(self.shape) if self.row_step is None else self.row_step
 
     @property
     def size(self) -> int:
