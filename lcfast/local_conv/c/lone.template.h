@@ -4,9 +4,9 @@
 /* c[i,j] = sum_r a[i,r] b[i,r,j] (+ bias[i,j]): each row has its own b, which is read once;
    computing several rows at a time hides the latency of memory. */
 static LC_ALWAYS_INLINE LC_TARGET void
-LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, const LC_REAL *a,
-                    const LC_REAL *b, const LC_REAL *bias, LC_REAL *c, const int64_t c_row_step,
-                    const int64_t columns) {
+LC_NAME(lone_block)(const int rows, const int vectors, const int accumulate, const lc_tile *tile,
+                    const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias, LC_REAL *c,
+                    const int64_t c_row_step, const int64_t columns) {
     LC_NAME(vector) sums[LC_LONE_ROWS][LC_MOST_VECTORS];
     const int64_t a_row_step = tile->a_row_step, b_apart = tile->b_apart;
     const int64_t a_step = tile->a_step, b_row_step = tile->b_row_step;
@@ -17,7 +17,7 @@ LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, cons
     LC_UNROLL for (int i = 0; i < rows; i++)
         LC_UNROLL for (int v = 0; v < vectors; v++)
             sums[i][v] = (LC_NAME(vector)){0};
-    if (tile->accumulate)
+    if (accumulate)
         LC_UNROLL for (int i = 0; i < rows; i++)
             LC_UNROLL for (int v = 0; v < vectors; v++)
                 sums[i][v] = LC_LOAD(c + i * c_row_step + v * LC_LANES);
@@ -56,20 +56,33 @@ LC_NAME(lone_block)(const int rows, const int vectors, const lc_tile *tile, cons
     }
 }
 
+/* The second function of each size is for a piece of a sum: it may continue chains from c. */
 #define LC_LONE(rows, vectors)                                                                     \
     static LC_TARGET void LC_NAME(lone_##rows##_##vectors)(                                        \
         const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias, LC_REAL *c,  \
         int64_t c_row_step, int64_t columns) {                                                     \
-        LC_NAME(lone_block)(rows, vectors, tile, a, b, bias, c, c_row_step, columns);              \
+        LC_NAME(lone_block)(rows, vectors, 0, tile, a, b, bias, c, c_row_step, columns);           \
+    }                                                                                              \
+    static LC_TARGET void LC_NAME(lone_piece_##rows##_##vectors)(                                  \
+        const lc_tile *tile, const LC_REAL *a, const LC_REAL *b, const LC_REAL *bias, LC_REAL *c,  \
+        int64_t c_row_step, int64_t columns) {                                                     \
+        LC_NAME(lone_block)(rows, vectors, tile->accumulate, tile, a, b, bias, c, c_row_step,      \
+                            columns);                                                              \
     }
 LC_LONE(1, 1) LC_LONE(2, 1) LC_LONE(3, 1) LC_LONE(4, 1)
 LC_LONE(1, 2) LC_LONE(2, 2) LC_LONE(3, 2) LC_LONE(4, 2)
 LC_LONE(1, 3) LC_LONE(2, 3) LC_LONE(1, 4) LC_LONE(2, 4)
-static const LC_NAME(block_function) LC_NAME(lone_blocks)[LC_MOST_VECTORS][LC_LONE_ROWS] = {
-    {LC_NAME(lone_1_1), LC_NAME(lone_2_1), LC_NAME(lone_3_1), LC_NAME(lone_4_1)},
-    {LC_NAME(lone_1_2), LC_NAME(lone_2_2), LC_NAME(lone_3_2), LC_NAME(lone_4_2)},
-    {LC_NAME(lone_1_3), LC_NAME(lone_2_3), NULL, NULL},
-    {LC_NAME(lone_1_4), LC_NAME(lone_2_4), NULL, NULL}};
+static const LC_NAME(block_function) LC_NAME(lone_blocks)[2][LC_MOST_VECTORS][LC_LONE_ROWS] = {
+    {{LC_NAME(lone_1_1), LC_NAME(lone_2_1), LC_NAME(lone_3_1), LC_NAME(lone_4_1)},
+     {LC_NAME(lone_1_2), LC_NAME(lone_2_2), LC_NAME(lone_3_2), LC_NAME(lone_4_2)},
+     {LC_NAME(lone_1_3), LC_NAME(lone_2_3), NULL, NULL},
+     {LC_NAME(lone_1_4), LC_NAME(lone_2_4), NULL, NULL}},
+    {{LC_NAME(lone_piece_1_1), LC_NAME(lone_piece_2_1), LC_NAME(lone_piece_3_1),
+      LC_NAME(lone_piece_4_1)},
+     {LC_NAME(lone_piece_1_2), LC_NAME(lone_piece_2_2), LC_NAME(lone_piece_3_2),
+      LC_NAME(lone_piece_4_2)},
+     {LC_NAME(lone_piece_1_3), LC_NAME(lone_piece_2_3), NULL, NULL},
+     {LC_NAME(lone_piece_1_4), LC_NAME(lone_piece_2_4), NULL, NULL}}};
 
 /* One row of the batch: the rows of the tile are positions, each with its own b and bias.  The last
    vector load of a row of b may over-read, so the caller makes sure that it stays in memory. */
@@ -89,7 +102,7 @@ static LC_TARGET void LC_NAME(lone)(const lc_tile *tile, const LC_REAL *a, const
             width = width ? width : 1;
             const LC_REAL *bias_here = bias ? bias + done * tile->c_column_step : NULL;
             LC_REAL *to = c + done * tile->c_column_step;
-            const LC_NAME(block_function) block = LC_NAME(lone_blocks)[width - 1][height - 1];
+            const LC_NAME(block_function) block = LC_NAME(lone_blocks)[cut][width - 1][height - 1];
             if (direct) {
                 block(tile, a, b + done, bias_here, to, tile->c_row_step, columns);
                 continue;

@@ -183,7 +183,7 @@ LC_NAME(sparse_squares_cut)(const LC_NAME(sparse_family) *family, const LC_REAL 
 
 /* y[j] = sum_r data[j, r] x[index[r]] (+ bias[j]) for at most a vector of rows of one family.
    Reads as many rows as a vector has lanes, and a whole vector from the start of each. */
-static LC_TARGET void LC_NAME(sparse_squares)(int64_t rows, const LC_NAME(sparse_family) *family,
+static __attribute__((noinline)) LC_TARGET void LC_NAME(sparse_squares)(int64_t rows, const LC_NAME(sparse_family) *family,
                                               const LC_REAL *x, LC_REAL *y) {
     LC_NAME(vector) sum;
     if (family->taps <= LC_PIECE)
@@ -269,7 +269,7 @@ LC_NAME(sparse_contiguous)(const int sliding, int64_t taps, const int32_t *index
 }
 
 /* y = sum_r data[r] x[index[r]] (+ bias), for one row */
-static LC_TARGET void LC_NAME(sparse_row)(int64_t taps, const int32_t *index, const LC_REAL *data,
+static __attribute__((noinline)) LC_TARGET void LC_NAME(sparse_row)(int64_t taps, const int32_t *index, const LC_REAL *data,
                                           const LC_REAL *bias, const LC_REAL *x, LC_REAL *y) {
     LC_REAL totals[LC_TOTALS], sum = 0;
     for (int64_t first = 0; first < taps; first += LC_PIECE) {
