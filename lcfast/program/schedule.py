@@ -56,10 +56,9 @@ def schedule(steps: Steps, row_bytes: int, rows: int, most_threads: int) -> Sche
     """The schedule of a call on `rows` rows."""
     threads = threads_for(steps.work * rows, most_threads)
     fitting = max(int(SHARE_OF_CACHE * CACHE) // max(row_bytes, 1), 1)
-    if steps.weight_bytes > MOST_CACHED_WEIGHTS and threads > 1:
-        return Schedule(
-            _even(rows, max(threads * SHARED_BYTES // max(row_bytes, 1), 1)), True, threads
-        )
+    if steps.weight_bytes > MOST_CACHED_WEIGHTS:
+        block = max(threads * SHARED_BYTES // max(row_bytes, 1), 1)
+        return Schedule(_even(rows, block), threads > 1, threads)
     block = max(fitting, FEWEST_ROWS)
     if threads == 1:
         return Schedule(_even(rows, block), False, 1)
