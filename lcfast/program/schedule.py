@@ -20,6 +20,8 @@ MOST_CACHED_WEIGHTS = 16 << 20
 """From so many bytes of weights on, threads that each read all of them wait for memory."""
 FEWEST_ROWS = 16
 """Fewest rows of a block while there are enough rows: each block reads all weights."""
+BLOCK_BYTES = 12 << 20
+"""Most bytes of the values of a block that are not in the cache."""
 SHARED_WORK = 600_000
 """Least multiplications for each thread where threads share the steps of few rows: measured."""
 SHARED_BYTES = 24 << 20
@@ -56,17 +58,17 @@ def schedule(steps: Steps, row_bytes: int, rows: int, most_threads: int) -> Sche
     """The schedule of a call on `rows` rows."""
     threads = threads_for(steps.work * rows, most_threads)
     fitting = max(int(SHARE_OF_CACHE * CACHE) // max(row_bytes, 1), 1)
+    shared = max(threads * SHARED_BYTES // max(row_bytes, 1), 1)
     if steps.weight_bytes > MOST_CACHED_WEIGHTS:
-        block = max(threads * SHARED_BYTES // max(row_bytes, 1), 1)
-        return Schedule(_even(rows, block), threads > 1, threads)
-    block = max(fitting, FEWEST_ROWS)
+        return Schedule(_even(rows, shared), threads > 1, threads)
+    block = max(fitting, min(FEWEST_ROWS, BLOCK_BYTES // max(row_bytes, 1)), 1)
     if threads == 1:
         return Schedule(_even(rows, block), False, 1)
     if rows < 2 * FEWEST_ROWS:
         threads = min(threads, max(steps.work * rows // SHARED_WORK, 1))
-        return Schedule(rows, threads > 1, threads)
+        return Schedule(_even(rows, shared), threads > 1, threads)
     # At least two blocks for each thread, so that one that loses its core holds nobody up.
-    block = min(block, max(-(-rows // (2 * threads)), FEWEST_ROWS))
+    block = min(block, max(-(-rows // (2 * threads)), min(FEWEST_ROWS, block)))
     return Schedule(_even(rows, block), False, threads)
 
 
