@@ -26,7 +26,7 @@ cdef enum:
     KERNEL_BLOCK_BYTES = 1 << 18 # of the kernel in a task: stays in L2 for all rows
     STREAM_BYTES = 1 << 25       # from this output size on, streaming stores
     FEW_ROWS = 6                 # below so many rows of the batch, packing costs more than it saves
-    STEP_TAPS = 64               # taps of a wide kernel in one step, for few rows: parts of a piece
+    STEP_TAPS = 16               # taps of a wide kernel in one step, for few rows: parts of a piece
     STEP_NUMBERS = 1 << 21       # size of a kernel that no private cache holds
     STEP_COLUMNS = 1 << 13       # filters whose sums stay in L1 during the steps
     STEP_AHEAD = 256             # prefetch distance

@@ -35,7 +35,7 @@ MOST_VECTORS = 256
 WIDE = 128
 """Fewest filters of a single position whose kernel is packed block by block."""
 SHORT_PATCH = 96
-"""Most taps for which a single vector of filters needs no transposed input: measured with AVX2."""
+"""Most taps for which one vector of 8 filters needs no transposed input: measured with AVX2."""
 FEW_ROWS = _filters.PACKED_FROM_ROWS
 """Fewest batch rows for which packing pays."""
 CACHED_PLANS = 256
@@ -149,7 +149,7 @@ def _forward_plan(geometry: Geometry, item_bytes: int, rows: int, threads: int, 
         return plan
     if whole_vectors and geometry.filters >= enough * plan.lanes:
         return plan
-    if geometry.filters == plan.lanes and geometry.patch_size <= SHORT_PATCH:
+    if geometry.filters == plan.lanes == 8 and geometry.patch_size <= SHORT_PATCH:
         return plan
     return _batch_plan(plan, geometry, item_bytes, rows, geometry.positions, _panel_rows)
 
