@@ -15,8 +15,12 @@ from lcfast.layers.core.symbolic import Shape
 from lcfast.layers.core.weights import Record, WeightSlot
 from lcfast.layers.dense import dense_geometry
 from lcfast.layers.recurrent_cells import Cell, dense_input_gradient, dense_kernel_gradient
+from lcfast.layers.recurrent_steps import MOST_STEPS, Recorded, zeros
 from lcfast.local_conv import ops
+from lcfast.program.builder import ProgramBuilder
+from lcfast.program.steps import Value
 from lcfast.vocabulary import constraints, initializers, regularizers
+from lcfast.vocabulary.activations import ActivationFunction
 
 _SERIALIZERS: dict[str, Callable[[Any], Any]] = {
     "activation": activation_argument.serialize,
@@ -201,6 +205,30 @@ class Recurrent(Layer, abc.ABC):
             if self.return_sequences:
                 outputs.append(states[0])
         return self._as_batch(np.stack(outputs)) if self.return_sequences else states[0]
+
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`, one time step after the other."""
+        both = self.activation, self.recurrent_activation
+        known = all(isinstance(activation, ActivationFunction) for activation in both)
+        steps, features = x.shape
+        if self.time_major or steps > MOST_STEPS or not known:
+            return None
+        columns = weights[0].shape[1]
+        geometry = dense_geometry(features, columns)
+        rows = program.reshaped(x, geometry.input_shape, x.rows_each * steps)
+        products = program.product(rows, weights[0], self.input_bias(weights), geometry)
+        products = program.reshaped(products, (steps, columns), x.rows_each)
+        cell, states = self.cell(weights), (zeros(program, products, self.units),) * self.states
+        everything = slice(None)
+        outputs: list[Value] = []
+        for t in reversed(range(steps)) if self.go_backwards else range(steps):
+            here = [slice(t, t + 1), everything]
+            z = program.placed(products, (1, columns), [everything, everything], here)
+            states = cell.step(Recorded(program, program.reshaped(z, (columns,))), states)
+            outputs.append(states[0].value)
+        if not self.return_sequences:
+            return outputs[-1]
+        return program.concatenated([program.reshaped(h, (1, self.units)) for h in outputs], 0)
 
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, [dkernel, drecurrent_kernel, dbias])."""

@@ -10,12 +10,15 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lcfast.layers import activation_argument
 from lcfast.layers.dense import dense_geometry
+from lcfast.layers.recurrent_steps import Recorded
 from lcfast.local_conv import ops
+from lcfast.vocabulary.activations import ActivationFunction
 
 States = tuple[np.ndarray, ...]
 # (gradients of the states after) -> (dz, gradients of each recurrent product, of the states before)
@@ -38,10 +41,12 @@ class RecurrentProduct:
     kernel: np.ndarray
     bias: np.ndarray | None = None
 
-    def forward(self, state: np.ndarray) -> np.ndarray:
+    def forward(self, state: Any) -> Any:
         """States (rows, units) times the kernel: (rows, columns)."""
         units, columns = self.kernel.shape
         geometry = dense_geometry(units, columns)
+        if isinstance(state, Recorded):
+            return state.product(self.kernel, self.bias, geometry)
         x = state.reshape(-1, 1, units)
         return ops.forward(x, self.kernel, self.bias, geometry).reshape(-1, columns)
 
@@ -85,22 +90,25 @@ class Cell(abc.ABC):
     products: tuple[RecurrentProduct, ...]
 
     @abc.abstractmethod
-    def step(self, z: np.ndarray, states: States) -> States:
-        """The states after a step."""
+    def step(self, z: Any, states: Any) -> Any:
+        """The states after a step: of arrays, or of values of a program."""
 
     @abc.abstractmethod
     def linearized_step(self, z: np.ndarray, states: States) -> tuple[States, States, PullStep]:
         """The states after a step, the input of each product, and the pullback."""
 
-    def gate(self, z: np.ndarray, number: int) -> np.ndarray:
-        """The columns of z that belong to one gate."""
-        return np.ascontiguousarray(z[:, number * self.units : (number + 1) * self.units])
+    def gate(self, z: Any, number: int, count: int = 1) -> Any:
+        """The columns of z that belong to one gate, or to several side by side."""
+        first, last = number * self.units, (number + count) * self.units
+        if isinstance(z, Recorded):
+            return z.columns(first, last)
+        return np.ascontiguousarray(z[:, first:last])
 
 
 class SimpleCell(Cell):
     """H = activation(z + h recurrent_kernel)."""
 
-    def step(self, z: np.ndarray, states: States) -> States:
+    def step(self, z: Any, states: Any) -> Any:
         """The state after a step."""
         (h,) = states
         return (_applied(self.activation, z + self.products[0].forward(h)),)
@@ -120,7 +128,7 @@ class SimpleCell(Cell):
 class LSTMCell(Cell):
     """Gates i, f, c, o: c = f c + i activation(...), h = o activation(c)."""
 
-    def step(self, z: np.ndarray, states: States) -> States:
+    def step(self, z: Any, states: Any) -> Any:
         """The states h and c after a step."""
         h, c = states
         z = z + self.products[0].forward(h)
@@ -155,10 +163,10 @@ class GRUCell(Cell):
     The products are that of h for the gates z and r, and that of r * h.
     """
 
-    def step(self, z: np.ndarray, states: States) -> States:
+    def step(self, z: Any, states: Any) -> Any:
         """The state after a step."""
         (h,) = states
-        gates = z[:, : 2 * self.units] + self.products[0].forward(h)
+        gates = self.gate(z, 0, 2) + self.products[0].forward(h)
         update, reset = (_applied(self.recurrent_activation, self.gate(gates, n)) for n in (0, 1))
         product = self.products[1].forward(reset * h)
         new = _applied(self.activation, self.gate(z, 2) + product)
@@ -189,7 +197,7 @@ class GRUCell(Cell):
 class GRUCellResetAfter(Cell):
     """Gates z, r, h, with the reset gate r after the product of the state."""
 
-    def step(self, z: np.ndarray, states: States) -> States:
+    def step(self, z: Any, states: Any) -> Any:
         """The state after a step."""
         (h,) = states
         product = self.products[0].forward(h)
@@ -227,7 +235,10 @@ def parts_of_kernel(kernel: np.ndarray, *columns: int) -> Sequence[np.ndarray]:
     return [np.ascontiguousarray(part) for part in np.split(kernel, columns, axis=1)]
 
 
-def _applied(activation: activation_argument.AnyActivation, z: np.ndarray) -> np.ndarray:
+def _applied(activation: activation_argument.AnyActivation, z: Any) -> Any:
+    if isinstance(z, Recorded):
+        assert isinstance(activation, ActivationFunction)  # `Recurrent.record_steps` sees to it
+        return z.activated(activation.kernel)
     return activation_argument.activated(
         activation, lambda kernel, out: ops.activate(z, kernel, out)
     )

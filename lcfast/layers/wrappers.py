@@ -278,6 +278,27 @@ class Bidirectional(Wrapper):
         )
         return self._joined(forward, self._turned(backward))
 
+    def record_steps(self, program: ProgramBuilder, weights: Record, x: Any) -> Value | None:
+        """Record the steps of `forward`."""
+        forward, backward = (layer.steps_of(program, layer.record(), x) for layer in self._pair())
+        if forward is None or backward is None:
+            return None
+        if self.forward_layer.return_sequences:  # in time order
+            steps, units = backward.shape
+            everything = slice(None)
+            rows = [
+                program.placed(
+                    backward, (1, units), [everything, everything], [slice(t, t + 1), everything]
+                )
+                for t in reversed(range(steps))
+            ]
+            backward = program.concatenated(rows, 0)
+        if self.merge_mode == "concat":
+            return program.concatenated([forward, backward], len(forward.shape) - 1)
+        operation = "multiply" if self.merge_mode == "mul" else "add"
+        joined = program.combined(operation, [forward, backward])
+        return program.divided(joined, 2) if self.merge_mode == "ave" else joined
+
     def linearize(self, weights: Record, inputs: Any) -> tuple[np.ndarray, Pullback]:
         """The output, and the function (dy) -> (dx, the gradients of both layers' weights)."""
         (forward, pull_forward), (backward, pull_backward) = (
