@@ -19,7 +19,7 @@ from lcfast.local_conv._sparse cimport FEWEST_FOR_PANEL, Matrix
 from lcfast.local_conv._tiles cimport ALIGNMENT, ceiling
 from lcfast.program._tasks cimport (
     ACTIVATE, ACTIVATE_ROWS, AFFINE, BATCH, COMBINE, COPY, DEPTHWISE, DIVIDE, ELEMENTS, FILTERS,
-    POOL, POSITIONS, SPARSE, SUM, WIDE, Task,
+    POOL, POSITIONS, SPARSE, SUM, WIDE, Place, Task,
 )
 
 from lcfast.local_conv._activation import ELEMENTWISE, ROWS
@@ -27,7 +27,6 @@ from lcfast.local_conv.ops import work_of_forward
 from lcfast.local_conv.plan import forward_plan
 from lcfast.local_conv.threads import threads_for
 from lcfast.program import steps as described
-from lcfast.program.layout import places
 
 cdef enum:
     POOLED = 1 << 16     # numbers read by a task of a pooling
@@ -40,7 +39,7 @@ _OPERATIONS = {"add": LC_ADD, "subtract": LC_SUBTRACT, "multiply": LC_MULTIPLY,
 cdef class Plan:
     """The tasks of all steps for a block of rows."""
 
-    def __cinit__(self, steps, int64_t rows, int path, int threads):
+    def __cinit__(self, steps, list where, int64_t rows, int path, int threads):
         self.rows = rows
         self.count = len(steps.steps)
         self.kept = []
@@ -48,7 +47,6 @@ cdef class Plan:
         self.shared = <int64_t *>calloc(self.count + 1, sizeof(int64_t))
         if self.tasks == NULL or self.shared == NULL:
             raise MemoryError("no memory for the plan of a program")
-        where, self.slots = places(steps, rows)
         cdef int64_t i
         for i, step in enumerate(steps.steps):
             self.fill(self.tasks + i, step, where, steps, path, threads)
@@ -68,6 +66,11 @@ cdef class Plan:
         self.kept.append(array)
         return start_of(array, array.itemsize)
 
+    cdef int place(self, Place *place, tuple where, int64_t start) except -1:
+        place.base = where[0]
+        place.offset = where[1] * self.rows + start
+        return 0
+
     cdef int fill(self, Task *task, step, where, steps, int path, int threads) except -1:
         operation, output = step.operation, step.output
         kind = type(operation)
@@ -77,11 +80,9 @@ cdef class Plan:
         task.rows = self.rows * output.rows_each
         task.size = output.size // output.rows_each
         x, other = step.inputs[0], step.inputs[len(step.inputs) - 1]
-        task.x.base, task.x.offset = where[x.slot]
-        task.other.base, task.other.offset = where[other.slot]
-        task.x.offset += x.start * item
-        task.other.offset += other.start * item
-        task.y.base, task.y.offset = where[output.slot]
+        self.place(&task.x, where[x.slot], x.start * item)
+        self.place(&task.other, where[other.slot], other.start * item)
+        self.place(&task.y, where[output.slot], 0)
         task.copy.x_row, task.other_row = x.numbers_between_rows, other.numbers_between_rows
         task.copy.y_row = task.size
         numbers = task.rows * task.size

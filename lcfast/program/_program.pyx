@@ -17,7 +17,8 @@ from lcfast.program._plan cimport Plan
 from lcfast.program._tasks cimport Task, run_double, run_float
 
 from lcfast.local_conv.arrays import as_output
-from lcfast.program.schedule import Schedule, bytes_of_row, schedule
+from lcfast.program.layout import places
+from lcfast.program.schedule import Schedule, schedule
 
 cdef extern from *:
     """
@@ -65,7 +66,7 @@ cdef enum:
     LINE = 8               # counters in a cache line: each has a line of its own
     MOST_IDLE_ARENAS = 4   # kept for later calls,
     IDLE_BYTES = 64 << 20  # and their bytes
-    MOST_PLANS = 128       # of a program; then the cache is cleared
+    MOST_TASKS = 1 << 14   # of the cached plans of a program; then the cache is cleared
     MOST_PREPARED = 256    # numbers of rows and threads; then the cache is cleared
 
 
@@ -217,6 +218,7 @@ cdef class Program:
     cdef int64_t item, row_bytes
     cdef int64_t *sizes # bytes of a row of each input and output
     cdef object dtype
+    cdef list where # the slots are
     cdef tuple input_shape, output_shape # of a lone input and output
     cdef dict prepared, plans
     cdef list idle # arenas
@@ -226,7 +228,7 @@ cdef class Program:
         self.path = path
         self.dtype, self.item = steps.dtype, steps.dtype.itemsize
         self.arrays = len(steps.inputs) + len(steps.outputs)
-        self.row_bytes = bytes_of_row(steps)
+        self.where, self.row_bytes = places(steps)
         self.sizes = <int64_t *>calloc(self.arrays + 1, sizeof(int64_t))
         if self.sizes == NULL:
             raise MemoryError("no memory for a program")
@@ -323,7 +325,7 @@ cdef class Program:
             last = self.plan(rows - (made.blocks - 1) * made.block_rows, sharing)
         made.plan, made.last = plan, last
         run.arrays = self.arrays
-        run.slots = ceiling(max(plan.slots, last.slots), ALIGNMENT) * ALIGNMENT
+        run.slots = self.row_bytes * plan.rows
         run.scratch = ceiling(max(plan.scratch, last.scratch), ALIGNMENT) * ALIGNMENT
         run.each = run.slots + run.scratch
         run.each += ceiling((1 + run.arrays) * sizeof(char *), ALIGNMENT) * ALIGNMENT
@@ -340,9 +342,10 @@ cdef class Program:
     cdef Plan plan(self, int64_t rows, int threads):
         plan = self.plans.get((rows, threads))
         if plan is None:
-            if len(self.plans) >= MOST_PLANS:
+            if len(self.plans) >= max(MOST_TASKS // max(len(self.steps.steps), 1), 4):
                 self.plans.clear()
-            plan = self.plans[rows, threads] = Plan(self.steps, rows, self.path, threads)
+            plan = self.plans[rows, threads] = Plan(
+                self.steps, self.where, rows, self.path, threads)
         return plan
 
     cdef Arena take(self, int64_t total):

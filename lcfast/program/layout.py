@@ -12,8 +12,8 @@ ARENA = 0
 _IN_PLACE = (Activate, ActivateRows, Affine, Combine, Divide)
 
 
-def places(steps: Steps, rows: int) -> tuple[list[tuple[int, int]], int]:
-    """(base, offset in bytes) of each slot for a block of `rows` rows, and the arena's bytes."""
+def places(steps: Steps) -> tuple[list[tuple[int, int]], int]:
+    """(base, offset) of each slot, and the arena's bytes; both for each row of a block."""
     found: dict[int, tuple[int, int]] = {}
     for i, value in enumerate(steps.inputs):
         found[value.slot] = (1 + i, 0)
@@ -29,7 +29,7 @@ def places(steps: Steps, rows: int) -> tuple[list[tuple[int, int]], int]:
         }
         slot = step.output.slot
         if slot not in found:
-            size = steps.sizes[slot] * rows * steps.dtype.itemsize
+            size = steps.sizes[slot] * steps.dtype.itemsize
             heirs = (s for s in sorted(dying) if steps.sizes[s] == steps.sizes[slot])
             heir = next(heirs, None) if isinstance(step.operation, _IN_PLACE) else None
             if heir is None:
@@ -40,7 +40,7 @@ def places(steps: Steps, rows: int) -> tuple[list[tuple[int, int]], int]:
             if slot not in last_use:  # nothing reads it
                 dying.add(slot)
         for dead in dying:
-            arena.give_back(found[dead][1], steps.sizes[dead] * rows * steps.dtype.itemsize)
+            arena.give_back(found[dead][1], steps.sizes[dead] * steps.dtype.itemsize)
     return [found.get(slot, (ARENA, 0)) for slot in range(len(steps.sizes))], arena.bytes
 
 

@@ -51,7 +51,7 @@ CACHE = cache_bytes()
 
 def bytes_of_row(steps: Steps) -> int:
     """Bytes of the values between the steps, for each row of the batch."""
-    return -(-places(steps, 64)[1] // 64)
+    return places(steps)[1]
 
 
 def schedule(steps: Steps, row_bytes: int, rows: int, most_threads: int) -> Schedule:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import lcfast
+from lcfast.layers import recurrent_steps
 from lcfast.models.compiling import compiled
 from lcfast.models.execution import run
 from lcfast.models.structure import as_list
@@ -195,3 +196,22 @@ def test_out_is_written_directly_and_checked(x):
         model.predict(x, out=np.empty((8, 2), np.float32))
     with pytest.raises(TypeError, match="dtype"):
         model.predict(x, out=np.empty((9, 2)))
+
+
+@pytest.mark.parametrize("kind", [lcfast.SimpleRNN, lcfast.LSTM, lcfast.GRU])
+@pytest.mark.parametrize("options", [{}, {"return_sequences": True}, {"go_backwards": True}])
+def test_a_recurrent_layer_is_recorded_step_by_step(kind, options):
+    inputs = lcfast.Input((7, 3))
+    model = lcfast.Model(inputs, kind(5, **options)(inputs))
+    x = np.random.default_rng(1).standard_normal((11, 7, 3)).astype(np.float32)
+    (part,) = parts_of(model, x)
+    assert not isinstance(part, int)
+    assert_same_bits([model.predict(x)], by_layers(model, x))
+
+
+def test_a_very_long_sequence_is_not_recorded():
+    inputs = lcfast.Input((recurrent_steps.MOST_STEPS + 1, 2))
+    model = lcfast.Model(inputs, lcfast.GRU(3)(inputs))
+    x = np.ones((2, recurrent_steps.MOST_STEPS + 1, 2), np.float32)
+    assert parts_of(model, x) == (0,)
+    assert_same_bits([model.predict(x)], by_layers(model, x))

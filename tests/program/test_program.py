@@ -55,7 +55,7 @@ def test_no_schedule_changes_the_result(block_rows, within, threads):
 
 def test_values_that_are_alive_at_the_same_time_do_not_overlap():
     steps = runner_of(model(), random(1, 14, 12, 3))[0].steps
-    where, size = places(steps, 4)
+    where, size = places(steps)
     last_use = {v.slot: n for n, step in enumerate(steps.steps) for v in step.inputs}
     first_use = {}
     for n, step in enumerate(steps.steps):
@@ -63,13 +63,13 @@ def test_values_that_are_alive_at_the_same_time_do_not_overlap():
     in_arena = [slot for slot in first_use if where[slot][0] == ARENA]
     assert len(in_arena) > 5
     for a in in_arena:
-        begin, end = where[a][1], where[a][1] + 4 * 4 * steps.sizes[a]
+        begin, end = where[a][1], where[a][1] + 4 * steps.sizes[a]
         assert end <= size
         for b in in_arena:
             # An element-wise step may write over the input that it is the last to read.
             apart = last_use[a] <= first_use[b] or last_use[b] <= first_use[a]
             if a < b and not apart:
-                other = where[b][1], where[b][1] + 4 * 4 * steps.sizes[b]
+                other = where[b][1], where[b][1] + 4 * steps.sizes[b]
                 assert end <= other[0] or other[1] <= begin
 
 
