@@ -162,7 +162,9 @@ def quick_answer(
     """
     graph = model._graph
     quick: _Quick | None = None if graph is None else graph.compiled.get(model.quick_key)
-    if quick is None or batch_size is not None or THREAD.records or THREAD.training:
+    if quick is None or batch_size is not None or model._computes_by_call:
+        return None
+    if THREAD.records or THREAD.training:
         return None
     if counts_losses and (quick.has_losses or THREAD.has_losses):
         return None

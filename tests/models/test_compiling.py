@@ -215,3 +215,17 @@ def test_a_very_long_sequence_is_not_recorded():
     x = np.ones((2, recurrent_steps.MOST_STEPS + 1, 2), np.float32)
     assert parts_of(model, x) == (0,)
     assert_same_bits([model.predict(x)], by_layers(model, x))
+
+
+def test_a_model_that_defines_call_uses_it_again_and_again(x):
+    class Doubled(lcfast.Model):
+        def call(self, inputs):
+            return 2 * super().call(inputs)
+
+    base = small_model()
+    model = Doubled(base.inputs[0], base.outputs[0])
+    model.set_weights(base.get_weights())
+    expected = 2 * base.predict(x)
+    for _ in range(3):
+        assert_same_bits([model(x)], [expected])
+        assert_same_bits([model.predict(x)], [expected])
